@@ -1,0 +1,30 @@
+# The workspace: where `python app/test.py`, notebooks and pytest run, and which the dev
+# container opens. The checkout is mounted at /workspace, so only its requirements are built in.
+ARG PYTHON_VERSION=3.12
+FROM python:${PYTHON_VERSION}-slim-bookworm
+
+# git for the dev container; libgomp for torch and scikit-learn.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends git make libgomp1 \
+    && rm -rf /var/lib/apt/lists/*
+
+# The owner of the checkout on the host, so that files written here are theirs.
+ARG UID=1000
+ARG GID=1000
+RUN groupadd --non-unique --gid "$GID" workspace \
+    && useradd --non-unique --uid "$UID" --gid "$GID" --create-home --shell /bin/bash workspace \
+    && install -d -o workspace -g workspace /opt/venv /workspace
+USER workspace
+
+# torch's CPU builds are a tenth of the size of its default ones. It goes first and alone, because
+# pip asks an extra index about every package, and waits for one that does not answer each time.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+COPY requirements.txt requirements.lock /tmp/
+RUN python -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --no-deps --extra-index-url "$TORCH_INDEX" \
+        "$(grep '^torch==' /tmp/requirements.txt)" \
+    && /opt/venv/bin/pip install --no-cache-dir -r /tmp/requirements.txt -c /tmp/requirements.lock
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
+
+WORKDIR /workspace
+CMD ["sleep", "infinity"]

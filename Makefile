@@ -1,0 +1,74 @@
+# `make demo` and `make test` first; `make help` lists the rest.
+.PHONY: help demo test up down walkthrough engine test-stack lint figures lock
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# The kernel has wheels for these versions of Python only.
+PYTHON ?= $(shell for v in 3.11 3.12 3.10 3; do python$$v -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo python$$v; break; }; done)
+# torch's CPU builds are a tenth of the size of its default ones. pip asks an extra index about
+# every package and waits for one that does not answer, so torch goes first and alone.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
+
+demo: .venv/demo ## the walk-through and a real series, embedded: no Docker, no server
+	.venv/bin/python app/test.py
+	.venv/bin/python app/test.py --sample elnino
+
+test: .venv/dev ## every test that runs here; the stack's too where a Docker engine answers
+	@if docker version >/dev/null 2>&1; then .ci/engine && .venv/bin/python -m pytest; \
+	else .venv/bin/python -m pytest -m 'not stack' && \
+		echo 'The stack tests were not run: no Docker engine answers (make engine, then make test-stack).'; fi
+
+lint: .venv/dev ## ruff, mypy, hadolint, shellcheck, and Compose's own check where it is there
+	.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	.venv/bin/mypy app
+	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile .ci/stand-ins/*.Dockerfile
+	.venv/bin/shellcheck .ci/run .ci/engine .ci/env .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
+	@if docker compose version >/dev/null 2>&1; then \
+		for overlay in '' :minio/seaweedfs.yml :.devcontainer/docker-compose.yml; do \
+			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example config --quiet; \
+			echo "docker-compose.yml$$overlay is valid"; done; \
+	else echo 'The Compose files were not checked: the docker compose command is not here.'; fi
+
+engine: ## on Debian: a Docker engine, and base images where no registry answers
+	@.ci/engine
+
+up: ## start the stack and wait until it is healthy
+	@.ci/env secrets
+	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow; exit 1; }
+	@echo "MLflow: http://localhost:$$(sed -n 's/^MLFLOW_PORT=//p' .env | grep . || echo 5000)"
+
+down: ## stop the stack; its data stays
+	docker compose down
+
+walkthrough: ## the walk-through inside the workspace container
+	docker compose exec -T workspace python app/test.py
+
+test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their own
+	@docker version >/dev/null 2>&1 || { echo 'No Docker engine answers: run `make engine` first.' >&2; exit 1; }
+	@.ci/engine
+	.venv/bin/python -m pytest -m stack
+
+figures: .venv/dev ## measure what the README says of the stack's time, memory and size
+	.venv/bin/python tests/bench/stack.py
+
+lock: ## write requirements.lock anew from the requirements files
+	uv pip compile --universal --python-version 3.10 --no-header --no-annotate --upgrade -q \
+		requirements-dev.txt mlflow/requirements.txt minio/requirements.txt -o requirements.lock
+
+.venv/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo 'No Python 3.10, 3.11 or 3.12 on the PATH: install one, or name it: make PYTHON=/path/to/python.' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/demo: requirements.txt requirements.lock | .venv/bin/python
+	@echo 'Installing the requirements (a few minutes the first time) ...'
+	.venv/bin/pip install -q --retries 1 --no-deps --extra-index-url $(TORCH_INDEX) "$$(grep '^torch==' requirements.txt)"
+	.venv/bin/pip install -q -r requirements.txt -c requirements.lock
+	@touch $@
+
+.venv/dev: requirements-dev.txt .venv/demo
+	.venv/bin/pip install -q -r requirements-dev.txt -c requirements.lock
+	@touch $@

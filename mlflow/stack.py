@@ -1,0 +1,187 @@
+#!/usr/bin/env python
+"""What runs in the MLflow image: ``stack bucket | migrate | server | health``.
+
+Every setting comes from the environment (see docker-compose.yml), so that no secret stands on a
+command line. What goes wrong is told in one message that says what to do.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from urllib.parse import quote
+
+BUCKET = os.environ["MLFLOW_ARTIFACTS_DESTINATION"].removeprefix("s3://").split("/")[0]
+S3_ENDPOINT = os.environ["MLFLOW_S3_ENDPOINT_URL"]
+STORE_DEADLINE_SECONDS = 120
+
+# What docker-compose.yml falls back to when there is no .env.
+DEVELOPMENT_SECRET = "development-only"  # noqa: S105
+
+
+class Refusal(Exception):
+    """A message for the operator: what is wrong, and what to do."""
+
+
+def check_secrets() -> None:
+    """Refuse development credentials on an address that others can reach."""
+    address = os.environ["BIND_ADDRESS"]
+    try:
+        local = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        local = address == "localhost"
+    names = {"MYSQL_PASSWORD": "MYSQL_PASSWORD", "MINIO_ROOT_PASSWORD": "AWS_SECRET_ACCESS_KEY"}
+    unset = [name for name, variable in names.items() if os.environ[variable] == DEVELOPMENT_SECRET]
+    if unset and not local:
+        raise Refusal(
+            f"BIND_ADDRESS is {address}, which others can reach, but {' and '.join(unset)} is still "
+            f"'{DEVELOPMENT_SECRET}'. Set secrets of your own in .env (`make up` writes random ones "
+            "on first use), or bind to 127.0.0.1."
+        )
+
+
+def database_uri() -> str:
+    """Return SQLAlchemy's address of the database; user and password may hold any character."""
+    user, password = quote(os.environ["MYSQL_USER"], ""), quote(os.environ["MYSQL_PASSWORD"], "")
+    return f"mysql+mysqldb://{user}:{password}@db:3306/{os.environ['MYSQL_DATABASE']}"
+
+
+def bucket() -> None:
+    """Wait until the store answers, and make the bucket if it is not there."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    one_try = Config(
+        s3={"addressing_style": "path"},
+        connect_timeout=3,
+        read_timeout=10,
+        retries={"total_max_attempts": 1},
+    )
+    s3 = boto3.client("s3", endpoint_url=S3_ENDPOINT, config=one_try)
+    deadline = time.monotonic() + STORE_DEADLINE_SECONDS
+    while True:
+        try:
+            names = [entry["Name"] for entry in s3.list_buckets()["Buckets"]]
+            if BUCKET in names:
+                print(f"bucket '{BUCKET}' is there.")
+            else:
+                s3.create_bucket(Bucket=BUCKET)
+                print(f"bucket '{BUCKET}' made.")
+            return
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status in (401, 403):
+                raise Refusal(
+                    f"The store at {S3_ENDPOINT} refuses the credentials ({error}). "
+                    "MINIO_ROOT_USER and MINIO_ROOT_PASSWORD must be the same for the store and for "
+                    "this service: run `docker compose up -d --wait` so that both get them anew."
+                ) from error
+            reason: Exception = error
+        except BotoCoreError as error:
+            reason = error
+        if time.monotonic() > deadline:
+            raise Refusal(
+                f"The store at {S3_ENDPOINT} did not answer within {STORE_DEADLINE_SECONDS} s "
+                f"({reason}). Look at `docker compose logs minio`."
+            )
+        print(f"waiting for the store at {S3_ENDPOINT} ...", flush=True)
+        time.sleep(1)
+
+
+def explain_database_error(error: BaseException) -> Refusal | None:
+    """Return what to do about a MySQL error, or None for one that has no known cause."""
+    code = getattr(getattr(error, "orig", error), "args", [None])[0]
+    if code == 1045:
+        return Refusal(
+            "MySQL refuses the user 'mlflow': wrong password. MYSQL_PASSWORD is not the one that "
+            "the database was made with. Put the old one back into .env, or give the user the new "
+            "one: docker compose exec db mysql -uroot -p -e "
+            "\"ALTER USER mlflow IDENTIFIED BY '...'\"."
+        )
+    if code in (2002, 2003, 2005, 2006, 2013):
+        return Refusal(
+            f"MySQL at db:3306 does not answer ({error}). Look at `docker compose logs db` and "
+            "start it with `docker compose up -d --wait db`."
+        )
+    fresh = (
+        "If the stack was never in use, start with an empty database: `docker compose down` and "
+        "`docker volume rm anomaly-detector_db`. If it was, restore your last backup."
+    )
+    if code == 1419:
+        return Refusal(
+            "MySQL does not let MLflow's migrations create triggers (error 1419): it must run with "
+            "log_bin_trust_function_creators=1, as mysql/my.cnf says, from its first start on. The "
+            f"schema is now half made. {fresh}"
+        )
+    if code == 1050:
+        return Refusal(
+            "The database holds half of MLflow's schema (error 1050, a table exists already): an "
+            "earlier migration stopped half-way, most likely with error 1419 because MySQL ran "
+            f"without mysql/my.cnf. {fresh}"
+        )
+    return None
+
+
+def migrate() -> None:
+    """Bring the database to the schema of this MLflow."""
+    check_secrets()
+    from mlflow.db import commands
+    from sqlalchemy.exc import DBAPIError
+
+    os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
+    try:
+        # In this process, because the address holds the password.
+        commands.main(["upgrade", database_uri()], standalone_mode=False)
+    except DBAPIError as error:
+        refusal = explain_database_error(error)
+        if refusal is None:
+            raise
+        raise refusal from error
+    print("the database has the schema of this MLflow.")
+
+
+def server() -> None:
+    """Become the tracking server."""
+    check_secrets()
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = database_uri()
+    os.execvp("mlflow", ["mlflow", "server"])  # noqa: S606
+
+
+def get(path: str) -> None:
+    # The host name that clients inside the stack use, because the server checks it.
+    request = urllib.request.Request(f"http://127.0.0.1:80{path}", headers={"Host": "mlflow"})
+    try:
+        urllib.request.urlopen(request, timeout=8).close()  # noqa: S310
+    except urllib.error.HTTPError as error:
+        body = error.read().decode(errors="replace")
+        try:
+            body = json.loads(body)["message"]
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise Refusal(f"GET {path} answered {error.code}: {body[:500]}") from error
+    except OSError as error:
+        raise Refusal(f"GET {path} got no answer: {error}") from error
+
+
+def health() -> None:
+    """Ask the server something it must ask the database, and something it must ask the store."""
+    get("/api/2.0/mlflow/experiments/search?max_results=1")
+    get("/api/2.0/mlflow-artifacts/artifacts?path=health")
+
+
+COMMANDS = {command.__name__: command for command in (bucket, migrate, server, health)}
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
+        sys.exit(f"usage: stack {' | '.join(COMMANDS)}")
+    try:
+        COMMANDS[sys.argv[1]]()
+    except Refusal as refusal:
+        sys.exit(f"{sys.argv[1]}: {refusal}")
