@@ -16,11 +16,13 @@ RUN groupadd --non-unique --gid "$GID" workspace \
     && install -d -o workspace -g workspace /opt/venv /workspace
 USER workspace
 
+# Whoever the container runs as may add packages (umask 0): a dev container takes the host user's
+# number, which need not be the one above.
 # torch's CPU builds are a tenth of the size of its default ones. It goes first and alone, because
 # pip asks an extra index about every package, and waits for one that does not answer each time.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY requirements.txt requirements.lock /tmp/
-RUN python -m venv /opt/venv \
+RUN umask 0 && python -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --no-deps --extra-index-url "$TORCH_INDEX" \
         "$(grep '^torch==' /tmp/requirements.txt)" \
     && /opt/venv/bin/pip install --no-cache-dir -r /tmp/requirements.txt -c /tmp/requirements.lock

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """What runs in the MLflow image: ``stack bucket | migrate | server | health``.
 
 Every setting comes from the environment (see docker-compose.yml), so that no secret stands on a
@@ -178,7 +177,8 @@ def health() -> None:
 COMMANDS = {command.__name__: command for command in (bucket, migrate, server, health)}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command named on the command line."""
     if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
         sys.exit(f"usage: stack {' | '.join(COMMANDS)}")
     try:

@@ -1,0 +1,151 @@
+"""Models in MLflow: choose the tracking server, log, register, alias, load."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.models import infer_signature
+
+__all__ = ["RegisteredVersion", "TrackingError", "connect", "load", "log", "run_address"]
+
+# What a logged model needs where it is loaded; pinned to what it was logged with.
+_REQUIREMENTS = (
+    "mlflow",
+    "time-series-anomaly-detector",
+    "torch",
+    "numpy",
+    "pandas",
+    "scipy",
+    "statsmodels",
+)
+
+
+class TrackingError(Exception):
+    """The tracking server cannot be used; the message says what was tried and what to do."""
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """A version of a registered model, and the alias that points to it."""
+
+    name: str
+    version: int
+    alias: str
+    model_uri: str
+
+    @property
+    def alias_uri(self) -> str:
+        """The address to load it by, whatever version the alias will point to."""
+        return f"models:/{self.name}@{self.alias}"
+
+
+def connect() -> str:
+    """Choose the tracking server and make sure that it answers.
+
+    ``MLFLOW_TRACKING_URI`` names it; without that, runs and models are kept in the current
+    folder, in ``mlflow.db`` and ``mlruns/``, and nothing needs to be started.
+
+    Returns
+    -------
+    str
+        The tracking address.
+
+    Raises
+    ------
+    TrackingError
+        If the server does not answer, or refuses, a first request.
+    """
+    # MLflow's own default is seven tries, which take minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    mlflow.set_tracking_uri(uri)
+    try:
+        MlflowClient().search_experiments(max_results=1)
+    except RestException as error:
+        raise TrackingError(
+            f"The MLflow tracking server at {uri} refuses this client: {error.message} "
+            "(a host name is allowed with MLFLOW_SERVER_ALLOWED_HOSTS on the server, a log-in is "
+            "given with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD here)."
+        ) from error
+    except MlflowException as error:
+        raise TrackingError(
+            f"No MLflow tracking server answers at {uri} (MLFLOW_TRACKING_URI): "
+            f"{_root_cause(error)}. Start the stack with `make up`, name another server, or unset "
+            "MLFLOW_TRACKING_URI to keep everything in this folder."
+        ) from error
+    return uri
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error).split("\n")[0][:200]
+
+
+def log(
+    model: mlflow.pyfunc.PythonModel,
+    *,
+    name: str,
+    registered_as: str,
+    alias: str,
+    example: pd.DataFrame,
+    params: dict[str, Any],
+) -> RegisteredVersion:
+    """Log `model` to the active run, register it, and point the alias to the new version.
+
+    Parameters
+    ----------
+    name
+        What the logged model is called in its run.
+    registered_as, alias
+        The registered model, and the alias that the new version gets.
+    example
+        An input of the model, kept with it as its input example.
+    params
+        The options `predict` takes, with their defaults: they become the params schema, without
+        which MLflow would pass none of them on.
+    """
+    answer = model.predict(None, example, params)
+    info = mlflow.pyfunc.log_model(
+        name=name,
+        python_model=str(Path(__file__).with_name("from_code.py")),
+        model_config={"model": type(model).__name__},
+        signature=infer_signature(example, answer, params=params),
+        input_example=(example, params),
+        # The package goes along, so that the model loads where only its requirements are.
+        code_paths=[str(Path(__file__).parent)],
+        pip_requirements=[f"{package}=={_release(package)}" for package in _REQUIREMENTS],
+        registered_model_name=registered_as,
+    )
+    version = int(info.registered_model_version)
+    MlflowClient().set_registered_model_alias(registered_as, alias, str(version))
+    return RegisteredVersion(registered_as, version, alias, info.model_uri)
+
+
+def _release(package: str) -> str:
+    # Without the local part: torch's `+cpu` is known to the index of CPU builds only.
+    return importlib.metadata.version(package).split("+")[0]
+
+
+def load(name: str, alias: str) -> mlflow.pyfunc.PyFuncModel:
+    """Load the version of the registered model that the alias points to."""
+    return mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
+
+
+def run_address(run: mlflow.entities.Run) -> str:
+    """Return where to look at a run: its page, or how to open it."""
+    page = f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith("http"):
+        # Inside the stack the server has another name than outside.
+        return os.environ.get("MLFLOW_PUBLIC_URL", uri).rstrip("/") + page
+    return f"http://127.0.0.1:5000{page}\n  after `mlflow server --backend-store-uri {uri}`"

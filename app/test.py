@@ -1,0 +1,159 @@
+"""The walk-through: log a detector to MLflow, register it, load it back, and judge a series.
+
+    python app/test.py                      20 months, all 1 but the last, which is 0
+    python app/test.py FILE.csv             your own series, columns `timestamp` and `value`
+    python app/test.py --sample elnino      a real one: the sea off Peru from 1950 to 2010
+
+With MLFLOW_TRACKING_URI set it works on that server (the workspace sets the stack's); without, in
+the current folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from typing import Any
+
+# Read by MLflow when it is imported; its own lines would hide ours.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+
+from detector import DetectionError, EntireAnomalyDetector, plot, reading, registry
+
+EXPERIMENT = "MLflow Quickstart 2"
+REGISTERED_MODEL = "tracking-quickstart"
+ALIAS = "champion"
+
+
+def quickstart() -> pd.DataFrame:
+    """Return 20 month ends from 1962-01-31, all 1 but the last, which is 0."""
+    months = pd.date_range("1962-01-31", periods=20, freq="ME")
+    return pd.DataFrame({"timestamp": months, "value": [1.0] * 19 + [0.0]})
+
+
+def elnino() -> pd.DataFrame:
+    """Return 61 years of monthly sea surface temperature off Peru (ships with statsmodels)."""
+    from statsmodels.datasets import elnino as dataset
+
+    years = dataset.load_pandas().data
+    return pd.DataFrame(
+        {
+            "timestamp": pd.date_range(f"{years['YEAR'].iloc[0]:.0f}-01-01", periods=12 * len(years), freq="MS"),
+            "value": years.drop(columns="YEAR").to_numpy().ravel(),
+        }
+    )
+
+
+SAMPLES = {"elnino": (elnino, "Sea surface temperature off Peru, °C")}
+
+
+def walk_through(series: pd.DataFrame, title: str, params: dict[str, Any]) -> pd.DataFrame:
+    """Do every step on one series, saying so; return the judged points, one row each."""
+    print(f"Tracking server: {registry.connect()}")
+    mlflow.set_experiment(EXPERIMENT)
+    with mlflow.start_run() as run:
+        mlflow.log_params(params)
+        mlflow.set_tag("Training Info", "Univariate Anomaly Detector")
+        print(f"Run {run.info.run_name} in experiment '{EXPERIMENT}': {params}")
+
+        version = registry.log(
+            EntireAnomalyDetector(),
+            name="uvad_artifacts",
+            registered_as=REGISTERED_MODEL,
+            alias=ALIAS,
+            example=quickstart(),
+            params=params,
+        )
+        print(f"Logged model: {version.model_uri}")
+        print(f"Registered: {version.name}, version {version.version}, alias '{version.alias}'")
+
+        model = registry.load(REGISTERED_MODEL, ALIAS)
+        print(f"Loaded back from the registry: {version.alias_uri}")
+
+        judged = table(series, model.predict(series, params=params))
+        mlflow.log_table(judged.assign(timestamp=judged["timestamp"].astype(str)), "result.json")
+        mlflow.log_figure(plot.figure(judged, title=title), "result.png")
+
+    print(f"\n{title}:\n{readable(judged)}\n")
+    print(summary(judged))
+    print(f"Table, picture and model of this run: {registry.run_address(run)}")
+    return judged
+
+
+def table(series: pd.DataFrame, answers: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return the answers as one row per point, beside the values they judge."""
+    results = pd.DataFrame([answer["result"] for answer in answers], index=series.index)
+    return pd.concat([series, results], axis=1)
+
+
+def readable(judged: pd.DataFrame, most: int = 40) -> str:
+    """Return one line per point; of a long series, only its anomalies."""
+    if len(judged) > most:
+        judged = judged[judged["is_anomaly"]]
+    lines = [f"{'timestamp':<19} {'value':>10} {'expected':>10} {'lower':>10} {'upper':>10} {'period':>6}"]
+    for point in judged.itertuples():
+        verdict = "  <- anomaly, " + ("low" if point.is_negative_anomaly else "high") if point.is_anomaly else ""
+        lines.append(
+            f"{point.timestamp!s:<19} {point.value:>10.4g} {point.expected_value:>10.4g} "
+            f"{point.expected_value - point.lower_margin:>10.4g} "
+            f"{point.expected_value + point.upper_margin:>10.4g} {point.period:>6}{verdict}"
+        )
+    return "\n".join(lines)
+
+
+def summary(judged: pd.DataFrame) -> str:
+    """Say in one line what was found."""
+    anomalies = judged[judged["is_anomaly"]]
+    if anomalies.empty:
+        return f"None of {len(judged)} points is an anomaly."
+    stretches = (~judged["is_anomaly"]).cumsum()[judged["is_anomaly"]]
+    longest = anomalies[stretches == stretches.value_counts().idxmax()]["timestamp"]
+    found = f"{len(anomalies)} of {len(judged)} points {'is an anomaly' if len(anomalies) == 1 else 'are anomalies'}"
+    if len(longest) == 1:
+        return f"{found}, the first at {anomalies['timestamp'].iloc[0]}."
+    return f"{found}; the longest stretch is {len(longest)} points, from {longest.iloc[0]} to {longest.iloc[-1]}."
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?", help="CSV, JSON or Parquet with the columns timestamp and value")
+    parser.add_argument("--sample", choices=SAMPLES, help="a real series that ships with statsmodels")
+    parser.add_argument("--granularity", default="monthly", help="of a FILE's timestamps (default: monthly)")
+    parser.add_argument("--sensitivity", type=int, default=95, help="0 to 99; lower finds less (default: 95)")
+    parser.add_argument("--max-anomaly-ratio", type=float, default=0.25, help="below 0.5 (default: 0.25)")
+    parser.add_argument("--impute-mode", default="auto", help="how gaps are filled (default: auto)")
+    options = parser.parse_args()
+    params = {
+        "granularity": options.granularity,
+        "maxAnomalyRatio": options.max_anomaly_ratio,
+        "sensitivity": options.sensitivity,
+        "imputeMode": options.impute_mode,
+    }
+    for noisy in ("alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        if options.file:
+            walk_through(reading.read_series(options.file), options.file, params)
+        elif options.sample:
+            load, title = SAMPLES[options.sample]
+            walk_through(load(), title, params)
+        elif not walk_through(quickstart(), "20 months, all 1 but the last", params)["is_anomaly"].iloc[-1]:
+            print("The last point is 0 among ones and was not flagged.", file=sys.stderr)
+            return 1
+    except DetectionError as error:
+        print(f"The series cannot be judged. {error}", file=sys.stderr)
+        return 2
+    except (registry.TrackingError, MlflowException) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

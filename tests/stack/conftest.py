@@ -1,0 +1,147 @@
+"""A stack of the tests' own, from the same Compose files: another project, port and secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PORT = 5055
+LASTING = ("db", "minio", "mlflow", "workspace")
+
+# Loads the registered model by its alias and judges the quick start's 20 points.
+JUDGE = """
+import json, mlflow, pandas as pd
+months = pd.date_range("1962-01-31", periods=20, freq="ME")
+series = pd.DataFrame({"timestamp": months, "value": [1.0] * 19 + [0.0]})
+model = mlflow.pyfunc.load_model("models:/tracking-quickstart@champion")
+print(json.dumps(model.predict(series), default=str))
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("stack")
+
+
+class Stack:
+    """The Compose project of the tests."""
+
+    project = "anomaly-detector-test"
+
+    def __init__(self) -> None:
+        self.secrets = {
+            # Characters that must be escaped in an address.
+            "MYSQL_PASSWORD": "p@ss:/%" + secrets.token_hex(8),
+            "MYSQL_ROOT_PASSWORD": secrets.token_hex(16),
+            "MINIO_ROOT_USER": "test-" + secrets.token_hex(4),
+            "MINIO_ROOT_PASSWORD": secrets.token_hex(16),
+        }
+        self.environment = {
+            **os.environ,
+            **self.secrets,
+            "MLFLOW_PORT": str(PORT),
+            "BIND_ADDRESS": "127.0.0.1",
+        }
+        self.url = f"http://localhost:{PORT}"
+
+    def compose(
+        self, *arguments: str, check: bool = True, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``docker compose`` on this project."""
+        done = subprocess.run(
+            ["docker", "compose", "-p", self.project, *arguments],
+            cwd=ROOT,
+            env=self.environment | (env or {}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        if check and done.returncode:
+            pytest.fail(f"docker compose {' '.join(arguments)}: {done.stdout}\n{done.stderr}")
+        return done
+
+    def up(self) -> None:
+        self.compose("up", "-d", "--build", "--wait")
+
+    def walk_through(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the walk-through in the workspace."""
+        return self.compose("exec", "-T", "workspace", "python", "app/test.py", *arguments, check=False)
+
+    def judge(self) -> list[dict[str, Any]]:
+        """Load the registered model in the workspace and judge the quick start's series."""
+        out = self.compose("exec", "-T", "workspace", "python", "-W", "ignore", "-c", JUDGE).stdout
+        answers: list[dict[str, Any]] = json.loads(out.splitlines()[-1])
+        return answers
+
+    def can_judge(self) -> bool:
+        done = self.compose("exec", "-T", "workspace", "python", "-W", "ignore", "-c", JUDGE, check=False)
+        return done.returncode == 0
+
+    def sql(self, query: str, *, user: str = "mlflow") -> list[list[str]]:
+        """Ask MySQL; rows of text columns."""
+        password = {"mlflow": "MYSQL_PASSWORD", "root": "MYSQL_ROOT_PASSWORD"}[user]
+        out = self.compose(
+            "exec", "-T", "-e", f"MYSQL_PWD={self.secrets[password]}", "db",
+            "mysql", f"-u{user}", "-N", "-B", "-e", query, "mlflow",
+        ).stdout  # fmt: skip
+        return [line.split("\t") for line in out.splitlines()]
+
+    def container(self, service: str) -> dict[str, Any]:
+        """What the engine knows of a service's container."""
+        name = self.compose("ps", "-q", "-a", service).stdout.strip()
+        out = subprocess.run(["docker", "inspect", name], capture_output=True, text=True, check=True)
+        found: dict[str, Any] = json.loads(out.stdout)[0]
+        return found
+
+    def sigkill(self, service: str) -> None:
+        """Kill a service's main process as the kernel would when memory runs out.
+
+        ``docker kill`` counts as stopping it by hand, after which the engine does not restart it.
+        """
+        pid = self.container(service)["State"]["Pid"]
+        subprocess.run(
+            ["docker", "run", "--rm", "--pid=host", "--user=0", "--entrypoint=kill", "mysql:9.7", "-9", str(pid)],
+            check=True,
+        )  # fmt: skip
+        wait_until(lambda: self.container(service)["State"]["Pid"] not in (0, pid), f"{service} is back")
+
+
+def wait_until(holds: Callable[[], bool], what: str, *, seconds: float = 120) -> None:
+    """Poll until `holds`, or fail after the deadline."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s: {what}")
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """The running stack with one walk-through done; removed with its data afterwards."""
+    answers = subprocess.run(["docker", "version"], capture_output=True, check=False)
+    if answers.returncode:
+        pytest.fail("No Docker engine answers: run `make engine` first.")
+    stack = Stack()
+    stack.compose("down", "--volumes")
+    try:
+        stack.up()
+        first = stack.walk_through()
+        assert first.returncode == 0, first.stdout + first.stderr
+        yield stack
+    finally:
+        if request.session.testsfailed:
+            print(stack.compose("ps", "-a", check=False).stdout)
+            print(stack.compose("logs", "--no-color", "--tail", "150", check=False).stdout)
+        stack.compose("down", "--volumes", check=False)
