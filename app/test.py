@@ -149,8 +149,11 @@ def main() -> int:
     except DetectionError as error:
         print(f"The series cannot be judged. {error}", file=sys.stderr)
         return 2
-    except (registry.TrackingError, MlflowException) as error:
+    except registry.TrackingError as error:
         print(error, file=sys.stderr)
+        return 1
+    except MlflowException as error:
+        print(registry.explain(error), file=sys.stderr)
         return 1
     return 0
 

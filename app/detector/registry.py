@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pandas as pd
+import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.models import infer_signature
 
-__all__ = ["RegisteredVersion", "TrackingError", "connect", "load", "log", "run_address"]
+__all__ = [
+    "RegisteredVersion",
+    "TrackingError",
+    "connect",
+    "explain",
+    "load",
+    "log",
+    "run_address",
+]
 
 # What a logged model needs where it is loaded; pinned to what it was logged with.
 _REQUIREMENTS = (
@@ -85,6 +95,23 @@ def connect() -> str:
     return uri
 
 
+def explain(error: MlflowException) -> str:
+    """Return why a call failed, asking the server itself where its answer got lost.
+
+    MLflow repeats a call that the store's absence makes fail, and then reports how often it did.
+    """
+    uri = mlflow.get_tracking_uri()
+    if uri.startswith("http"):
+        try:
+            path = "/api/2.0/mlflow-artifacts/artifacts?path=health"
+            answer = requests.get(uri.rstrip("/") + path, timeout=10)
+            if not answer.ok:
+                return str(answer.json()["message"])
+        except (requests.RequestException, ValueError, KeyError):
+            pass
+    return str(error)
+
+
 def _root_cause(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
@@ -115,20 +142,33 @@ def log(
         which MLflow would pass none of them on.
     """
     answer = model.predict(None, example, params)
-    info = mlflow.pyfunc.log_model(
-        name=name,
-        python_model=str(Path(__file__).with_name("from_code.py")),
-        model_config={"model": type(model).__name__},
-        signature=infer_signature(example, answer, params=params),
-        input_example=(example, params),
-        # The package goes along, so that the model loads where only its requirements are.
-        code_paths=[str(Path(__file__).parent)],
-        pip_requirements=[f"{package}=={_release(package)}" for package in _REQUIREMENTS],
-        registered_model_name=registered_as,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        info = mlflow.pyfunc.log_model(
+            name=name,
+            python_model=str(_as_code(model, Path(folder))),
+            signature=infer_signature(example, answer, params=params),
+            input_example=(example, params),
+            # The package goes along, so that the model loads where only its requirements are.
+            code_paths=[str(Path(__file__).parent)],
+            pip_requirements=[f"{package}=={_release(package)}" for package in _REQUIREMENTS],
+            registered_model_name=registered_as,
+        )
     version = int(info.registered_model_version)
     MlflowClient().set_registered_model_alias(registered_as, alias, str(version))
     return RegisteredVersion(registered_as, version, alias, info.model_uri)
+
+
+def _as_code(model: mlflow.pyfunc.PythonModel, folder: Path) -> Path:
+    # Logged as code and not as a pickle, which only the same version of Python could read:
+    # https://mlflow.org/docs/latest/ml/model/models-from-code/
+    kind = type(model)
+    path = folder / "model.py"
+    path.write_text(
+        f"from mlflow.models import set_model\n"
+        f"from {kind.__module__} import {kind.__name__}\n\n"
+        f"set_model({kind.__name__}())\n"
+    )
+    return path
 
 
 def _release(package: str) -> str:

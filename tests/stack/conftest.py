@@ -112,9 +112,10 @@ class Stack:
         """
         pid = self.container(service)["State"]["Pid"]
         subprocess.run(
-            ["docker", "run", "--rm", "--pid=host", "--user=0", "--entrypoint=kill", "mysql:9.7", "-9", str(pid)],
+            ["docker", "run", "--rm", "--pid=host", "--user=0", "--entrypoint=sh", "mysql:9.7"]
+            + ["-c", f"kill -9 {pid}"],
             check=True,
-        )  # fmt: skip
+        )
         wait_until(lambda: self.container(service)["State"]["Pid"] not in (0, pid), f"{service} is back")
 
 
