@@ -485,7 +485,7 @@ def _mean(values: Floats) -> float:
 
 
 def _mean_of_calm(values: Floats, calm: Flags) -> Floats:
-    """Expect at each point the mean of the calm ones in the later half of its past."""
+    """Expect of a calm point its value, of others the mean of the calm later half of the past."""
     n = len(values)
     counts = np.concatenate([[0], np.cumsum(calm)])
     sums = np.concatenate([[0], np.cumsum(np.multiply(values, calm))])
@@ -494,7 +494,7 @@ def _mean_of_calm(values: Floats, calm: Flags) -> Floats:
     means = (sums[ends] - sums[starts]) / count
     for place in np.flatnonzero(count == 0):
         means[place] = np.mean(values[: place + 1])
-    return spectral_residual.trailing_mean(means, 5)
+    return spectral_residual.trailing_mean(np.where(calm, values, means), 5)
 
 
 def _add_outliers_of_differences(
