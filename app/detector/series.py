@@ -141,12 +141,15 @@ class Series:
     timestamps : list
         As they were given; the numbers from 0 where there were none.
     options : Options
+    times : DatetimeIndex or None
+        The timestamps parsed, by the clock they were written by; None without a granularity.
     """
 
     values: Floats
     index: Ints
     timestamps: Sequence[Any]
     options: Options = field(default_factory=Options)
+    times: pd.DatetimeIndex | None = None
 
     @property
     def grid_length(self) -> int:
@@ -267,7 +270,7 @@ class Series:
             _check_order(times.elapsed, listed)
             index = _grid_index(times, options, listed)
         _check_periods(index, options)
-        return cls(numbers_, index, listed, options)
+        return cls(numbers_, index, listed, options, None if times is None else times.wall)
 
 
 def _shown(value: Any) -> str:
