@@ -244,7 +244,7 @@ def _mean_distance(singles: Singles, tested: Ints, upper: bool) -> tuple[Floats,
     spread = np.sqrt(variance)
     away = values[tested] - mean if upper else mean - values[tested]
     scale = np.maximum(np.abs(singles[tested]), np.abs(singles[-1])).astype(float)
-    lost = 4e-6 * scale + 1e-12
+    lost = 2e-6 * scale + 1e-12
     rough = np.maximum(spread, _TINY)
     distance = away / rough
     doubt = (lost + np.abs(distance) * (lost + 2e-6 * rough + 1e-11 * squares / left / rough)) / rough
@@ -253,6 +253,11 @@ def _mean_distance(singles: Singles, tested: Ints, upper: bool) -> tuple[Floats,
 
 
 def _exceeds_mean(rest: Singles, critical: np.float32, upper: bool) -> bool:
-    mean, spread = np.mean(rest), np.std(rest)
+    """Return whether the first value lies too far from the mean, all in single precision."""
+    n = len(rest)
+    mean = np.float32(np.add.reduce(rest) / n)
+    squares = rest - mean
+    squares *= squares
+    spread = np.sqrt(np.float32(np.add.reduce(squares) / n))
     away = rest[0] - mean if upper else mean - rest[0]
     return bool(away / max(spread, _EPS_SINGLE) > critical)

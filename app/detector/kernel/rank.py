@@ -1,10 +1,10 @@
 """Medians: of a moving window, and of the slopes between all pairs of points."""
 
 from bisect import bisect_right
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -12,6 +12,9 @@ Ints = npt.NDArray[np.int64]
 
 # Below this many compared values a sort of every window is quickest.
 _SORT_AT_MOST = 20_000
+# Up to this many points the differences of all pairs fit beside each other.
+_OUTER_AT_MOST = 64
+_ROWS = 16
 
 
 def moving_median(values: Floats, window: int, *, ends: bool = False) -> Singles:
@@ -48,8 +51,7 @@ def moving_median(values: Floats, window: int, *, ends: bool = False) -> Singles
 def _select(values: Singles, starts: Ints, width: int, rank: int) -> Singles:
     """Return the value of the given rank in each window of `width` from `starts`."""
     if len(starts) * width <= _SORT_AT_MOST:
-        windows = sliding_window_view(values, width)[starts]
-        return np.asarray(np.partition(windows, rank, axis=1)[:, rank])
+        return np.asarray(np.partition(windows(values, width)[starts], rank, axis=1)[:, rank])
     # A wavelet matrix: the ranks of the values, bit by bit from the top, those with a cleared
     # bit moved before those with a set one; counting cleared bits in a window finds the bit of
     # the value sought, for all windows at once.
@@ -112,23 +114,40 @@ def _shrinking_medians(values: Floats, singles: Singles, half: int, width: int) 
     return medians
 
 
-def median_slope(values: npt.NDArray[np.floating]) -> float:
+def median_slope(values: "npt.NDArray[np.floating[Any]]") -> float:
     """Return the Theil-Sen slope of equidistant `values`, shape ``(n,)``, at least 2.
 
     It is the median of the slopes between all pairs of points (Sen, JASA 63, 1968).
     """
     n = len(values)
-    distances = np.arange(1, n // 2 + 1)[:, None]
-    around = np.concatenate([values, values])
-    # Turning the series by d against itself pairs points d apart, and n - d where it wraps.
-    turned = sliding_window_view(around, n)[1 : n // 2 + 1]
+    if n <= _OUTER_AT_MOST:
+        distance = np.subtract.outer(np.arange(n), np.arange(n))
+        later = distance > 0
+        return _median(np.subtract.outer(values, values)[later] / distance[later])
+    # Turning the series by d against itself pairs points d apart, and n - d where it wraps; a
+    # half turn of an even number pairs each two points twice.
+    half = n // 2
+    turned = windows(np.concatenate([values, values]), n)[1 : half + 1]
     wrap = np.zeros(2 * n)
     wrap[n:] = n
-    slopes = (turned - values) / (distances - sliding_window_view(wrap, n)[1 : n // 2 + 1])
-    if n % 2:
-        return _median(slopes.ravel())
-    # A half turn of an even number pairs each two points twice.
-    return _median(np.concatenate([slopes[:-1].ravel(), slopes[-1, : n // 2]]))
+    wrapped = windows(wrap, n)[1 : half + 1]
+    slopes = np.empty((half, n))
+    distance = np.empty((_ROWS, n))
+    for start in range(0, half, _ROWS):
+        rows = slice(start, min(start + _ROWS, half))
+        between = distance[: rows.stop - start]
+        apart = np.arange(start + 1, rows.stop + 1)[:, None]
+        np.subtract(apart, wrapped[rows], out=between)
+        # In the precision of the values first, as the definition has it.
+        np.divide(turned[rows] - values, between, out=slopes[rows])
+    every = slopes.reshape(-1)
+    return _median(every if n % 2 else every[: -(n - half)])
+
+
+def windows(values: "npt.NDArray[Any]", width: int) -> "npt.NDArray[Any]":
+    """Return a view of all windows of `values`, ``(n - width + 1, width)``; do not write to it."""
+    item = values.itemsize
+    return np.ndarray((len(values) - width + 1, width), values.dtype, values, 0, (item, item))
 
 
 def _median(values: Floats) -> float:
@@ -137,11 +156,12 @@ def _median(values: Floats) -> float:
     if len(values) > _SORT_AT_MOST:
         # The middle lies between two quantiles of a sample, almost surely; only what lies
         # between them needs an order.
-        sample = np.sort(values[:: len(values) // 2000])
-        floor, ceiling = sample[int(0.44 * len(sample))], sample[int(0.56 * len(sample))]
+        sample = values[:: len(values) // 4000]
+        ends = int(0.46 * len(sample)), int(0.54 * len(sample))
+        floor, ceiling = np.partition(sample, ends)[list(ends)]
         below = int(np.count_nonzero(values < floor))
         between = values[(values >= floor) & (values <= ceiling)]
         if below <= low and high < below + len(between):
             values, low, high = between, low - below, high - below
     part = np.partition(values, (low, high))
-    return float(np.mean(part[[low, high]])) if low != high else float(part[low])
+    return float((part[low] + part[high]) / 2) if low != high else float(part[low])

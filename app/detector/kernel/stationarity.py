@@ -103,7 +103,20 @@ def _residual_as_defined(steps: Floats, design: Floats) -> Floats:
 def _dickey_fuller(values: Floats, lags: int) -> float:
     """Return the t-statistic of the level in the regression of the steps."""
     steps, columns = _regressors(values, lags)
-    design = np.column_stack([columns, np.ones(len(steps))])
+    rows, width = columns.shape
+    level = columns[:, :1]
+    triangle = np.linalg.qr(
+        np.concatenate([np.ones((rows, 1)), columns[:, 1:], level, steps[:, None]], axis=1),
+        mode="r",
+    )
+    slope, share, noise = triangle[width, width], triangle[width, -1], abs(triangle[-1, -1])
+    if noise > 1e-6 * math.sqrt(steps @ steps) and rows > width + 2:
+        return float(np.sign(slope) * share / (noise / math.sqrt(rows - width - 1)))
+    return _dickey_fuller_as_defined(steps, np.column_stack([columns, np.ones(rows)]))
+
+
+def _dickey_fuller_as_defined(steps: Floats, design: Floats) -> float:
+    """Return the t-statistic where a perfect fit leaves but rounding noise to compare with."""
     left, singular, right = np.linalg.svd(design, full_matrices=False)
     kept = singular > 1e-15 * singular[0]
     inverse = np.divide(1.0, singular, out=np.zeros_like(singular), where=kept)

@@ -1,12 +1,13 @@
 """The trend of a series without seasons: a coarse spline with straight ends."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import LSQUnivariateSpline
-from scipy.signal import welch
 
 from detector.errors import DetectionError
-from detector.kernel.rank import median_slope, moving_median
+from detector.kernel.rank import median_slope, moving_median, windows
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,7 +44,7 @@ def _window(period: int) -> int:
     return 2 * period - 1
 
 
-def _straighten_ends(values: "npt.NDArray[np.floating]", window: int) -> "Floats":
+def _straighten_ends(values: "npt.NDArray[np.floating[Any]]", window: int) -> "Floats":
     """Replace half a window at either end by a line with the slope of the whole window."""
     straight = values.copy()
     half = window // 2
@@ -77,9 +78,8 @@ def _periodogram(values: Floats, longest: int) -> "tuple[npt.NDArray[np.int64], 
     Welch's method: the mean of the spectra of half-overlapping windowed pieces.
     """
     piece = min(longest * 2, len(values) // 2)
-    frequencies, spectrum = welch(values, nperseg=piece, scaling="spectrum")
-    every = np.round(1.0 / frequencies[1:]).astype(int)
-    spectrum = spectrum[1:]
+    every = np.round(1.0 / (np.arange(1, piece // 2 + 1) / piece)).astype(int)
+    spectrum = _mean_spectrum(values, piece)[1:]
     # Frequencies of the same whole period count once, with the strongest of them.
     starts = np.flatnonzero(np.diff(every, prepend=-1))
     periods, power = every[starts], np.maximum.reduceat(spectrum, starts)
@@ -87,3 +87,15 @@ def _periodogram(values: Floats, longest: int) -> "tuple[npt.NDArray[np.int64], 
     first = int(np.count_nonzero(periods >= longest)) - 1
     beyond = int(np.count_nonzero(periods < _SHORTEST_PERIOD))
     return periods[first:-beyond], power[first:-beyond]
+
+
+def _mean_spectrum(values: Floats, length: int) -> Floats:
+    """Return the power at 0 to half a cycle a point, over half-overlapping pieces of `length`."""
+    pieces = windows(np.ascontiguousarray(values), length)[:: length - length // 2]
+    pieces = pieces - pieces.mean(axis=1, keepdims=True)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi / length * np.arange(length))
+    transformed = np.fft.rfft(hann * pieces)
+    power = (transformed.real**2 + transformed.imag**2) * (1.0 / hann.sum() ** 2)
+    # All but the constant and, of an even length, the last stand for a negative frequency too.
+    power[:, 1 : None if length % 2 else -1] *= 2
+    return np.asarray(power.mean(axis=0))
