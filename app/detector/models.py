@@ -6,14 +6,14 @@ Logged with ``code_paths=["app/detector"]`` they load wherever ``requirements.tx
 from collections.abc import Mapping
 from typing import Any
 
-import mlflow.pyfunc
 import pandas as pd
+from mlflow.pyfunc.model import PythonModel
 
 from detector.series import Series
 from detector.univariate import detect_entire, detect_latest
 
 
-class EntireAnomalyDetector(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class EntireAnomalyDetector(PythonModel):
     """Judges every point of a series by all the others."""
 
     def predict(
@@ -78,7 +78,7 @@ class EntireAnomalyDetector(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         ]
 
 
-class LatestAnomalyDetector(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class LatestAnomalyDetector(PythonModel):
     """Judges the last point of a series by those before it."""
 
     def predict(

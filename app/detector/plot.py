@@ -1,64 +1,61 @@
-"""A picture of a judged series."""
+"""The picture of a judged series."""
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from detector.series import Series
-from detector.univariate import Detection
+import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_SERIES, _EXPECTED, _ANOMALY = "#1f4e79", "#8fb8de", "#c0392b"
+__all__ = ["figure"]
+
+_VALUE, _EXPECTED, _ANOMALY = "#1f4e79", "#9fc3e6", "#c0392b"
 
 
-def figure(series: Series, detection: Detection) -> "Figure":
-    """Draw the values, the band in which they were expected, and the anomalies.
+def figure(judged: pd.DataFrame, *, title: str) -> "Figure":
+    """Draw a series, the band in which it was expected, and its anomalies.
 
     Parameters
     ----------
-    series : Series
-    detection : Detection
-        What `detector.univariate.detect_entire` found in it.
+    judged : DataFrame
+        One row for each point with the columns ``timestamp``, ``value``, ``expected_value``,
+        ``upper_margin``, ``lower_margin`` and ``is_anomaly``, margins in the unit of the values.
+    title : str
+        What stands above the picture.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Without a window of its own; ``.savefig("detection.png")`` writes it.
+        Of no window; ``.savefig("detection.png")`` writes it.
     """
+    # Drawing is rarely asked for, and matplotlib takes half a second to import.
     from matplotlib.figure import Figure
 
-    times = np.asarray(series.times) if series.times is not None else np.arange(len(series.values))
-    picture = Figure(figsize=(10, 4), layout="constrained")
+    picture = Figure(figsize=(11, 4.5), layout="constrained")
     axes = picture.subplots()
+    when, expected = judged["timestamp"].to_numpy(), judged["expected_value"].to_numpy()
     axes.fill_between(
-        times,
-        detection.expected - detection.lower_margin,
-        detection.expected + detection.upper_margin,
+        when,
+        expected - judged["lower_margin"].to_numpy(),
+        expected + judged["upper_margin"].to_numpy(),
         color=_EXPECTED,
-        alpha=0.4,
+        alpha=0.5,
         linewidth=0,
-        label="expected range",
+        label="expected band",
     )
-    axes.plot(times, detection.expected, color=_EXPECTED, linewidth=1, label="expected")
-    axes.plot(times, series.values, color=_SERIES, linewidth=1.2, label="value")
-    for flags, marker, label in (
-        (detection.is_positive, "^", "positive anomaly"),
-        (detection.is_negative, "v", "negative anomaly"),
-    ):
-        chosen = np.flatnonzero(flags)
-        if len(chosen):
-            axes.plot(
-                times[chosen],
-                series.values[chosen],
-                marker,
-                color=_ANOMALY,
-                markersize=7,
-                label=f"{label} ({len(chosen)})",
-            )
-    season = f"period {detection.period}" if detection.period else "no season"
-    axes.set_title(f"{int(detection.is_anomaly.sum())} anomalies in {len(times)} points, {season}")
-    axes.legend(loc="best", fontsize="small")
+    axes.plot(when, judged["value"].to_numpy(), color=_VALUE, linewidth=1.2, label="value")
+    anomalies = judged[judged["is_anomaly"]]
+    axes.scatter(
+        anomalies["timestamp"].to_numpy(),
+        anomalies["value"].to_numpy(),
+        color=_ANOMALY,
+        zorder=3,
+        s=28,
+        label=f"anomaly ({len(anomalies)})",
+    )
+    axes.set_title(title, loc="left")
     axes.margins(x=0.01)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.06))
     return picture

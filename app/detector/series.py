@@ -141,15 +141,12 @@ class Series:
     timestamps : list
         As they were given; the numbers from 0 where there were none.
     options : Options
-    times : DatetimeIndex or None
-        The timestamps parsed, by the clock they were written by; None without a granularity.
     """
 
     values: Floats
     index: Ints
     timestamps: Sequence[Any]
     options: Options = field(default_factory=Options)
-    times: pd.DatetimeIndex | None = None
 
     @property
     def grid_length(self) -> int:
@@ -270,7 +267,7 @@ class Series:
             _check_order(times.elapsed, listed)
             index = _grid_index(times, options, listed)
         _check_periods(index, options)
-        return cls(numbers_, index, listed, options, None if times is None else times.wall)
+        return cls(numbers_, index, listed, options)
 
 
 def _shown(value: Any) -> str:
@@ -296,11 +293,10 @@ def _one_of(code: str, name: str, value: Any, choices: Iterable[str], message: s
 
 def _whole(value: Any) -> int | None:
     """Return a whole number given as an integer or as a float, else None."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        return None
-    if not math.isfinite(value) or value != int(value):
-        return None
-    return int(value)
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    number = _real(value)
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def _real(value: Any) -> float | None:
@@ -369,8 +365,7 @@ def _sensitivity(value: Any) -> int:
     if whole is None or not 0 <= whole <= 100:
         raise DetectionError(
             "InvalidModelArgument",
-            "The 'sensitivity' field must be an integer between 0 and 99. "
-            f"It is {_shown(value)}.",
+            f"The 'sensitivity' field must be an integer between 0 and 99. It is {_shown(value)}.",
         )
     return whole
 
@@ -557,15 +552,18 @@ def _times(timestamps: Any) -> _Times:
     if index.hasnans:
         place = int(np.flatnonzero(index.isna())[0])
         raise _malformed(f"the timestamp at index {place} is missing")
-    elapsed = index.asi8 if index.unit == "us" else index.as_unit("us").asi8
-    return _Times(elapsed, index.tz_localize(None) if index.tz is not None else index)
+    wall = index.tz_localize(None)
+    universal = wall if index.tz is None else index.tz_convert(None)
+    # What is finer than a microsecond is cut off, as datetime does.
+    elapsed = universal.to_numpy().astype("datetime64[us]").astype(np.int64)
+    return _Times(elapsed, wall)
 
 
 def _parsed(timestamps: list[Any]) -> pd.DatetimeIndex:
     for place, timestamp in enumerate(timestamps):
-        if not isinstance(timestamp, str) and not hasattr(timestamp, "year"):
-            if not isinstance(timestamp, np.datetime64):
-                raise _unreadable(place, timestamp)
+        dated = isinstance(timestamp, (str, np.datetime64)) or hasattr(timestamp, "year")
+        if not dated:
+            raise _unreadable(place, timestamp)
     try:
         index = pd.to_datetime(timestamps, format="ISO8601", utc=True)
     except (ValueError, TypeError, OverflowError):
@@ -655,14 +653,14 @@ def _calendar_index(
     wall: pd.DatetimeIndex, options: Options
 ) -> "tuple[Ints, npt.NDArray[np.bool_]]":
     """Count months or years; the last day of a month is as good as a later day it lacks."""
-    year, month, day = (np.asarray(part, dtype=np.int64) for part in (wall.year, wall.month, wall.day))
-    length = np.asarray(wall.days_in_month, dtype=np.int64)
+    year, month, day, length = (
+        np.asarray(part, dtype=np.int64)
+        for part in (wall.year, wall.month, wall.day, wall.days_in_month)
+    )
     months = (year - year[0]) * 12 + month - month[0]
     ends, starts_at_end = day == length, day[0] == length[0]
     aligned = (day == day[0]) | (ends & starts_at_end)
-    aligned |= (length != length[0]) & (
-        (ends & (day[0] > day)) | (starts_at_end & (day > day[0]))
-    )
+    aligned |= (length != length[0]) & ((ends & (day[0] > day)) | (starts_at_end & (day > day[0])))
     aligned &= (months != 0) | (day == day[0])
     step = options.interval * (12 if options.granularity == "yearly" else 1)
     if not aligned.all():

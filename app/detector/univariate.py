@@ -335,9 +335,7 @@ def _flag(values: Floats, expected: Floats, outliers: Ints) -> tuple[Flags, Flag
     return flagged, flagged & ~negative, flagged & negative
 
 
-def _judge_trend(
-    values: Floats, trend: Floats, alpha: float, ratio: float, latest: bool
-) -> Judged:
+def _judge_trend(values: Floats, trend: Floats, alpha: float, ratio: float, latest: bool) -> Judged:
     """Judge a series without seasons: outliers of the values, expected where the trend goes."""
     outliers = vote([Ordered.of(_scale(values))], alpha=alpha, ratio=ratio, last_only=latest)
     if len(outliers):
@@ -347,9 +345,7 @@ def _judge_trend(
     return Judged(values, trend, *_flag(values, trend, outliers), trend=trend)
 
 
-def _judge_seasons(
-    values: Floats, period: int, alpha: float, ratio: float, latest: bool
-) -> Judged:
+def _judge_seasons(values: Floats, period: int, alpha: float, ratio: float, latest: bool) -> Judged:
     """Judge a seasonal series: outliers of what is left without the seasons, and the trend."""
     n = len(values)
     seasonal, trend = _decompose(values, period, latest)
@@ -440,7 +436,7 @@ def _rare_outliers(values: Floats, period: int) -> Flags:
     spread = values.std()
     if spread == 0:
         return np.zeros(len(values), dtype=bool)
-    far = np.abs(values - values.mean()) / spread >= 3
+    far: Flags = np.abs(values - values.mean()) / spread >= 3
     places = np.flatnonzero(far)
     if len(places):
         counts = np.bincount(places % period, minlength=period)

@@ -22,7 +22,10 @@ _YIELDING = 99
 
 @dataclass(frozen=True)
 class Judged:
-    """Points and what a detection says of them; all arrays have the shape ``(n,)``."""
+    """Points and what a detection says of them; all arrays have the shape ``(n,)``.
+
+    Without a trend of their own the expected values are it.
+    """
 
     values: Floats
     expected: Floats
@@ -143,8 +146,7 @@ def bound_v2(points: Judged, sensitivity: int, *, last_only: bool) -> Bounded:
 
 
 def _units(points: Judged) -> Floats:
-    assert points.trend is not None
-    size = np.abs(points.trend)
+    size: Floats = np.abs(points.expected if points.trend is None else points.trend)
     normal = size[~points.is_anomaly]
     if (normal < _TINY).all():
         return np.full(len(size), _LEAST_UNIT)

@@ -100,7 +100,8 @@ def _borrow_seasons(full: Floats, period: int) -> Floats:
     first, last = gap_start.tolist(), gap_end.tolist()
     for start, length, _ in gaps:
         for place in range(start, start + length):
-            before, after = [], []
+            before: list[float] = []
+            after: list[float] = []
             at = place - period
             for _ in range(_SEASONS_EITHER_SIDE):
                 if at < 0:

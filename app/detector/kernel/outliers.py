@@ -247,7 +247,9 @@ def _mean_distance(singles: Singles, tested: Ints, upper: bool) -> tuple[Floats,
     lost = 2e-6 * scale + 1e-12
     rough = np.maximum(spread, _TINY)
     distance = away / rough
-    doubt = (lost + np.abs(distance) * (lost + 2e-6 * rough + 1e-11 * squares / left / rough)) / rough
+    doubt = (
+        lost + np.abs(distance) * (lost + 2e-6 * rough + 1e-11 * squares / left / rough)
+    ) / rough
     # Where the spread itself is in doubt, so is everything.
     return distance, np.where(spread > 4 * lost, doubt, np.inf)
 

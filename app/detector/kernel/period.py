@@ -1,7 +1,6 @@
 """Finding the period of a series: first the customary ones, then by autocorrelation."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -124,10 +123,9 @@ def _single_median(points: Floats) -> Floats:
     ordered = np.sort(points.astype(np.float32), axis=0)
     middle = len(ordered) // 2
     if len(ordered) % 2:
-        return ordered[middle].astype(float)
-    # The halves are added in single precision, then halved in double.
-    both = (ordered[middle - 1] + ordered[middle]).astype(float)
-    return np.asarray((0.5 * both).astype(np.float32).astype(float))
+        return np.asarray(ordered[middle], dtype=float)
+    both = ordered[middle - 1] + ordered[middle]
+    return np.asarray(both * np.float32(0.5), dtype=float)
 
 
 def _search_period(values: Floats) -> int:
@@ -193,9 +191,7 @@ def _best_period(values: Floats, periods: "npt.NDArray[np.int64]") -> tuple[int,
     return best, least
 
 
-def _candidates(
-    values: Floats, periods: "npt.NDArray[np.int64]"
-) -> "npt.NDArray[np.int64] | Iterator[int]":
+def _candidates(values: Floats, periods: "npt.NDArray[np.int64]") -> "npt.NDArray[np.int64]":
     if len(periods) < 4:
         return periods
     n = len(values)
@@ -220,4 +216,4 @@ def _candidates(
         errors[place] = error
         # Each of some 2 * cycles + period additions rounds to 24 bits of at most the energy.
         slack[place] = 6e-8 * (7 * (full + 1) * energy + period * error) + 1e-6 * energy / n
-    return periods[errors - slack <= np.min(errors + slack) + 1e-8 * n]
+    return np.asarray(periods[errors - slack <= np.min(errors + slack) + 1e-8 * n])

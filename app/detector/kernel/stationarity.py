@@ -28,11 +28,11 @@ def is_stationary(values: Floats) -> bool:
     with np.errstate(all="ignore"):
         try:
             return _rejects_unit_root(values) or _keeps_stationarity(values)
-        except (np.linalg.LinAlgError, _CannotJudge):
+        except (np.linalg.LinAlgError, _CannotJudgeError):
             return True
 
 
-class _CannotJudge(Exception):
+class _CannotJudgeError(Exception):
     pass
 
 
@@ -64,10 +64,10 @@ def _best_lags(values: Floats) -> int:
     design = np.column_stack([np.ones(len(steps)), columns])
     rows, width = design.shape
     if width > rows or np.sum(design.max(axis=0) == design.min(axis=0)) > 1:
-        raise _CannotJudge
-    triangle = np.linalg.qr(np.column_stack([design, steps]), mode="r")
+        raise _CannotJudgeError
+    triangle = _triangle(np.column_stack([design, steps]))
     if _has_reduced_rank(triangle[:width, :width], rows):
-        raise _CannotJudge
+        raise _CannotJudgeError
     projections = triangle[:width, width]
     total = steps @ steps
     explained = np.cumsum(np.square(projections))[1:]
@@ -80,6 +80,11 @@ def _best_lags(values: Floats) -> int:
         if criterion[lags] < criterion[best]:
             best = lags
     return best
+
+
+def _triangle(design: Floats) -> Floats:
+    """Return the upper triangle of the QR decomposition."""
+    return np.asarray(np.linalg.qr(design, mode="r"))
 
 
 def _has_reduced_rank(triangle: Floats, rows: int) -> bool:
@@ -105,9 +110,8 @@ def _dickey_fuller(values: Floats, lags: int) -> float:
     steps, columns = _regressors(values, lags)
     rows, width = columns.shape
     level = columns[:, :1]
-    triangle = np.linalg.qr(
-        np.concatenate([np.ones((rows, 1)), columns[:, 1:], level, steps[:, None]], axis=1),
-        mode="r",
+    triangle = _triangle(
+        np.concatenate([np.ones((rows, 1)), columns[:, 1:], level, steps[:, None]], axis=1)
     )
     slope, share, noise = triangle[width, width], triangle[width, -1], abs(triangle[-1, -1])
     if noise > 1e-6 * math.sqrt(steps @ steps) and rows > width + 2:
@@ -139,12 +143,12 @@ def _keeps_stationarity(values: Floats) -> bool:
         total += product
         weighted += lag * product
     if total <= 0:
-        raise _CannotJudge
+        raise _CannotJudgeError
     ratio = weighted / total
     # Hobijn, Franses and Ooms (2004): the bandwidth of the Bartlett kernel.
     width = 1.1447 * np.power(ratio * ratio, 1 / 3) * np.power(n, 1 / 3)
     if not np.isfinite(width):
-        raise _CannotJudge
+        raise _CannotJudgeError
     lags = min(n, int(width))
     spread = residual @ residual
     for lag in range(1, lags + 1):

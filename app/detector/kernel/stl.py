@@ -12,6 +12,7 @@ flagged in that noise would otherwise differ.
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +55,7 @@ class Stl:
     def decompose(self, series: Floats) -> Decomposition:
         """Split `series`, finite and of shape ``(n,)``."""
         n, period = self._n, self._period
-        trend = np.zeros(n)
+        seasonal = trend = np.zeros(n)
         weights = None
         scratch = self._trend.scratch()
         fixed_scratch = self._low_pass.scratch()[:1]
@@ -239,7 +240,16 @@ class _Loess:
         item = values.itemsize
         width = len(self._positions)
         return [
-            (rows, np.ndarray((rows.stop - rows.start, width), float, values, start * item, (step * item, item)))
+            (
+                rows,
+                np.ndarray(
+                    (rows.stop - rows.start, width),
+                    float,
+                    values,
+                    start * item,
+                    (step * item, item),
+                ),
+            )
             for rows, start, step in self._strides
         ]
 
@@ -327,7 +337,7 @@ def _weighted_runs(weights: Floats) -> "list[tuple[slice, slice]]":
     edges = [0, *breaks.tolist(), len(weights)]
     return [
         (slice(start, stop), slice(int(lows[start]), int(highs[start])))
-        for start, stop in zip(edges, edges[1:], strict=False)
+        for start, stop in pairwise(edges)
     ]
 
 

@@ -69,7 +69,7 @@ def _guess_period(values: Floats) -> int:
         return longest
     peaks = np.argsort(-power, kind="stable")
     peaks = peaks[power[peaks] >= power.max() * _PEAK_SHARE]
-    return int(round(np.average(periods[peaks], weights=power[peaks])))
+    return round(float(np.average(periods[peaks], weights=power[peaks])))
 
 
 def _periodogram(values: Floats, longest: int) -> "tuple[npt.NDArray[np.int64], Floats]":

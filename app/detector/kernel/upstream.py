@@ -79,9 +79,8 @@ def margin_factors() -> npt.NDArray[np.float64]:
     # Only the table is read: importing its module would import the whole package.
     source = (_folder() / "util" / "boundary_utils.py").read_text(encoding="utf-8")
     for statement in ast.parse(source).body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            if statement.targets[0].id == "factors":
-                values = np.array(ast.literal_eval(statement.value))
-                values.setflags(write=False)
-                return values
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "factors":
+            values = np.array(ast.literal_eval(statement.value))
+            values.setflags(write=False)
+            return values
     raise ImportError(f"{DISTRIBUTION} has no table of margin factors.")
