@@ -242,7 +242,11 @@ def _judge_as_told(
 
 def _ratio_beside_majority(values: Floats, ratio: float) -> float:
     """Lower the ratio of anomalies for a series most of which lies in one narrow band."""
-    majority = float(np.histogram(values, bins=20)[0].max()) / len(values)
+    try:
+        majority = float(np.histogram(values, bins=20)[0].max()) / len(values)
+    except (IndexError, ValueError):
+        # Bins narrower than the steps between numbers of this size: there is no telling.
+        return ratio
     if majority <= _MAJORITY:
         return ratio
     return max((1 - majority) * ratio, min(0.05, ratio))

@@ -150,7 +150,7 @@ def _units(points: Judged) -> Floats:
     normal = size[~points.is_anomaly]
     if (normal < _TINY).all():
         return np.full(len(size), _LEAST_UNIT)
-    return np.maximum(size * 0.5 + np.mean(normal) * 0.5, _LEAST_UNIT)
+    return np.asarray(np.maximum(size * 0.5 + np.mean(normal) * 0.5, _LEAST_UNIT))
 
 
 def _score(distance: Floats) -> Floats:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.fft import rfft
 from scipy.interpolate import LSQUnivariateSpline
 
 from detector.errors import DetectionError
@@ -92,10 +93,13 @@ def _periodogram(values: Floats, longest: int) -> "tuple[npt.NDArray[np.int64], 
 def _mean_spectrum(values: Floats, length: int) -> Floats:
     """Return the power at 0 to half a cycle a point, over half-overlapping pieces of `length`."""
     pieces = windows(np.ascontiguousarray(values), length)[:: length - length // 2]
-    pieces = pieces - pieces.mean(axis=1, keepdims=True)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi / length * np.arange(length))
-    transformed = np.fft.rfft(hann * pieces)
-    power = (transformed.real**2 + transformed.imag**2) * (1.0 / hann.sum() ** 2)
+    pieces = pieces - np.mean(pieces, axis=-1, keepdims=True)
+    hann = (0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1)))[:-1]
+    # An impulse has the same power everywhere, and rounding decides which period is strongest:
+    # so the arithmetic is that of scipy.signal.welch, complex numbers and all.
+    transformed = rfft(hann * pieces)
+    power = np.conjugate(transformed) * transformed
+    power *= 1.0 / hann.sum() ** 2
     # All but the constant and, of an even length, the last stand for a negative frequency too.
     power[:, 1 : None if length % 2 else -1] *= 2
-    return np.asarray(power.mean(axis=0))
+    return np.asarray(power.real.mean(axis=0))
