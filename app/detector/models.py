@@ -1,42 +1,112 @@
-"""The MLflow models that judge one series."""
+"""The MLflow models that judge one series.
 
+Logged with ``code_paths=["app/detector"]`` they load wherever ``requirements.txt`` is installed.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
-import mlflow.pyfunc
 import pandas as pd
+from mlflow.pyfunc.model import PythonModel
 
-from detector.errors import DetectionError
-
-
-def _upstream(kind: str, data: pd.DataFrame, params: dict[str, Any] | None) -> list[dict[str, Any]]:
-    from anomaly_detector.univariate import univariate_anomaly_detection
-
-    options = {name: value for name, value in (params or {}).items() if value is not None}
-    try:
-        model = getattr(univariate_anomaly_detection, kind)()
-        answers: list[dict[str, Any]] = model.predict(None, data, options)
-    except (TypeError, KeyError, ValueError) as error:
-        raise DetectionError("BadArgument", f"The request cannot be judged: {error}") from error
-    for answer in answers:
-        answer["result"].setdefault("severity", 0.0)
-    return answers
+from detector.series import Series
+from detector.univariate import detect_entire, detect_latest
 
 
-class EntireAnomalyDetector(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Judges every point of a series."""
+class EntireAnomalyDetector(PythonModel):
+    """Judges every point of a series by all the others."""
 
     def predict(
-        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        self,
+        context: Any,
+        model_input: pd.DataFrame,
+        params: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        """Return one ``{timestamp, result}`` for each row of `model_input`."""
-        return _upstream("EntireAnomalyDetector", model_input, params)
+        """Judge a series.
+
+        Parameters
+        ----------
+        context : object
+            MLflow's; not used.
+        model_input : DataFrame
+            12 to 8640 rows with the columns ``timestamp`` and ``value``.
+        params : mapping, optional
+            Options by their names on the wire: ``granularity``, ``customInterval``, ``period``,
+            ``maxAnomalyRatio``, ``sensitivity``, ``imputeMode``, ``imputeFixedValue``,
+            ``boundaryVersion``, ``alpha``, ``threshold``, ``detector``.
+
+        Returns
+        -------
+        list of dict
+            One ``{"timestamp": ..., "result": {...}}`` for each row, the result with
+            ``expected_value``, ``upper_margin``, ``lower_margin``, ``is_negative_anomaly``,
+            ``is_positive_anomaly``, ``is_anomaly``, ``period`` and ``severity``.
+
+        Raises
+        ------
+        DetectionError
+            With Azure's code, for a series or an option that cannot be judged.
+        """
+        series = Series.from_frame(model_input, params)
+        found = detect_entire(series)
+        period = found.period
+        return [
+            {
+                "timestamp": timestamp,
+                "result": {
+                    "expected_value": expected,
+                    "upper_margin": upper,
+                    "lower_margin": lower,
+                    "is_negative_anomaly": negative,
+                    "is_positive_anomaly": positive,
+                    "is_anomaly": anomaly,
+                    "period": period,
+                    "severity": severity,
+                },
+            }
+            for timestamp, expected, upper, lower, negative, positive, anomaly, severity in zip(
+                series.timestamps,
+                found.expected.tolist(),
+                found.upper_margin.tolist(),
+                found.lower_margin.tolist(),
+                found.is_negative.tolist(),
+                found.is_positive.tolist(),
+                found.is_anomaly.tolist(),
+                found.severity.tolist(),
+                strict=True,
+            )
+        ]
 
 
-class LatestAnomalyDetector(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Judges the last point of a series."""
+class LatestAnomalyDetector(PythonModel):
+    """Judges the last point of a series by those before it."""
 
     def predict(
-        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        self,
+        context: Any,
+        model_input: pd.DataFrame,
+        params: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        """Return one ``{timestamp, result}`` for the last row of `model_input`."""
-        return _upstream("LatestAnomalyDetector", model_input, params)
+        """Judge the last point of a series.
+
+        Takes what `EntireAnomalyDetector.predict` takes. The one result returned has
+        ``suggested_window`` as well: how many points to send for the next judgement.
+        """
+        series = Series.from_frame(model_input, params)
+        found = detect_latest(series)
+        return [
+            {
+                "timestamp": series.timestamps[-1],
+                "result": {
+                    "expected_value": found.expected,
+                    "upper_margin": found.upper_margin,
+                    "lower_margin": found.lower_margin,
+                    "is_negative_anomaly": found.is_negative,
+                    "is_positive_anomaly": found.is_positive,
+                    "is_anomaly": found.is_anomaly,
+                    "period": found.period,
+                    "suggested_window": found.suggested_window,
+                    "severity": found.severity,
+                },
+            }
+        ]

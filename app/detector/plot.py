@@ -1,42 +1,54 @@
 """The picture of a judged series."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["figure"]
 
+_VALUE, _EXPECTED, _ANOMALY = "#1f4e79", "#9fc3e6", "#c0392b"
 
-def figure(judged: pd.DataFrame, *, title: str) -> Figure:
+
+def figure(judged: pd.DataFrame, *, title: str) -> "Figure":
     """Draw a series, the band in which it was expected, and its anomalies.
 
     Parameters
     ----------
-    judged
-        One row per point with the columns ``timestamp``, ``value``, ``expected_value``,
-        ``upper_margin``, ``lower_margin`` and ``is_anomaly``.
-    title
+    judged : DataFrame
+        One row for each point with the columns ``timestamp``, ``value``, ``expected_value``,
+        ``upper_margin``, ``lower_margin`` and ``is_anomaly``, margins in the unit of the values.
+    title : str
         What stands above the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Of no window; ``.savefig("detection.png")`` writes it.
     """
+    # Drawing is rarely asked for, and matplotlib takes half a second to import.
+    from matplotlib.figure import Figure
+
     picture = Figure(figsize=(11, 4.5), layout="constrained")
     axes = picture.subplots()
-    when, expected = judged["timestamp"], judged["expected_value"]
+    when, expected = judged["timestamp"].to_numpy(), judged["expected_value"].to_numpy()
     axes.fill_between(
         when,
-        expected - judged["lower_margin"],
-        expected + judged["upper_margin"],
-        color="#9ecae1",
-        alpha=0.6,
+        expected - judged["lower_margin"].to_numpy(),
+        expected + judged["upper_margin"].to_numpy(),
+        color=_EXPECTED,
+        alpha=0.5,
         linewidth=0,
         label="expected band",
     )
-    axes.plot(when, judged["value"], color="#08519c", linewidth=1.2, label="value")
+    axes.plot(when, judged["value"].to_numpy(), color=_VALUE, linewidth=1.2, label="value")
     anomalies = judged[judged["is_anomaly"]]
     axes.scatter(
-        anomalies["timestamp"],
-        anomalies["value"],
-        color="#d7301f",
+        anomalies["timestamp"].to_numpy(),
+        anomalies["value"].to_numpy(),
+        color=_ANOMALY,
         zorder=3,
         s=28,
         label=f"anomaly ({len(anomalies)})",

@@ -12,11 +12,11 @@ flagged in that noise would otherwise differ.
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -55,16 +55,23 @@ class Stl:
     def decompose(self, series: Floats) -> Decomposition:
         """Split `series`, finite and of shape ``(n,)``."""
         n, period = self._n, self._period
-        trend = np.zeros(n)
+        seasonal = trend = np.zeros(n)
         weights = None
-        for outer_pass in range(_OUTER_PASSES + 1):
-            if outer_pass:
-                weights = _robustness_weights(series - (trend + seasonal))
-            cycles = self._cycles.smooth(series - trend, weights)
-            level = moving_average(moving_average(cycles, period), period)
-            level = self._low_pass.smooth(moving_average(level, 3), None)
-            seasonal = cycles[period : period + n] - level
-            trend = self._trend.smooth(series - seasonal, weights)
+        scratch = self._trend.scratch()
+        fixed_scratch = self._low_pass.scratch()[:1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for outer_pass in range(_OUTER_PASSES + 1):
+                if outer_pass:
+                    weights = _robustness_weights(series - (trend + seasonal))
+                cycles = self._cycles.smooth(series - trend, weights)
+                level = moving_average(moving_average(cycles, period), period)
+                level = self._low_pass.smooth(moving_average(level, 3), fixed_scratch)
+                seasonal = cycles[period : period + n] - level
+                seasonless = series - seasonal
+                if weights is None:
+                    trend = self._trend.smooth(seasonless, scratch)
+                else:
+                    trend = self._trend.smooth_robustly(seasonless, weights, scratch)
         return Decomposition(seasonal, trend, series - trend - seasonal)
 
 
@@ -90,13 +97,12 @@ def _robustness_weights(remainder: Floats) -> Floats:
     """Return the bisquare weights: 1 for small remainders, 0 from six times their median."""
     size = np.abs(remainder)
     bound = 6 * _median(size)
-    weights = np.zeros(len(size))
-    if bound > 0:
-        # Beyond 0.999 of the bound the square of a negative number would come back positive.
-        ratio = np.minimum(size / bound, 1)
-        np.square(1 - np.square(ratio), out=weights)
-    weights[size <= 0.001 * bound] = 1
-    weights[size > 0.999 * bound] = 0
+    weights = size / bound
+    np.square(weights, out=weights)
+    np.subtract(1, weights, out=weights)
+    np.square(weights, out=weights)
+    np.copyto(weights, 1, where=size <= 0.001 * bound)
+    np.copyto(weights, 0, where=size > 0.999 * bound)
     return weights
 
 
@@ -108,7 +114,7 @@ def _median(values: Floats) -> float:
     return float((part[middle - 1] + part[middle]) / 2)
 
 
-def _tricube(distances: Floats, reach: float) -> Floats:
+def _tricube(distances: Floats, reach: "float | Ints") -> Floats:
     """Return loess weights: 1 near the point, 0 from 0.999 of the reach on."""
     weights = np.power(1 - np.power(np.minimum(distances / reach, 1), 3), 3)
     weights[distances <= 0.001 * reach] = 1
@@ -120,8 +126,10 @@ def _tricube(distances: Floats, reach: float) -> Floats:
 class _Phases:
     """The phases of the season that have the same number of cycles."""
 
+    phases: slice
+    cycles: int
     index: Ints  # (phases, cycles), where their points lie in the series
-    weights: Floats  # (4, cycles), of the cycles before the first, first, last and after the last
+    weights: Floats  # (1 or 4, 1, cycles); see _CycleSmoother._end_weights
 
 
 class _CycleSmoother:
@@ -137,20 +145,24 @@ class _CycleSmoother:
         full, longer = divmod(n, period)
         self._groups = [
             _Phases(
-                index=phases[:, None] + period * np.arange(cycles),
-                weights=self._end_weights(cycles, window),
+                slice(start, stop),
+                cycles,
+                np.arange(start, stop)[:, None] + period * np.arange(cycles),
+                self._end_weights(cycles, window),
             )
-            for phases, cycles in (
-                (np.arange(longer), full + 1),
-                (np.arange(longer, period), full),
-            )
-            if len(phases)
+            for start, stop, cycles in ((0, longer, full + 1), (longer, period, full))
+            if start < stop
         ]
 
     @staticmethod
     def _end_weights(cycles: int, window: int) -> Floats:
+        """Return the weights of the cycles before the first, first, last and after the last.
+
+        Few cycles lie so close together, beside so long a window, that all weights are 1; then
+        one row stands for all four.
+        """
         positions = np.arange(1, cycles + 1)
-        return np.stack(
+        weights = np.stack(
             [
                 _tricube(
                     np.abs(positions - at).astype(float),
@@ -159,35 +171,34 @@ class _CycleSmoother:
                 for at in (0, 1, cycles, cycles + 1)
             ]
         )
+        return (weights[:1] if (weights == 1).all() else weights)[:, None, :]
 
-    def smooth(self, values: Floats, weights: Floats | None) -> Floats:
+    def smooth(self, values: Floats, robust: Floats | None) -> Floats:
         """Return shape ``(n + 2 * period,)``: one more cycle before and after."""
-        smoothed = np.empty(self._n + 2 * self._period)
+        period = self._period
+        # A last cycle may be cut short; the place for the rest of it is cut off again.
+        smoothed = np.empty((-(-self._n // period) + 2, period))
         for group in self._groups:
-            phases, cycles = group.index.shape
             points = values[group.index]
-            ends = np.empty((4, phases))
-            robust = None if weights is None else weights[group.index]
-            for row, base in enumerate(group.weights):
-                share = np.broadcast_to(base, (1, cycles)) if robust is None else base * robust
-                total = share.sum(axis=1, keepdims=True)
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    ends[row] = (share / total * points).sum(axis=1)
-            if robust is not None:
+            weights = group.weights if robust is None else group.weights * robust[group.index]
+            total = weights.sum(axis=2, keepdims=True)
+            ends = (weights / total * points).sum(axis=2)
+            if robust is not None and not total.all():
                 # Where every weight of a phase is nought, its own ends stand for the means.
-                lost = np.flatnonzero(total[:, 0] <= 0)
+                lost = np.flatnonzero(total[0, :, 0] <= 0)
+                ends = np.broadcast_to(ends, (4, ends.shape[1])).copy()
                 ends[:2, lost] = points[lost, 0]
                 ends[2:, lost] = points[lost, -1]
-            line = np.empty((cycles + 2, phases))
+            line = smoothed[: group.cycles + 2, group.phases]
+            if len(ends) == 1:
+                line[:] = ends
+                continue
             line[0], line[1], line[-2], line[-1] = ends
-            if cycles > 2:
-                slope = (ends[2] - ends[1]) / (cycles - 1)
-                line[2:-2] = ends[1] + slope * np.arange(1, cycles - 1)[:, None]
-            first = group.index[0, 0]
-            for cycle in range(cycles + 2):
-                start = cycle * self._period + first
-                smoothed[start : start + phases] = line[cycle]
-        return smoothed
+            if group.cycles > 2:
+                slope = (ends[2] - ends[1]) / (group.cycles - 1)
+                line[2:-2] = slope * np.arange(1, group.cycles - 1)[:, None]
+                line[2:-2] += ends[1]
+        return smoothed.reshape(-1)[: self._n + 2 * period]
 
 
 class _Loess:
@@ -208,58 +219,91 @@ class _Loess:
         self._at = at
         self._first = first
         self._positions = np.arange(width, dtype=float)
+        self._places = self._positions + first[:, None]
         offsets, kinds = np.unique(at - first, return_inverse=True)
-        self._tricube = np.stack([self._window_weights(k, width, window, n) for k in offsets])[
-            kinds
-        ]
+        reaches = np.maximum(offsets, width - 1 - offsets) + max(window - n, 0) // 2
+        distances = np.abs(np.arange(width) - offsets[:, None]).astype(float)
+        self._tricube = _tricube(distances, reaches[:, None])[kinds]
         self._runs = list(_weighted_runs(self._tricube))
-        self._width = width
-        self._fixed = self._linear_weights(self._tricube.copy())
+        self._strides = _even_steps(first)
+        fixed = np.array(self._tricube)
+        self._to_regression(fixed, *self.scratch()[:2])
+        self._fixed = fixed
 
-    @staticmethod
-    def _window_weights(offset: int, width: int, window: int, n: int) -> Floats:
-        reach = max(offset, width - 1 - offset) + (max(window - n, 0)) // 2
-        return _tricube(np.abs(np.arange(width) - offset).astype(float), reach)
+    def scratch(self) -> tuple[Floats, Floats, Floats]:
+        """Return room for one smoothing at a time."""
+        shape = self._tricube.shape
+        return np.empty(shape), np.empty(shape), np.empty(shape)
 
-    def _linear_weights(self, weights: Floats) -> Floats:
+    def _windows(self, values: Floats) -> "list[tuple[slice, Floats]]":
+        """Return views of the windows of `values`, a run of evenly spaced ones at a time."""
+        item = values.itemsize
+        width = len(self._positions)
+        return [
+            (
+                rows,
+                np.ndarray(
+                    (rows.stop - rows.start, width),
+                    float,
+                    values,
+                    start * item,
+                    (step * item, item),
+                ),
+            )
+            for rows, start, step in self._strides
+        ]
+
+    def _to_regression(self, weights: Floats, places: Floats, square: Floats) -> None:
         """Turn the weights of each window, ``(points, width)``, into those of its regression."""
-        total = np.concatenate([weights[rows, used].sum(axis=1) for rows, used in self._runs])
-        lost = total <= 0
-        if lost.any():
+        if len(self._runs) == 1:
+            total = weights[:, self._runs[0][1]].sum(axis=1)
+        else:
+            total = np.concatenate([weights[rows, used].sum(axis=1) for rows, used in self._runs])
+        lost = None
+        if not total.all():
+            lost = np.flatnonzero(total <= 0)
             total[lost] = 1
         weights /= total[:, None]
-        places = self._positions + self._first[:, None]
-        centre = np.multiply(weights, places, out=places).sum(axis=1)
-        distance = self._at - centre
+        np.multiply(weights, self._places, out=places)
+        centre = places.sum(axis=1)
         start = self._first - centre
         step = (start + 1) - start
-        places = np.multiply(self._positions, step[:, None], out=places)
-        places += start[:, None]
-        square = np.square(places)
+        if (step == 1).all():
+            np.add(self._positions, start[:, None], out=places)
+        else:
+            np.multiply(self._positions, step[:, None], out=places)
+            places += start[:, None]
+        np.square(places, out=square)
         square *= weights
         spread = square.sum(axis=1)
+        distance = self._at - centre
         steep = np.sqrt(spread) > 0.001 * (self._n - 1)
         slope = np.divide(distance, spread, out=np.zeros_like(distance), where=steep)
         places *= slope[:, None]
         places += 1
         weights *= places
-        if lost.any():
+        if lost is not None:
             weights[lost] = 0
-            rows = np.flatnonzero(lost)
-            weights[rows, (self._at - self._first)[rows]] = 1
-        return weights
+            weights[lost, (self._at - self._first)[lost]] = 1
 
-    def smooth(self, values: Floats, robust: Floats | None) -> Floats:
-        """Return the smoothed values, ``(n,)``; `robust` weighs each, or all the same."""
-        if robust is None:
-            weights = self._fixed
-        else:
-            weights = sliding_window_view(robust, self._width)[self._first - 1]
-            weights *= self._tricube
-            weights = self._linear_weights(weights)
-        windows = sliding_window_view(values, self._width)[self._first - 1]
-        windows *= weights
-        return self._between(windows.sum(axis=1))
+    def smooth(self, values: Floats, scratch: tuple[Floats, ...]) -> Floats:
+        """Return the smoothed values, ``(n,)``."""
+        products = scratch[0]
+        for rows, windows in self._windows(values):
+            np.multiply(self._fixed[rows], windows, out=products[rows])
+        return self._between(products.sum(axis=1))
+
+    def smooth_robustly(
+        self, values: Floats, robust: Floats, scratch: tuple[Floats, Floats, Floats]
+    ) -> Floats:
+        """Return the smoothed values, ``(n,)``, weighing each point by `robust` as well."""
+        weights, places, square = scratch
+        for rows, windows in self._windows(robust):
+            np.multiply(self._tricube[rows], windows, out=weights[rows])
+        self._to_regression(weights, places, square)
+        for rows, windows in self._windows(values):
+            weights[rows] *= windows
+        return self._between(weights.sum(axis=1))
 
     def _between(self, fitted: Floats) -> Floats:
         if self._jump == 1:
@@ -293,5 +337,19 @@ def _weighted_runs(weights: Floats) -> "list[tuple[slice, slice]]":
     edges = [0, *breaks.tolist(), len(weights)]
     return [
         (slice(start, stop), slice(int(lows[start]), int(highs[start])))
-        for start, stop in zip(edges, edges[1:], strict=False)
+        for start, stop in pairwise(edges)
     ]
+
+
+def _even_steps(first: Ints) -> "list[tuple[slice, int, int]]":
+    """Group neighbouring windows that lie evenly spaced: rows, start in the series, step."""
+    runs = []
+    start = 0
+    while start < len(first):
+        stop = start + 1
+        step = int(first[stop] - first[start]) if stop < len(first) else 0
+        while stop < len(first) and first[stop] - first[stop - 1] == step:
+            stop += 1
+        runs.append((slice(start, stop), int(first[start]) - 1, step))
+        start = stop
+    return runs

@@ -1,0 +1,555 @@
+"""Entire and latest detection of the anomalies of one series.
+
+Pure: a validated series goes in, a frozen result comes out, and nothing is kept between calls.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.errors import DetectionError
+from detector.kernel import boundary, imputation, spectral_residual
+from detector.kernel.boundary import Bounded, Judged
+from detector.kernel.outliers import Ordered, median_absolute_deviation, vote
+from detector.kernel.period import find_period
+from detector.kernel.stationarity import is_stationary
+from detector.kernel.stl import Decomposition, Stl
+from detector.kernel.trend import fit_trend
+from detector.series import Detector, Options, Series
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+# Flags closer than this to the expected value are dropped.
+_TINY = 1e-8
+# A series whose grid is longer than this is judged with its gaps.
+_LONGEST_FILLED = 2 * 8640
+# Logarithms replace the values when they lower the mean relative remainder from above the first
+# to below the second.
+_POOR_FIT, _GOOD_FIT = 0.10, 0.05
+_MOST_DIFFERENCES = 2
+_MOST_MISSING = 0.5
+# A histogram bin with more than this part of the series is its majority.
+_MAJORITY = 0.6
+# The scores of spectral residual that severity starts and ends at.
+_LEAST_SCORE, _GREATEST_SCORE = 3.5, 15.0
+_DEFAULT_WINDOWS = {
+    "daily": 28,
+    "minutely": 1440,
+    "hourly": 168,
+    "weekly": 12,
+    "monthly": 12,
+    "yearly": 12,
+    "secondly": 1440,
+    "microsecond": 1000,
+    "none": 1440,
+}
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What is expected and what is anomalous of each point; arrays have the shape ``(n,)``.
+
+    Attributes
+    ----------
+    expected : ndarray of float64
+        In the unit of the values, as are the margins.
+    upper_margin, lower_margin : ndarray of float64
+        How far above and below the expected value a point is still normal.
+    is_anomaly, is_positive, is_negative : ndarray of bool
+    severity : ndarray of float64
+        0 for a normal point to 1.
+    period : int
+        Points in one season; 0 for a series without.
+    """
+
+    expected: Floats
+    upper_margin: Floats
+    lower_margin: Floats
+    is_anomaly: Flags
+    is_positive: Flags
+    is_negative: Flags
+    severity: Floats
+    period: int
+
+
+@dataclass(frozen=True)
+class LatestDetection:
+    """What is expected of the last point and whether it is an anomaly.
+
+    Attributes
+    ----------
+    suggested_window : int
+        How many points to send for the next judgement of this kind of series.
+    """
+
+    expected: float
+    upper_margin: float
+    lower_margin: float
+    is_anomaly: bool
+    is_positive: bool
+    is_negative: bool
+    severity: float
+    period: int
+    suggested_window: int
+
+
+def detect_entire(series: Series) -> Detection:
+    """Judge every point of `series` by all the others.
+
+    Raises
+    ------
+    DetectionError
+        With the code the service answered, for a series that cannot be judged as asked.
+    """
+    with np.errstate(all="ignore"):
+        points, period, by_score = _judge(series, latest=False)
+        bounded = _bound(points, series.options, by_score, latest=False)
+    return Detection(
+        expected=points.expected,
+        upper_margin=bounded.upper,
+        lower_margin=bounded.lower,
+        is_anomaly=bounded.is_anomaly,
+        is_positive=bounded.is_positive,
+        is_negative=bounded.is_negative,
+        severity=bounded.severity,
+        period=period,
+    )
+
+
+def detect_latest(series: Series) -> LatestDetection:
+    """Judge the last point of `series` by those before it.
+
+    Raises
+    ------
+    DetectionError
+        With the code the service answered, for a series that cannot be judged as asked.
+    """
+    options = series.options
+    # Values up to 1e100 may overflow on the way; what comes of that is defined all the same.
+    with np.errstate(all="ignore"):
+        points, period, by_score = _judge(series, latest=True)
+        bounded = _bound(points, options, by_score, latest=True)
+    return LatestDetection(
+        expected=float(points.expected[-1]),
+        upper_margin=float(bounded.upper[-1]),
+        lower_margin=float(bounded.lower[-1]),
+        is_anomaly=bool(bounded.is_anomaly[-1]),
+        is_positive=bool(bounded.is_positive[-1]),
+        is_negative=bool(bounded.is_negative[-1]),
+        severity=float(bounded.severity[-1]),
+        period=period,
+        suggested_window=4 * period + 1 if period else _DEFAULT_WINDOWS[options.granularity] + 1,
+    )
+
+
+def _bound(points: Judged, options: Options, by_score: bool, *, latest: bool) -> Bounded:
+    if options.boundary_version == "V1":
+        return boundary.bound_v1(points, options.sensitivity, by_score=by_score)
+    return boundary.bound_v2(points, options.sensitivity, last_only=latest)
+
+
+def _judge(series: Series, *, latest: bool) -> tuple[Judged, int, bool]:
+    """Return the points judged, without margins; the period; and whether scores give margins."""
+    detector = series.options.detector
+    if detector is None:
+        points, period, by_score, filled = _judge_by_nature(series, latest)
+    else:
+        points, period, by_score, filled = _judge_as_told(series, detector, latest)
+    if filled:
+        points = points.only(series.index)
+    off = ~(np.abs(points.values - points.expected) < _TINY)
+    points = replace(
+        points,
+        is_anomaly=points.is_anomaly & off,
+        is_positive=points.is_positive & off,
+        is_negative=points.is_negative & off,
+    )
+    return points, period, by_score
+
+
+def _judge_by_nature(series: Series, latest: bool) -> tuple[Judged, int, bool, bool]:
+    """Choose the way of judging by the period, the granularity and the values."""
+    options = series.options
+    ratio = options.max_anomaly_ratio
+    if latest:
+        ratio = _ratio_beside_majority(series.values, ratio)
+    period = _find_period(series) if options.period is None else options.period
+    values, filled = series.values, False
+    if period > 1 or options.impute_mode in ("fixed", "last", "previous", "linear"):
+        values, filled = _fill(series, period)
+    if period > 1:
+        _require_enough_points(series, len(values), period)
+        points = _judge_seasons(values, period, options.alpha, ratio, latest)
+        return points, period, False, filled
+    if _is_spiky_by_nature(options, values):
+        points, by_score = _judge_saliency(values, options, options.threshold, ratio, latest)
+
+        def judge(steps: Floats, share: float) -> Judged:
+            return _judge_saliency(steps, options, options.threshold, share, latest)[0]
+    else:
+        trend = fit_trend(values, period)
+        points, by_score = _judge_trend(values, trend, options.alpha, ratio, latest), False
+
+        def judge(steps: Floats, share: float) -> Judged:
+            return _judge_trend(steps, trend, options.alpha, share, latest)
+
+    return _add_outliers_of_differences(points, judge, ratio), period, by_score, filled
+
+
+def _judge_as_told(
+    series: Series, detector: Detector, latest: bool
+) -> tuple[Judged, int, bool, bool]:
+    """Judge with the detector and the parameters that the request names."""
+    options = series.options
+    period = options.period if detector.period is None else detector.period
+    if period is None:
+        raise DetectionError(
+            "InvalidDetector",
+            f"The detector '{detector.name}' needs a period: give 'period' in its parameters "
+            "or in the request, 0 for a series without seasons.",
+        )
+    values, filled = series.values, False
+    if period > 1 or options.impute_mode == "fixed":
+        values, filled = _fill(series, period)
+    ratio = detector.max_anomaly_ratio
+    if detector.name == "seasonal_series":
+        if period < 2:
+            raise DetectionError(
+                "InvalidDetector",
+                f"The detector 'seasonal_series' needs a period of at least 2, not {period}.",
+            )
+        _require_enough_points(series, len(values), period)
+        points = _judge_seasons(values, period, detector.alpha, ratio, latest)
+        return points, period, False, filled
+    if period > 1:
+        _require_few_missing(series)
+    if detector.name == "spectral_residual":
+        points, by_score = _judge_saliency(values, options, detector.threshold, ratio, latest)
+        return points, period, by_score, filled
+    if period != 0:
+        raise DetectionError(
+            "InvalidDetector",
+            f"The detector 'dynamic_threshold' needs the period 0, not {period}.",
+        )
+    points = _judge_trend(values, fit_trend(values), detector.alpha, ratio, latest)
+    return points, period, False, filled
+
+
+def _ratio_beside_majority(values: Floats, ratio: float) -> float:
+    """Lower the ratio of anomalies for a series most of which lies in one narrow band."""
+    try:
+        majority = float(np.histogram(values, bins=20)[0].max()) / len(values)
+    except (IndexError, ValueError):
+        # Bins narrower than the steps between numbers of this size: there is no telling.
+        return ratio
+    if majority <= _MAJORITY:
+        return ratio
+    return max((1 - majority) * ratio, min(0.05, ratio))
+
+
+def _missing_ratio(series: Series) -> float:
+    return (series.grid_length - len(series.values)) / series.grid_length
+
+
+def _has_gaps_to_fill(series: Series) -> bool:
+    return len(series.values) < series.grid_length <= _LONGEST_FILLED
+
+
+def _find_period(series: Series) -> int:
+    if _missing_ratio(series) > _MOST_MISSING:
+        return 0
+    options = series.options
+    values = series.values
+    if _has_gaps_to_fill(series):
+        if options.impute_mode == "auto":
+            values = imputation.hold_previous(values, series.index, series.grid_length)
+        else:
+            values, _ = _fill(series, 0)
+    return find_period(values, options.granularity, options.interval)
+
+
+def _require_few_missing(series: Series) -> None:
+    if _missing_ratio(series) > _MOST_MISSING:
+        raise DetectionError(
+            "InvalidSeries",
+            "Ratio of missing points should be less than 50% for seasonal timeseries. There "
+            f"should be at least {math.ceil(series.grid_length * 0.5)} points, but got "
+            f"{len(series.values)} points.",
+        )
+
+
+def _require_enough_points(series: Series, count: int, period: int) -> None:
+    _require_few_missing(series)
+    if count < 2 * period + 1:
+        raise DetectionError(
+            "InvalidModelArgument",
+            "The 'series' field must have more than 2 periods points: with the period "
+            f"{period} at least {2 * period + 1}, but got {count}.",
+        )
+
+
+def _fill(series: Series, period: int) -> tuple[Floats, bool]:
+    """Return the values with gaps filled as the options say, and whether any were."""
+    values, index, count = series.values, series.index, series.grid_length
+    if not _has_gaps_to_fill(series):
+        return values, False
+    match series.options.impute_mode:
+        case "auto":
+            return imputation.follow_season(values, index, count, period=period), True
+        case "previous" | "last":
+            return imputation.hold_previous(values, index, count), True
+        case "linear":
+            return imputation.draw_line(values, index, count), True
+        case "fixed":
+            value = series.options.impute_fixed_value
+            return imputation.hold_fixed(values, index, count, value=value), True
+        case _:
+            return values, False
+
+
+def _is_spiky_by_nature(options: Options, values: Floats) -> bool:
+    """Return whether points lie less than an hour apart, and most differ."""
+    bound = {"minutely": 60, "secondly": 3600}.get(options.granularity, 0)
+    return options.interval < bound and median_absolute_deviation(values) >= _TINY
+
+
+def _scale(values: Floats) -> Floats:
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if low != high else values
+
+
+def _bridge(values: Floats, holes: Flags) -> Floats:
+    """Return `values` with lines across the holes."""
+    whole = values.copy()
+    kept = np.flatnonzero(~holes)
+    whole[holes] = np.interp(np.flatnonzero(holes), kept, values[kept])
+    return whole
+
+
+def _flag(values: Floats, expected: Floats, outliers: Ints) -> tuple[Flags, Flags, Flags]:
+    """Return which points are anomalies, positive ones and negative ones."""
+    flagged = np.zeros(len(values), dtype=bool)
+    flagged[outliers] = True
+    negative = expected > values
+    return flagged, flagged & ~negative, flagged & negative
+
+
+def _judge_trend(values: Floats, trend: Floats, alpha: float, ratio: float, latest: bool) -> Judged:
+    """Judge a series without seasons: outliers of the values, expected where the trend goes."""
+    outliers = vote([Ordered.of(_scale(values))], alpha=alpha, ratio=ratio, last_only=latest)
+    if len(outliers):
+        holes = np.zeros(len(values), dtype=bool)
+        holes[outliers] = True
+        trend = fit_trend(_bridge(values, holes))
+    return Judged(values, trend, *_flag(values, trend, outliers), trend=trend)
+
+
+def _judge_seasons(values: Floats, period: int, alpha: float, ratio: float, latest: bool) -> Judged:
+    """Judge a seasonal series: outliers of what is left without the seasons, and the trend."""
+    n = len(values)
+    seasonal, trend = _decompose(values, period, latest)
+    flat = values - seasonal
+    outliers = vote(
+        [Ordered.of(_scale(flat)), Ordered.of(_scale(flat - trend))],
+        alpha=alpha,
+        ratio=max(ratio, 1 / n),
+        last_only=latest,
+    )
+    if len(outliers):
+        holes = np.zeros(n, dtype=bool)
+        holes[outliers] = True
+        tail = period // 2
+        if np.count_nonzero(outliers >= n - tail) >= 0.5 * tail:
+            holes[n - tail :] = True
+        trend = _bridge(trend, holes)
+    expected = trend + seasonal
+    return Judged(values, expected, *_flag(values, expected, outliers), trend=trend)
+
+
+def _decompose(values: Floats, period: int, latest: bool) -> tuple[Floats, Floats]:
+    """Return the seasonal part and the trend, from logarithms where these fit far better."""
+    decomposer = _Decomposer(len(values), period, latest)
+    parts = decomposer.without_outliers(values, logarithmic=False)
+    if _relative_remainder(parts, values) > _POOR_FIT:
+        of_logarithms = decomposer.without_outliers(values, logarithmic=True)
+        if _relative_remainder(of_logarithms, values) < _GOOD_FIT:
+            parts = of_logarithms
+    return parts.seasonal, parts.trend
+
+
+def _relative_remainder(parts: Decomposition, values: Floats) -> float:
+    share = np.abs(parts.remainder / values)
+    known = ~np.isnan(share)
+    return float(np.where(known, share, 0).sum() / np.count_nonzero(known)) if known.any() else 0.0
+
+
+class _Decomposer:
+    """Decomposes series of one length; the plans are shared by all its decompositions."""
+
+    def __init__(self, n: int, period: int, latest: bool) -> None:
+        self._n = n
+        self._period = period
+        self._stl = Stl(n, period)
+        self._stl_of_one_more = Stl(n + 1, period) if latest else None
+
+    def without_outliers(self, values: Floats, *, logarithmic: bool) -> Decomposition:
+        """Decompose, and again where points of the seasons stand out in few of their cycles."""
+        parts = self._decompose(values, logarithmic)
+        flat = parts.remainder + parts.seasonal
+        holes = _rare_outliers(flat, self._period)
+        if not holes.any():
+            return parts
+        kept = np.flatnonzero(~holes)
+        before = np.searchsorted(kept, np.arange(self._n), side="right") - 1
+        flat = flat[kept[np.maximum(before, 0)]]
+        return self._decompose(flat + parts.trend, logarithmic)
+
+    def _decompose(self, values: Floats, logarithmic: bool) -> Decomposition:
+        apply = _decompose_logarithms if logarithmic else Stl.decompose
+        parts = apply(self._stl, values)
+        if self._stl_of_one_more is None:
+            return parts
+        # With the median of its phase appended, the last point may fit better.
+        more = np.append(values, np.median(values[-self._period :: -self._period]))
+        extended = apply(self._stl_of_one_more, more)
+        if abs(parts.remainder[-1]) <= abs(extended.remainder[-2]):
+            return parts
+        return Decomposition(*(part[: self._n] for part in extended))
+
+
+def _decompose_logarithms(stl: Stl, values: Floats) -> Decomposition:
+    lowest = values.min()
+    if lowest < 1:
+        values = values - lowest + 1
+    logs = stl.decompose(np.log(values))
+    trend = np.exp(logs.trend)
+    seasonal = np.exp(logs.trend + logs.seasonal) - trend
+    remainder = values - trend - seasonal
+    if lowest < 1:
+        trend = trend - 1 + lowest
+    return Decomposition(seasonal, trend, remainder)
+
+
+def _rare_outliers(values: Floats, period: int) -> Flags:
+    """Mark what lies three deviations out, in phases where that happens in few cycles."""
+    spread = values.std()
+    if spread == 0:
+        return np.zeros(len(values), dtype=bool)
+    far: Flags = np.abs(values - values.mean()) / spread >= 3
+    places = np.flatnonzero(far)
+    if len(places):
+        counts = np.bincount(places % period, minlength=period)
+        often = counts > int(len(values) / period / 2)
+        far[places[often[places % period]]] = False
+    return far
+
+
+def _judge_saliency(
+    values: Floats, options: Options, threshold: float, ratio: float, latest: bool
+) -> tuple[Judged, bool]:
+    """Judge by spectral residual; also return whether the scores are to give the margins."""
+    n = len(values)
+    most = max(int(n * ratio), 1)
+    if latest:
+        scores, by_z_score = spectral_residual.score_latest(values, most)
+    else:
+        scores, by_z_score = spectral_residual.score_entire(values)
+    calm = scores <= spectral_residual.SKELETON
+    if latest:
+        expected = values.copy()
+        expected[-1] = _mean(values[calm][np.count_nonzero(calm) // 2 :])
+    else:
+        expected = _mean_of_calm(values, calm)
+    trend = fit_trend(expected) if options.boundary_version != "V1" else None
+    salient = np.flatnonzero(scores >= threshold)
+    # Falling scores, the later of equal ones first as a reversed sort leaves them.
+    order = len(salient) - 1 - np.argsort(scores[salient][::-1])[::-1]
+    outliers = salient[order][:most]
+    judged = Judged(
+        values,
+        expected,
+        *_flag(values, expected, outliers),
+        trend=trend,
+        scores=np.clip(scores - _LEAST_SCORE / (_GREATEST_SCORE - _LEAST_SCORE), 0.0, 1.0),
+    )
+    return judged, not by_z_score
+
+
+def _mean(values: Floats) -> float:
+    return float(np.mean(values)) if len(values) else math.nan
+
+
+def _mean_of_calm(values: Floats, calm: Flags) -> Floats:
+    """Expect of a calm point its value, of others the mean of the calm later half of the past."""
+    n = len(values)
+    counts = np.concatenate([[0], np.cumsum(calm)])
+    sums = np.concatenate([[0], np.cumsum(np.multiply(values, calm))])
+    ends, starts = np.arange(1, n + 1), np.arange(n) // 2
+    count = counts[ends] - counts[starts]
+    means = (sums[ends] - sums[starts]) / count
+    for place in np.flatnonzero(count == 0):
+        means[place] = np.mean(values[: place + 1])
+    return spectral_residual.trailing_mean(np.where(calm, values, means), 5)
+
+
+def _add_outliers_of_differences(
+    points: Judged, judge: Callable[[Floats, float], Judged], ratio: float
+) -> Judged:
+    """Add what stands out in the differences of a series that is not stationary itself."""
+    values = points.values
+    n = len(values)
+    spare = max(int(n * ratio), 1) - int(np.count_nonzero(points.is_anomaly))
+    if spare <= 0:
+        return points
+    order, steps = _make_stationary(values)
+    if order <= 0:
+        return points
+    found = judge(steps, spare / n)
+    new = np.flatnonzero(~points.is_anomaly & found.is_anomaly)
+    if not len(new):
+        return points
+    expected = _undo_differences(new, points.expected, found.expected, order, values)
+    trend, scores = points.trend, points.scores
+    if trend is not None and found.trend is not None:
+        trend = _undo_differences(new, trend, found.trend, order, values)
+    if scores is not None and found.scores is not None:
+        scores = scores.copy()
+        scores[new] = found.scores[new]
+    flagged, positive, negative = (
+        points.is_anomaly.copy(),
+        points.is_positive.copy(),
+        points.is_negative.copy(),
+    )
+    flagged[new] = True
+    negative[new] = expected[new] >= values[new]
+    positive[new] = ~negative[new]
+    return Judged(values, expected, flagged, positive, negative, trend, scores)
+
+
+def _make_stationary(values: Floats) -> tuple[int, Floats]:
+    """Return how often to take differences, -1 for none that helps, and the differences."""
+    steps = values
+    for order in range(_MOST_DIFFERENCES + 1):
+        if is_stationary(steps):
+            return order, steps
+        steps = np.diff(steps)[order:]
+        steps = np.concatenate([np.full(order + 1, steps[0]), steps])
+    return -1, values
+
+
+def _undo_differences(
+    places: Ints, original: Floats, steps: Floats, order: int, values: Floats
+) -> Floats:
+    """Return `original` with what the differences expect, added to the point before, at places."""
+    if order == _MOST_DIFFERENCES:
+        start = np.full(order, values[1] - values[0])
+        steps = np.concatenate([start[:-1], np.cumsum(np.append(start[-1], steps[order:]))])
+    undone = original.copy()
+    places = places[places > 0]
+    undone[places] = original[places - 1] + steps[places]
+    return undone
