@@ -25,6 +25,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from detector import DetectionError, EntireAnomalyDetector, plot, reading, registry
+from detector.series import Series
 
 EXPERIMENT = "MLflow Quickstart 2"
 REGISTERED_MODEL = "tracking-quickstart"
@@ -44,7 +45,9 @@ def elnino() -> pd.DataFrame:
     years = dataset.load_pandas().data
     return pd.DataFrame(
         {
-            "timestamp": pd.date_range(f"{years['YEAR'].iloc[0]:.0f}-01-01", periods=12 * len(years), freq="MS"),
+            "timestamp": pd.date_range(
+                f"{years['YEAR'].iloc[0]:.0f}-01-01", periods=12 * len(years), freq="MS"
+            ),
             "value": years.drop(columns="YEAR").to_numpy().ravel(),
         }
     )
@@ -55,6 +58,8 @@ SAMPLES = {"elnino": (elnino, "Sea surface temperature off Peru, °C")}
 
 def walk_through(series: pd.DataFrame, title: str, params: dict[str, Any]) -> pd.DataFrame:
     """Do every step on one series, saying so; return the judged points, one row each."""
+    # What cannot be judged is refused before anything is logged.
+    series = series.assign(value=Series.from_frame(series, params).values)
     print(f"Tracking server: {registry.connect()}")
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run() as run:
@@ -76,7 +81,8 @@ def walk_through(series: pd.DataFrame, title: str, params: dict[str, Any]) -> pd
         model = registry.load(REGISTERED_MODEL, ALIAS)
         print(f"Loaded back from the registry: {version.alias_uri}")
 
-        judged = table(series, model.predict(series, params=params))
+        answers: Any = model.predict(series, params=params)
+        judged = table(series, answers)
         mlflow.log_table(judged.assign(timestamp=judged["timestamp"].astype(str)), "result.json")
         mlflow.log_figure(plot.figure(judged, title=title), "result.png")
 
@@ -93,16 +99,20 @@ def table(series: pd.DataFrame, answers: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def readable(judged: pd.DataFrame, most: int = 40) -> str:
-    """Return one line per point; of a long series, only its anomalies."""
+    """Return one line per point; of a long series, one per anomaly."""
     if len(judged) > most:
         judged = judged[judged["is_anomaly"]]
-    lines = [f"{'timestamp':<19} {'value':>10} {'expected':>10} {'lower':>10} {'upper':>10} {'period':>6}"]
-    for point in judged.itertuples():
-        verdict = "  <- anomaly, " + ("low" if point.is_negative_anomaly else "high") if point.is_anomaly else ""
+    names = ("timestamp", "value", "expected", "lower", "upper", "period")
+    lines = ["{:<19} {:>10} {:>10} {:>10} {:>10} {:>6}".format(*names)]
+    for point in judged.to_dict("records"):
+        expected = point["expected_value"]
+        verdict = ""
+        if point["is_anomaly"]:
+            verdict = "  <- anomaly, " + ("low" if point["is_negative_anomaly"] else "high")
         lines.append(
-            f"{point.timestamp!s:<19} {point.value:>10.4g} {point.expected_value:>10.4g} "
-            f"{point.expected_value - point.lower_margin:>10.4g} "
-            f"{point.expected_value + point.upper_margin:>10.4g} {point.period:>6}{verdict}"
+            f"{date(point['timestamp']):<19} {point['value']:>10.4g} {expected:>10.4g} "
+            f"{expected - point['lower_margin']:>10.4g} "
+            f"{expected + point['upper_margin']:>10.4g} {point['period']:>6}{verdict}"
         )
     return "\n".join(lines)
 
@@ -112,21 +122,40 @@ def summary(judged: pd.DataFrame) -> str:
     anomalies = judged[judged["is_anomaly"]]
     if anomalies.empty:
         return f"None of {len(judged)} points is an anomaly."
-    stretches = (~judged["is_anomaly"]).cumsum()[judged["is_anomaly"]]
-    longest = anomalies[stretches == stretches.value_counts().idxmax()]["timestamp"]
-    found = f"{len(anomalies)} of {len(judged)} points {'is an anomaly' if len(anomalies) == 1 else 'are anomalies'}"
-    if len(longest) == 1:
-        return f"{found}, the first at {anomalies['timestamp'].iloc[0]}."
-    return f"{found}; the longest stretch is {len(longest)} points, from {longest.iloc[0]} to {longest.iloc[-1]}."
+    if len(anomalies) == 1:
+        return f"1 of {len(judged)} points is an anomaly: {date(anomalies['timestamp'].iloc[0])}."
+    # Neighbouring anomalies have the same number of calm points before them.
+    calm_before = (~judged["is_anomaly"]).cumsum()[judged["is_anomaly"]]
+    longest = anomalies[calm_before == calm_before.value_counts().idxmax()]["timestamp"]
+    return (
+        f"{len(anomalies)} of {len(judged)} points are anomalies; the longest stretch is "
+        f"{len(longest)} points, from {date(longest.iloc[0])} to {date(longest.iloc[-1])}."
+    )
+
+
+def date(timestamp: pd.Timestamp) -> str:
+    return str(timestamp).removesuffix(" 00:00:00")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", nargs="?", help="CSV, JSON or Parquet with the columns timestamp and value")
-    parser.add_argument("--sample", choices=SAMPLES, help="a real series that ships with statsmodels")
-    parser.add_argument("--granularity", default="monthly", help="of a FILE's timestamps (default: monthly)")
-    parser.add_argument("--sensitivity", type=int, default=95, help="0 to 99; lower finds less (default: 95)")
-    parser.add_argument("--max-anomaly-ratio", type=float, default=0.25, help="below 0.5 (default: 0.25)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "file", nargs="?", help="CSV, JSON or Parquet with the columns timestamp and value"
+    )
+    parser.add_argument(
+        "--sample", choices=SAMPLES, help="a real series that ships with statsmodels"
+    )
+    parser.add_argument(
+        "--granularity", default="monthly", help="of a FILE's timestamps (default: monthly)"
+    )
+    parser.add_argument(
+        "--sensitivity", type=int, default=95, help="0 to 99; lower finds less (default: 95)"
+    )
+    parser.add_argument(
+        "--max-anomaly-ratio", type=float, default=0.25, help="below 0.5 (default: 0.25)"
+    )
     parser.add_argument("--impute-mode", default="auto", help="how gaps are filled (default: auto)")
     options = parser.parse_args()
     params = {
@@ -143,7 +172,9 @@ def main() -> int:
         elif options.sample:
             load, title = SAMPLES[options.sample]
             walk_through(load(), title, params)
-        elif not walk_through(quickstart(), "20 months, all 1 but the last", params)["is_anomaly"].iloc[-1]:
+        elif not walk_through(quickstart(), "20 months, all 1 but the last", params)[
+            "is_anomaly"
+        ].iloc[-1]:
             print("The last point is 0 among ones and was not flagged.", file=sys.stderr)
             return 1
     except DetectionError as error:

@@ -6,6 +6,7 @@ command line. What goes wrong is told in one message that says what to do.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -23,7 +24,7 @@ STORE_DEADLINE_SECONDS = 120
 DEVELOPMENT_SECRET = "development-only"  # noqa: S105
 
 
-class Refusal(Exception):
+class SetupError(Exception):
     """A message for the operator: what is wrong, and what to do."""
 
 
@@ -37,10 +38,10 @@ def check_secrets() -> None:
     names = {"MYSQL_PASSWORD": "MYSQL_PASSWORD", "MINIO_ROOT_PASSWORD": "AWS_SECRET_ACCESS_KEY"}
     unset = [name for name, variable in names.items() if os.environ[variable] == DEVELOPMENT_SECRET]
     if unset and not local:
-        raise Refusal(
-            f"BIND_ADDRESS is {address}, which others can reach, but {' and '.join(unset)} is still "
-            f"'{DEVELOPMENT_SECRET}'. Set secrets of your own in .env (`make up` writes random ones "
-            "on first use), or bind to 127.0.0.1."
+        raise SetupError(
+            f"BIND_ADDRESS is {address}, which others can reach, but {' and '.join(unset)} is "
+            f"still '{DEVELOPMENT_SECRET}'. Set secrets of your own in .env (`make up` writes "
+            "random ones on first use), or bind to 127.0.0.1."
         )
 
 
@@ -76,16 +77,16 @@ def bucket() -> None:
         except ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             if status in (401, 403):
-                raise Refusal(
+                raise SetupError(
                     f"The store at {S3_ENDPOINT} refuses the credentials ({error}). "
-                    "MINIO_ROOT_USER and MINIO_ROOT_PASSWORD must be the same for the store and for "
-                    "this service: run `docker compose up -d --wait` so that both get them anew."
+                    "MINIO_ROOT_USER and MINIO_ROOT_PASSWORD must be the same for the store and "
+                    "for this service: `docker compose up -d --wait` gives them to both anew."
                 ) from error
             reason: Exception = error
         except BotoCoreError as error:
             reason = error
         if time.monotonic() > deadline:
-            raise Refusal(
+            raise SetupError(
                 f"The store at {S3_ENDPOINT} did not answer within {STORE_DEADLINE_SECONDS} s "
                 f"({reason}). Look at `docker compose logs minio`."
             )
@@ -93,18 +94,18 @@ def bucket() -> None:
         time.sleep(1)
 
 
-def explain_database_error(error: BaseException) -> Refusal | None:
+def explain_database_error(error: BaseException) -> SetupError | None:
     """Return what to do about a MySQL error, or None for one that has no known cause."""
     code = getattr(getattr(error, "orig", error), "args", [None])[0]
     if code == 1045:
-        return Refusal(
+        return SetupError(
             "MySQL refuses the user 'mlflow': wrong password. MYSQL_PASSWORD is not the one that "
             "the database was made with. Put the old one back into .env, or give the user the new "
             "one: docker compose exec db mysql -uroot -p -e "
             "\"ALTER USER mlflow IDENTIFIED BY '...'\"."
         )
     if code in (2002, 2003, 2005, 2006, 2013):
-        return Refusal(
+        return SetupError(
             f"MySQL at db:3306 does not answer ({error}). Look at `docker compose logs db` and "
             "start it with `docker compose up -d --wait db`."
         )
@@ -113,13 +114,13 @@ def explain_database_error(error: BaseException) -> Refusal | None:
         "`docker volume rm anomaly-detector_db`. If it was, restore your last backup."
     )
     if code == 1419:
-        return Refusal(
+        return SetupError(
             "MySQL does not let MLflow's migrations create triggers (error 1419): it must run with "
             "log_bin_trust_function_creators=1, as mysql/my.cnf says, from its first start on. The "
             f"schema is now half made. {fresh}"
         )
     if code == 1050:
-        return Refusal(
+        return SetupError(
             "The database holds half of MLflow's schema (error 1050, a table exists already): an "
             "earlier migration stopped half-way, most likely with error 1419 because MySQL ran "
             f"without mysql/my.cnf. {fresh}"
@@ -159,13 +160,11 @@ def get(path: str) -> None:
         urllib.request.urlopen(request, timeout=8).close()  # noqa: S310
     except urllib.error.HTTPError as error:
         body = error.read().decode(errors="replace")
-        try:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             body = json.loads(body)["message"]
-        except (ValueError, KeyError, TypeError):
-            pass
-        raise Refusal(f"GET {path} answered {error.code}: {body[:500]}") from error
+        raise SetupError(f"GET {path} answered {error.code}: {body[:500]}") from error
     except OSError as error:
-        raise Refusal(f"GET {path} got no answer: {error}") from error
+        raise SetupError(f"GET {path} got no answer: {error}") from error
 
 
 def health() -> None:
@@ -183,5 +182,5 @@ def main() -> None:
         sys.exit(f"usage: stack {' | '.join(COMMANDS)}")
     try:
         COMMANDS[sys.argv[1]]()
-    except Refusal as refusal:
+    except SetupError as refusal:
         sys.exit(f"{sys.argv[1]}: {refusal}")

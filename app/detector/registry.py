@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.models import infer_signature
+from mlflow.pyfunc import PyFuncModel
+from mlflow.pyfunc.model import PythonModel
 
 __all__ = [
     "RegisteredVersion",
@@ -119,7 +122,7 @@ def _root_cause(error: BaseException) -> str:
 
 
 def log(
-    model: mlflow.pyfunc.PythonModel,
+    model: PythonModel,
     *,
     name: str,
     registered_as: str,
@@ -141,12 +144,14 @@ def log(
         The options `predict` takes, with their defaults: they become the params schema, without
         which MLflow would pass none of them on.
     """
-    answer = model.predict(None, example, params)
+    # As it looks to a client of a served model; MLflow has no schema for dates inside objects.
+    answers = model.predict(None, example, params)
+    as_json = [answer | {"timestamp": str(answer["timestamp"])} for answer in answers]
     with tempfile.TemporaryDirectory() as folder:
         info = mlflow.pyfunc.log_model(
             name=name,
             python_model=str(_as_code(model, Path(folder))),
-            signature=infer_signature(example, answer, params=params),
+            signature=infer_signature(example, as_json, params=params),
             input_example=(example, params),
             # The package goes along, so that the model loads where only its requirements are.
             code_paths=[str(Path(__file__).parent)],
@@ -158,7 +163,7 @@ def log(
     return RegisteredVersion(registered_as, version, alias, info.model_uri)
 
 
-def _as_code(model: mlflow.pyfunc.PythonModel, folder: Path) -> Path:
+def _as_code(model: PythonModel, folder: Path) -> Path:
     # Logged as code and not as a pickle, which only the same version of Python could read:
     # https://mlflow.org/docs/latest/ml/model/models-from-code/
     kind = type(model)
@@ -176,9 +181,10 @@ def _release(package: str) -> str:
     return importlib.metadata.version(package).split("+")[0]
 
 
-def load(name: str, alias: str) -> mlflow.pyfunc.PyFuncModel:
+def load(name: str, alias: str) -> PyFuncModel:
     """Load the version of the registered model that the alias points to."""
-    return mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
+    model: PyFuncModel = mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
+    return model
 
 
 def run_address(run: mlflow.entities.Run) -> str:
@@ -188,4 +194,5 @@ def run_address(run: mlflow.entities.Run) -> str:
     if uri.startswith("http"):
         # Inside the stack the server has another name than outside.
         return os.environ.get("MLFLOW_PUBLIC_URL", uri).rstrip("/") + page
-    return f"http://127.0.0.1:5000{page}\n  after `mlflow server --backend-store-uri {uri}`"
+    command = f"{Path(sys.executable).with_name('mlflow')} server --backend-store-uri {uri}"
+    return f"http://127.0.0.1:5000{page}\n  served by: {command}"

@@ -77,7 +77,9 @@ class Stack:
 
     def walk_through(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the walk-through in the workspace."""
-        return self.compose("exec", "-T", "workspace", "python", "app/test.py", *arguments, check=False)
+        return self.compose(
+            "exec", "-T", "workspace", "python", "app/test.py", *arguments, check=False
+        )
 
     def judge(self) -> list[dict[str, Any]]:
         """Load the registered model in the workspace and judge the quick start's series."""
@@ -86,7 +88,9 @@ class Stack:
         return answers
 
     def can_judge(self) -> bool:
-        done = self.compose("exec", "-T", "workspace", "python", "-W", "ignore", "-c", JUDGE, check=False)
+        done = self.compose(
+            "exec", "-T", "workspace", "python", "-W", "ignore", "-c", JUDGE, check=False
+        )
         return done.returncode == 0
 
     def sql(self, query: str, *, user: str = "mlflow") -> list[list[str]]:
@@ -101,7 +105,9 @@ class Stack:
     def container(self, service: str) -> dict[str, Any]:
         """What the engine knows of a service's container."""
         name = self.compose("ps", "-q", "-a", service).stdout.strip()
-        out = subprocess.run(["docker", "inspect", name], capture_output=True, text=True, check=True)
+        out = subprocess.run(
+            ["docker", "inspect", name], capture_output=True, text=True, check=True
+        )
         found: dict[str, Any] = json.loads(out.stdout)[0]
         return found
 
@@ -112,11 +118,22 @@ class Stack:
         """
         pid = self.container(service)["State"]["Pid"]
         subprocess.run(
-            ["docker", "run", "--rm", "--pid=host", "--user=0", "--entrypoint=sh", "mysql:9.7"]
-            + ["-c", f"kill -9 {pid}"],
+            [
+                "docker",
+                "run",
+                "--rm",
+                "--pid=host",
+                "--user=0",
+                "--entrypoint=sh",
+                "mysql:9.7",
+                "-c",
+                f"kill -9 {pid}",
+            ],
             check=True,
         )
-        wait_until(lambda: self.container(service)["State"]["Pid"] not in (0, pid), f"{service} is back")
+        wait_until(
+            lambda: self.container(service)["State"]["Pid"] not in (0, pid), f"{service} is back"
+        )
 
 
 def wait_until(holds: Callable[[], bool], what: str, *, seconds: float = 120) -> None:

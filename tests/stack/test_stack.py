@@ -34,7 +34,10 @@ def status(stack: Stack, host: str) -> int:
 
 def test_the_walk_through_gives_the_documented_figures(stack: Stack) -> None:
     answers = stack.judge()
-    assert [answer["timestamp"][:10] for answer in (answers[0], answers[-1])] == ["1962-01-31", "1963-08-31"]
+    assert [answer["timestamp"][:10] for answer in (answers[0], answers[-1])] == [
+        "1962-01-31",
+        "1963-08-31",
+    ]
     results = [answer["result"] for answer in answers]
     assert len(results) == 20
     assert [point["is_anomaly"] for point in results] == [False] * 19 + [True]
@@ -51,20 +54,33 @@ def test_run_params_and_version_are_rows_in_mysql(stack: Stack) -> None:
         "WHERE e.name = 'MLflow Quickstart 2' ORDER BY r.start_time LIMIT 1"
     )
     params = dict(stack.sql(f"SELECT `key`, value FROM params WHERE run_uuid = '{run}'"))
-    assert params == {"granularity": "monthly", "maxAnomalyRatio": "0.25", "sensitivity": "95", "imputeMode": "auto"}
+    assert params == {
+        "granularity": "monthly",
+        "maxAnomalyRatio": "0.25",
+        "sensitivity": "95",
+        "imputeMode": "auto",
+    }
     assert stack.sql(
         f"SELECT value FROM tags WHERE run_uuid = '{run}' AND `key` = 'Training Info'"
     ) == [["Univariate Anomaly Detector"]]
     assert stack.sql(
-        f"SELECT version FROM model_versions WHERE name = 'tracking-quickstart' AND run_id = '{run}'"
+        "SELECT version FROM model_versions "
+        f"WHERE name = 'tracking-quickstart' AND run_id = '{run}'"
     ) == [["1"]]
-    assert stack.sql("SELECT alias FROM registered_model_aliases WHERE name = 'tracking-quickstart'") == [["champion"]]
+    assert stack.sql(
+        "SELECT alias FROM registered_model_aliases WHERE name = 'tracking-quickstart'"
+    ) == [["champion"]]
 
 
 def test_model_table_and_picture_are_objects_in_the_bucket(stack: Stack) -> None:
     out = stack.compose("exec", "-T", "mlflow", "python", "-c", LIST_OBJECTS).stdout
     sizes = {key: int(size) for key, size in (line.rsplit(" ", 1) for line in out.splitlines())}
-    for name in ("/artifacts/MLmodel", "/artifacts/result.json", "/artifacts/result.png", "/code/detector/models.py"):
+    for name in (
+        "/artifacts/MLmodel",
+        "/artifacts/result.json",
+        "/artifacts/result.png",
+        "/code/detector/models.py",
+    ):
         assert any(key.endswith(name) and size for key, size in sizes.items()), name
 
 
@@ -110,7 +126,9 @@ def test_database_and_store_cannot_be_reached_from_outside_their_network(
         connect = f"import socket; socket.create_connection(({address!r}, {port}), timeout=3)"
         done = stack.compose("exec", "-T", "workspace", "python", "-c", connect, check=False)
         assert done.returncode != 0, address
-        assert "TimeoutError" in done.stderr or "gaierror" in done.stderr or "OSError" in done.stderr
+        assert (
+            "TimeoutError" in done.stderr or "gaierror" in done.stderr or "OSError" in done.stderr
+        )
 
 
 def test_health_names_the_store_when_it_is_down(stack: Stack) -> None:
@@ -155,7 +173,9 @@ def test_a_missing_bucket_is_named(stack: Stack) -> None:
         wait_until(lambda: "bucket does not exist" in health().stderr, "health names the cause")
         assert "nowhere" in health().stderr
     finally:
-        subprocess.run(["docker", "rm", "-f", f"{stack.project}-no-bucket"], check=True, capture_output=True)
+        subprocess.run(
+            ["docker", "rm", "-f", f"{stack.project}-no-bucket"], check=True, capture_output=True
+        )
 
 
 def test_bucket_one_shot_makes_a_missing_bucket_and_is_content_with_its_own(stack: Stack) -> None:
@@ -174,7 +194,9 @@ def test_wrong_store_credentials_are_named(stack: Stack) -> None:
 
 
 def test_a_wrong_database_password_is_named(stack: Stack) -> None:
-    done = stack.compose("run", "--rm", "--no-deps", "-e", "MYSQL_PASSWORD=wrong", "migrate", check=False)
+    done = stack.compose(
+        "run", "--rm", "--no-deps", "-e", "MYSQL_PASSWORD=wrong", "migrate", check=False
+    )
     assert done.returncode == 1
     assert "wrong password" in done.stderr
     assert "MYSQL_PASSWORD" in done.stderr

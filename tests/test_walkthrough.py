@@ -1,0 +1,182 @@
+"""The walk-through as a person runs it, embedded: a subprocess in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+SCRIPT = Path(__file__).parents[1] / "app" / "test.py"
+
+
+def walk_through(folder: Path, *arguments: str, **environment: str) -> Any:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    return subprocess.run(
+        [sys.executable, SCRIPT, *arguments],
+        cwd=folder,
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    """A folder that was empty, and what two walk-throughs in it said."""
+    folder = tmp_path_factory.mktemp("embedded")
+    return folder, [walk_through(folder), walk_through(folder)]
+
+
+@pytest.fixture
+def client(twice: tuple[Path, list[Any]], monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    folder, _ = twice
+    monkeypatch.chdir(folder)
+    uri = f"sqlite:///{folder}/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    return MlflowClient(uri)
+
+
+def test_it_says_what_it_does_and_succeeds_twice(twice: tuple[Path, list[Any]]) -> None:
+    _, done = twice
+    for version, walk in enumerate(done, start=1):
+        assert walk.returncode == 0, walk.stderr
+        assert "Traceback" not in walk.stderr
+        assert f"tracking-quickstart, version {version}, alias 'champion'" in walk.stdout
+        lines = [line for line in walk.stdout.splitlines() if line[:4] in ("1962", "1963")]
+        assert len(lines) == 20
+        assert [line.endswith("<- anomaly, low") for line in lines] == [False] * 19 + [True]
+        assert "1 of 20 points is an anomaly: 1963-08-31." in walk.stdout
+
+
+def test_it_keeps_to_its_folder(twice: tuple[Path, list[Any]]) -> None:
+    folder, _ = twice
+    assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlruns"}
+
+
+def test_the_run_has_params_tag_table_and_picture(client: MlflowClient) -> None:
+    experiment = client.get_experiment_by_name("MLflow Quickstart 2")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 2
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert run.data.params == {
+            "granularity": "monthly",
+            "maxAnomalyRatio": "0.25",
+            "sensitivity": "95",
+            "imputeMode": "auto",
+        }
+        assert run.data.tags["Training Info"] == "Univariate Anomaly Detector"
+        logged = {file.path: file.file_size for file in client.list_artifacts(run.info.run_id)}
+        assert logged["result.json"]
+        assert logged["result.png"]
+
+
+def test_the_registered_model_gives_the_documented_figures(client: MlflowClient) -> None:
+    assert client.get_model_version_by_alias("tracking-quickstart", "champion").version == "2"
+    model = mlflow.pyfunc.load_model("models:/tracking-quickstart@champion")
+    months = pd.date_range("1962-01-31", periods=20, freq="ME")
+    answers = model.predict(pd.DataFrame({"timestamp": months, "value": [1.0] * 19 + [0.0]}))
+    assert [answer["timestamp"] for answer in answers] == list(months)
+    results = [answer["result"] for answer in answers]
+    assert [result["is_anomaly"] for result in results] == [False] * 19 + [True]
+    assert [result["is_negative_anomaly"] for result in results] == [False] * 19 + [True]
+    assert not any(result["is_positive_anomaly"] for result in results)
+    assert results[-1]["expected_value"] == pytest.approx(1.0, abs=1e-9)
+    assert results[-1]["lower_margin"] == pytest.approx(0.05, abs=1e-9)
+    assert {result["period"] for result in results} == {0}
+    assert all({"upper_margin", "severity"} <= result.keys() for result in results)
+
+
+def test_the_logged_model_pins_its_requirements_and_carries_its_params(
+    client: MlflowClient,
+) -> None:
+    info = mlflow.models.get_model_info("models:/tracking-quickstart@champion")
+    assert info.signature is not None
+    defaults = {param.name: param.default for param in info.signature.params}
+    assert defaults == {
+        "granularity": "monthly",
+        "maxAnomalyRatio": 0.25,
+        "sensitivity": 95,
+        "imputeMode": "auto",
+    }
+    folder = Path(mlflow.artifacts.download_artifacts("models:/tracking-quickstart@champion"))
+    requirements = (folder / "requirements.txt").read_text().split()
+    assert "time-series-anomaly-detector==0.4.0" in requirements
+    assert all("==" in requirement and "+" not in requirement for requirement in requirements)
+    assert (folder / "input_example.json").exists()
+
+
+def test_the_logged_model_loads_where_the_package_is_not(
+    twice: tuple[Path, list[Any]], client: MlflowClient
+) -> None:
+    folder, _ = twice
+    load = (
+        "import mlflow, sys; mlflow.set_tracking_uri(sys.argv[1]);"
+        "model = mlflow.pyfunc.load_model('models:/tracking-quickstart@champion');"
+        "import detector; print(detector.__file__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", load, f"sqlite:///{folder}/mlflow.db"],
+        cwd=folder.parent,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(done.stdout.splitlines()[-1]).is_relative_to(folder)
+
+
+def test_a_series_of_ones_own_is_judged(tmp_path: Path) -> None:
+    days = pd.date_range("2026-01-01", periods=60, freq="D")
+    values = [100.0 + 20 * (day.dayofweek >= 5) + day.day % 3 for day in days]
+    values[40] = 400.0
+    series = tmp_path / "mine.csv"
+    pd.DataFrame({"timestamp": days, "value": values}).to_csv(series, index=False)
+    walk = walk_through(tmp_path, str(series), "--granularity", "daily")
+    assert walk.returncode == 0, walk.stderr
+    assert "2026-02-10" in walk.stdout.split("<- anomaly, high")[0].splitlines()[-1]
+
+
+def test_the_real_series_shows_the_great_el_ninos(tmp_path: Path) -> None:
+    walk = walk_through(tmp_path, "--sample", "elnino")
+    assert walk.returncode == 0, walk.stderr
+    assert "longest stretch is 8 points, from 1997-06-01 to 1998-01-01" in walk.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "No such file"),
+        ("a,b\n1,2\n", "lacks 'timestamp' and 'value'"),
+        ("timestamp,value\n2026-01-01,1\n2026-02-01,2\n", "12"),
+        ("timestamp,value\nnever,1\n", "never"),
+    ],
+)
+def test_a_bad_series_is_refused_in_one_line(
+    tmp_path: Path, content: str | None, says: str
+) -> None:
+    series = tmp_path / "bad.csv"
+    if content is not None:
+        series.write_text(content)
+    walk = walk_through(tmp_path, str(series))
+    assert walk.returncode == 2
+    assert says in walk.stderr
+    assert len(walk.stderr.splitlines()) == 1
+
+
+def test_a_server_that_does_not_answer_gets_one_sentence(tmp_path: Path) -> None:
+    walk = walk_through(tmp_path, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert walk.returncode == 1
+    assert walk.stderr.startswith("No MLflow tracking server answers at http://127.0.0.1:9")
+    assert "make up" in walk.stderr
+    assert len(walk.stderr.splitlines()) == 1
