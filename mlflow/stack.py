@@ -128,21 +128,34 @@ def explain_database_error(error: BaseException) -> SetupError | None:
     return None
 
 
+def check_database() -> None:
+    """Connect once: MLflow itself would try a wrong password for minutes."""
+    import MySQLdb
+
+    try:
+        MySQLdb.connect(
+            host="db",
+            user=os.environ["MYSQL_USER"],
+            password=os.environ["MYSQL_PASSWORD"],
+            database=os.environ["MYSQL_DATABASE"],
+            connect_timeout=10,
+        ).close()
+    except MySQLdb.OperationalError as error:
+        raise (explain_database_error(error) or error) from error
+
+
 def migrate() -> None:
     """Bring the database to the schema of this MLflow."""
     check_secrets()
+    check_database()
     from mlflow.db import commands
     from sqlalchemy.exc import DBAPIError
 
-    os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
     try:
         # In this process, because the address holds the password.
         commands.main(["upgrade", database_uri()], standalone_mode=False)
     except DBAPIError as error:
-        refusal = explain_database_error(error)
-        if refusal is None:
-            raise
-        raise refusal from error
+        raise (explain_database_error(error) or error) from error
     print("the database has the schema of this MLflow.")
 
 

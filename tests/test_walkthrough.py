@@ -82,7 +82,8 @@ def test_the_run_has_params_tag_table_and_picture(client: MlflowClient) -> None:
 
 
 def test_the_registered_model_gives_the_documented_figures(client: MlflowClient) -> None:
-    assert client.get_model_version_by_alias("tracking-quickstart", "champion").version == "2"
+    champion = client.get_model_version_by_alias("tracking-quickstart", "champion")
+    assert int(champion.version) == 2
     model = mlflow.pyfunc.load_model("models:/tracking-quickstart@champion")
     months = pd.date_range("1962-01-31", periods=20, freq="ME")
     answers = model.predict(pd.DataFrame({"timestamp": months, "value": [1.0] * 19 + [0.0]}))
