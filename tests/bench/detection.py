@@ -77,7 +77,9 @@ def generated(n: int, granularity: str, period: int) -> tuple[pd.DataFrame, dict
     return pd.DataFrame({"timestamp": times, "value": values}), {"granularity": granularity}
 
 
-def seconds(judge: Any, mode: str, frame: pd.DataFrame, params: dict[str, Any], calls: int) -> float:
+def seconds(
+    judge: Any, mode: str, frame: pd.DataFrame, params: dict[str, Any], calls: int
+) -> float:
     """Return the median time of a call."""
     taken = []
     for _ in range(calls):
@@ -156,7 +158,9 @@ def machine() -> dict[str, Any]:
     model = "unknown"
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.split(": ")[1] for line in lines if line.startswith("model name")), model)
+        model = next(
+            (line.split(": ")[1] for line in lines if line.startswith("model name")), model
+        )
     return {"processor": model, "cores": os.cpu_count(), "python": platform.python_version()}
 
 
@@ -174,7 +178,11 @@ def table(timed: list[dict[str, Any]], cases: list[dict[str, Any]], first: dict[
         n, granularity = entire["name"].split()
         cells = [n, granularity, str(entire["period"])]
         for run in (entire, latest):
-            cells += [f"{run['upstream_ms']:.0f} ms", f"{run['ours_ms']:.1f} ms", f"{run['ratio']:.0f}x"]
+            cells += [
+                f"{run['upstream_ms']:.0f} ms",
+                f"{run['ours_ms']:.1f} ms",
+                f"{run['ratio']:.0f}x",
+            ]
         lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
     if cases:

@@ -127,7 +127,13 @@ def series(draw: st.DrawFn, longest: int = 8640) -> tuple[str, pd.DataFrame, dic
     interval = draw(st.sampled_from([1, 1, 1, 2, 5, 30]))
     # Timestamps end in 2262; and upstream fails on the customary period of 1000 of the finest
     # granularity when it finds it.
-    longest_span = {"yearly": 250, "monthly": 3000, "weekly": 12_000, "daily": 80_000, "none": 80_000}
+    longest_span = {
+        "yearly": 250,
+        "monthly": 3000,
+        "weekly": 12_000,
+        "daily": 80_000,
+        "none": 80_000,
+    }
     if n * interval > longest_span.get(granularity, math.inf):
         interval = 1
     if n > longest_span.get(granularity, math.inf) or (granularity == "microsecond" and n > 1000):

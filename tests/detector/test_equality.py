@@ -13,9 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from detector.series import Series
 from detector.univariate import detect_entire, detect_latest
 
-CASES = sorted(
-    (Path(__file__).parents[3] / "shared" / "fixtures" / "kernel-cases").glob("*.json")
-)
+CASES = sorted((Path(__file__).parents[3] / "shared" / "fixtures" / "kernel-cases").glob("*.json"))
 # Upstream takes seconds for these; the long proof and the benchmark judge them as well.
 SHORT_CASES = [path for path in CASES if path.stat().st_size < 120_000]
 NO_CASES = "the cases of the package's own suite are not at hand"

@@ -74,10 +74,16 @@ def test_same_params_serve_twice(monthly: pd.DataFrame) -> None:
 def test_eight_threads_share_one_instance() -> None:
     noise = np.random.default_rng(3)
     requests: list[tuple[pd.DataFrame, dict[str, Any]]] = []
-    for n, granularity, frequency in ((60, "daily", "D"), (90, "minutely", "min"), (24, "none", "D")):
+    for n, granularity, frequency in (
+        (60, "daily", "D"),
+        (90, "minutely", "min"),
+        (24, "none", "D"),
+    ):
         times = pd.date_range("2024-01-01", periods=n, freq=frequency)
         values = np.sin(np.arange(n) * 2 * np.pi / 7) * 5 + noise.normal(size=n)
-        requests.append((pd.DataFrame({"timestamp": times, "value": values}), {"granularity": granularity}))
+        requests.append(
+            (pd.DataFrame({"timestamp": times, "value": values}), {"granularity": granularity})
+        )
     requests.append((requests[0][0], {"granularity": "hourly", "sensitivity": 200}))
     requests.append((requests[0][0].iloc[::-1], {"granularity": "daily"}))
 
