@@ -21,13 +21,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "app"), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parents[2] / "app"))
 
 import numpy as np
 import oracle
 import pandas as pd
 
+ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
 KERNEL_CASES = ROOT.parent / "shared" / "fixtures" / "kernel-cases"
 SEED = 20261122
