@@ -363,6 +363,30 @@ def test_arrays_of_different_length_are_refused() -> None:
         Series.from_arrays(range(20), pd.date_range("2024", periods=19), {"granularity": "daily"})
 
 
+@pytest.mark.parametrize("granularity", ["daily", "monthly", "yearly", "microsecond"])
+def test_interval_beyond_all_time_leaves_every_point_off_the_grid(granularity: str) -> None:
+    refused = refusal(daily() | {"granularity": granularity, "customInterval": 10**30})
+    assert refused.code == "InvalidSeries"
+
+
+def test_integer_too_long_to_be_written_is_refused() -> None:
+    body = daily()
+    body["series"][4]["value"] = 10**5000
+    assert "index 4 is an integer of 16610 bits" in refusal(body).message
+
+
+@pytest.mark.parametrize("values", [None, 7, "text", np.ones((20, 2)), [[1.0]] * 20])
+def test_arrays_must_have_one_dimension(values: Any) -> None:
+    with pytest.raises(DetectionError) as caught:
+        Series.from_arrays(values)
+    assert caught.value.code == "BadArgument"
+
+
+def test_options_must_be_an_object(weekly_season: pd.DataFrame) -> None:
+    with pytest.raises(DetectionError, match="not \\['daily'\\]"):
+        Series.from_frame(weekly_season, ["daily"])  # type: ignore[arg-type]
+
+
 def refused_by(judge: Any) -> DetectionError | None:
     try:
         judge()
