@@ -2,8 +2,9 @@
 
     python tests/bench/detection.py [--quick]
 
-Times whole calls, from a DataFrame to the list of results. Prints a Markdown table and writes
-``build/bench-detection.json``. ``--quick`` leaves out the slowest series.
+Times whole calls, from a DataFrame to the list of results, and ends with 1 where the two differ.
+Prints a Markdown table and writes ``build/bench-detection.json``. ``--quick`` leaves out the
+slowest series.
 """
 
 from __future__ import annotations
@@ -93,12 +94,14 @@ def compare(name: str, mode: str, frame: pd.DataFrame, params: dict[str, Any]) -
     """Time both on one series, ours after a first call that is not counted."""
     answers = oracle.ours(mode, frame, params)
     own = seconds(oracle.ours, mode, frame, params, 5)
-    first = seconds(oracle.theirs, mode, frame, params, 1)
-    # The more a call of theirs takes, the less another would change its median.
-    repeats = 0 if first > 1 else 2
-    other = first
-    if repeats:
-        other = min(first, seconds(oracle.theirs, mode, frame, params, repeats))
+    started = time.perf_counter()
+    found = oracle.difference(answers, oracle.theirs(mode, frame, params))
+    other = time.perf_counter() - started
+    if found is not None:
+        raise SystemExit(f"{name}, {mode}: {found}")
+    if other < 1:
+        # The longer a call takes, the less a second one would tell.
+        other = min(other, seconds(oracle.theirs, mode, frame, params, 2))
     return {
         "name": name,
         "mode": mode,
