@@ -46,6 +46,9 @@ _STEPS = {
     "secondly": 1_000_000,
 }
 _MILLISECOND = 1000
+# Longer than any span of timestamps, and still an int64.
+_LONGEST_STEP = 2**62
+_LONGEST_INTEGER = 1024
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,11 @@ class Options:
         DetectionError
             For the first wrong option, in the order in which the service looked at them.
         """
+        if not isinstance(request, Mapping):
+            raise DetectionError(
+                "InvalidJsonFormat",
+                f"The options must be an object of names and values, not {_shown(request)}.",
+            )
         given = {name: value for name, value in request.items() if value is not None}
         read: dict[str, Any] = {}
         for name, attribute, check in _OPTIONS:
@@ -248,7 +256,10 @@ class Series:
     ) -> "Series":
         """Read arrays of shape ``(n,)``, and options by their wire names."""
         options = Options.from_request(request or {})
-        _check_length(len(values))
+        for name, array in (("values", values), ("timestamps", timestamps)):
+            if array is not None and np.ndim(array) != 1:
+                raise _malformed(f"the {name} must be an array of one dimension")
+        _check_length(0 if values is None else len(values))
         if timestamps is None and options.granularity != "none":
             raise _malformed(f"the granularity '{options.granularity}' needs timestamps")
         if timestamps is not None and len(timestamps) != len(values):
@@ -272,6 +283,9 @@ class Series:
 
 def _shown(value: Any) -> str:
     """Return a short form of a value for a message."""
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
+        # Python refuses to write out very long integers.
+        return f"an integer of {value.bit_length()} bits"
     text = value.__class__.__name__ if isinstance(value, pd.DataFrame) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -622,19 +636,19 @@ def _grid_index(times: _Times, options: Options, timestamps: Sequence[Any]) -> I
     elif options.granularity == "microsecond":
         index, off = _fine_index(times.elapsed, options.interval)
     else:
-        step = _STEPS[options.granularity] * options.interval
+        step = min(_STEPS[options.granularity] * options.interval, _LONGEST_STEP)
         index, rest = np.divmod(times.elapsed - times.elapsed[0], step)
         off = rest != 0
     # Two points of one month, the 29th and the 31st, can both count as its end.
     off[1:] |= np.diff(index) <= 0
     if off.any():
         place = int(off.argmax())
-        before = f"the one at index {place - 1} is {timestamps[place - 1]}" if place else ""
         raise DetectionError(
             "InvalidSeries",
             f"The 'timestamp' at index {place} is invalid in {options.granularity} granularity "
             f"with {options.interval} gran as interval. It is {timestamps[place]}, and must lie "
-            f"a whole number of such intervals after the first, {timestamps[0]}; {before}.",
+            f"a whole number of such intervals after the first, {timestamps[0]}; the one before it "
+            f"is {timestamps[place - 1]}.",
         )
     return np.asarray(index, dtype=np.int64)
 
@@ -643,7 +657,7 @@ def _fine_index(elapsed: Ints, interval: int) -> "tuple[Ints, npt.NDArray[np.boo
     """Count in milliseconds, as the service did under this name, or else in microseconds."""
     since = elapsed - elapsed[0]
     for unit in (_MILLISECOND, 1):
-        index, rest = np.divmod(since, unit * interval)
+        index, rest = np.divmod(since, min(unit * interval, _LONGEST_STEP))
         if not rest.any():
             break
     return index, rest != 0
@@ -662,7 +676,7 @@ def _calendar_index(
     aligned = (day == day[0]) | (ends & starts_at_end)
     aligned |= (length != length[0]) & ((ends & (day[0] > day)) | (starts_at_end & (day > day[0])))
     aligned &= (months != 0) | (day == day[0])
-    step = options.interval * (12 if options.granularity == "yearly" else 1)
+    step = min(options.interval * (12 if options.granularity == "yearly" else 1), _LONGEST_STEP)
     if not aligned.all():
         return months // step, ~aligned
     index, rest = np.divmod(months, step)

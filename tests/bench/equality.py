@@ -17,13 +17,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "app"), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parents[2] / "app"))
 
 import oracle
 import pandas as pd
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
 
 

@@ -1,0 +1,238 @@
+"""How fast we detect, beside the upstream package, in one run on the same series.
+
+    python tests/bench/detection.py [--quick]
+
+Times whole calls, from a DataFrame to the list of results, and ends with 1 where the two differ.
+Prints a Markdown table and writes ``build/bench-detection.json``. ``--quick`` leaves out the
+slowest series.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "app"))
+
+import numpy as np
+import oracle
+import pandas as pd
+
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "build"
+KERNEL_CASES = ROOT.parent / "shared" / "fixtures" / "kernel-cases"
+SEED = 20261122
+SIZES = (
+    (20, "monthly", 0),
+    (180, "daily", 7),
+    (720, "hourly", 168),
+    (2016, "hourly", 168),
+    (8640, "hourly", 168),
+    (8640, "hourly", 0),
+    (8640, "minutely", 1440),
+)
+SLOW = 3000
+FREQUENCIES = {"monthly": "MS", "daily": "D", "hourly": "h", "minutely": "min"}
+
+FIRST_DETECTION = """
+import json, pathlib, resource, sys, time
+started = time.perf_counter()
+from detector.series import Series
+from detector.univariate import detect_entire
+values = [float(place % 7) for place in range(49)]
+detect_entire(Series.from_arrays(values, request={"period": 7}))
+seconds = time.perf_counter() - started
+# What getrusage says starts at the size of the process that started this one.
+status = pathlib.Path("/proc/self/status")
+if status.exists():
+    kilobytes = int(status.read_text().split("VmHWM:")[1].split()[0])
+else:
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({
+    "seconds": seconds,
+    "megabytes": kilobytes / 1024,
+    "torch loaded": "torch" in sys.modules,
+}))
+"""
+
+
+def generated(n: int, granularity: str, period: int) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Make a noisy series of `period` with one outlier in a hundred points."""
+    noise = np.random.default_rng(SEED)
+    t = np.arange(n)
+    values = 100 + noise.normal(size=n) + 0.001 * t
+    if period:
+        values += 10 * np.sin(2 * np.pi * t / period)
+    values[noise.integers(0, n, max(1, n // 100))] += 30
+    times = pd.date_range("2020-01-01", periods=n, freq=FREQUENCIES[granularity])
+    return pd.DataFrame({"timestamp": times, "value": values}), {"granularity": granularity}
+
+
+def seconds(
+    judge: Any, mode: str, frame: pd.DataFrame, params: dict[str, Any], calls: int
+) -> float:
+    """Return the median time of a call."""
+    taken = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        judge(mode, frame, params)
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def compare(name: str, mode: str, frame: pd.DataFrame, params: dict[str, Any]) -> dict[str, Any]:
+    """Time both on one series, ours after a first call that is not counted."""
+    answers = oracle.ours(mode, frame, params)
+    own = seconds(oracle.ours, mode, frame, params, 5)
+    started = time.perf_counter()
+    found = oracle.difference(answers, oracle.theirs(mode, frame, params))
+    other = time.perf_counter() - started
+    if found is not None:
+        raise SystemExit(f"{name}, {mode}: {found}")
+    if other < 1:
+        # The longer a call takes, the less a second one would tell.
+        other = min(other, seconds(oracle.theirs, mode, frame, params, 2))
+    return {
+        "name": name,
+        "mode": mode,
+        "points": len(frame),
+        "period": answers[0]["result"]["period"],
+        "ours_ms": own * 1e3,
+        "upstream_ms": other * 1e3,
+        "ratio": other / own,
+    }
+
+
+def kernel_cases(quick: bool) -> list[dict[str, Any]]:
+    """Time the cases of the package's own suite; none where they are not at hand."""
+    results = []
+    paths = sorted(KERNEL_CASES.glob("*.json"))
+    for place, path in enumerate(paths, 1):
+        case = json.loads(path.read_text(encoding="utf-8"))
+        request = case["request"]
+        if quick and len(request["series"]) > SLOW:
+            continue
+        mode = "latest" if case["type"] == "last" else case["type"]
+        params = {name: value for name, value in request.items() if name != "series"}
+        progress(f"case {place} of {len(paths)}")
+        results.append(compare(path.stem, mode, pd.DataFrame(request["series"]), params))
+    return results
+
+
+def sizes(quick: bool) -> list[dict[str, Any]]:
+    """Time both modes on generated series of growing size."""
+    results = []
+    for n, granularity, period in SIZES:
+        if quick and n > SLOW:
+            continue
+        frame, params = generated(n, granularity, period)
+        for mode in ("entire", "latest"):
+            progress(f"{n} points, {granularity}, {mode}")
+            results.append(compare(f"{n} {granularity}", mode, frame, params))
+    return results
+
+
+def first_detection() -> dict[str, Any]:
+    """Measure a first detection in a fresh process: the median of three."""
+    runs = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", FIRST_DETECTION],
+            capture_output=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "app")},
+            text=True,
+        )
+        runs.append(json.loads(done.stdout))
+    return sorted(runs, key=lambda run: run["seconds"])[1]
+
+
+def machine() -> dict[str, Any]:
+    model = "unknown"
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next(
+            (line.split(": ")[1] for line in lines if line.startswith("model name")), model
+        )
+    return {"processor": model, "cores": os.cpu_count(), "python": platform.python_version()}
+
+
+def progress(what: str) -> None:
+    print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
+
+
+def table(timed: list[dict[str, Any]], cases: list[dict[str, Any]], first: dict[str, Any]) -> str:
+    """Return the figures as a table of Markdown."""
+    lines = [
+        "| points | granularity | period | entire: upstream | ours | | latest: upstream | ours | |",
+        "|---:|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for entire, latest in zip(timed[::2], timed[1::2], strict=True):
+        n, granularity = entire["name"].split()
+        cells = [n, granularity, str(entire["period"])]
+        for run in (entire, latest):
+            cells += [
+                f"{run['upstream_ms']:.0f} ms",
+                f"{run['ours_ms']:.1f} ms",
+                f"{run['ratio']:.0f}x",
+            ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines.append("")
+    if cases:
+        other = sum(case["upstream_ms"] for case in cases) / 1e3
+        own = sum(case["ours_ms"] for case in cases) / 1e3
+        ratios = sorted(case["ratio"] for case in cases)
+        long = [c["ratio"] for c in cases if c["period"] > 1 and c["points"] >= 1000]
+        lines.append(
+            f"{len(cases)} cases of the package's own suite: {other:.1f} s upstream, {own:.2f} s "
+            f"ours, {other / own:.0f}x. A case by itself: {ratios[0]:.1f}x to {ratios[-1]:.0f}x"
+            + (f"; seasonal with 1000 points or more, at least {min(long):.0f}x." if long else ".")
+        )
+    else:
+        lines.append("The cases of the package's own suite were not at hand.")
+    lines.append(
+        f"A first detection in a fresh process takes {first['seconds']:.1f} s and "
+        f"{first['megabytes']:.0f} MB; torch is {'' if first['torch loaded'] else 'not '}loaded."
+    )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="leave out the slowest series")
+    options = parser.parse_args()
+    first = first_detection()
+    timed = sizes(options.quick)
+    cases = kernel_cases(options.quick)
+    progress("")
+    print(table(timed, cases, first))
+    BUILD.mkdir(exist_ok=True)
+    path = BUILD / "bench-detection.json"
+    report = {
+        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": {
+            name: version(name)
+            for name in ("time-series-anomaly-detector", "numpy", "pandas", "scipy", "mlflow")
+        },
+        "seed": SEED,
+        "first detection": first,
+        "sizes": timed,
+        "kernel cases": cases,
+    }
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
