@@ -194,6 +194,13 @@ def _best_period(values: Floats, periods: "npt.NDArray[np.int64]") -> tuple[int,
 def _candidates(values: Floats, periods: "npt.NDArray[np.int64]") -> "npt.NDArray[np.int64]":
     if len(periods) < 4:
         return periods
+    errors, slack = _bounds(values, periods)
+    zero = 1e-8 * len(values)
+    return np.asarray(periods[errors - slack <= np.min(errors + slack) + zero])
+
+
+def _bounds(values: Floats, periods: "npt.NDArray[np.int64]") -> tuple[Floats, Floats]:
+    """Return the summed error of each period, and by how much single precision may miss it."""
     n = len(values)
     squares = np.square(values)
     energy = float(squares.sum())
@@ -216,4 +223,4 @@ def _candidates(values: Floats, periods: "npt.NDArray[np.int64]") -> "npt.NDArra
         errors[place] = error
         # Each of some 2 * cycles + period additions rounds to 24 bits of at most the energy.
         slack[place] = 6e-8 * (7 * (full + 1) * energy + period * error) + 1e-6 * energy / n
-    return np.asarray(periods[errors - slack <= np.min(errors + slack) + 1e-8 * n])
+    return errors, slack
