@@ -653,7 +653,7 @@ def _grid_index(times: _Times, options: Options, timestamps: Sequence[Any]) -> I
     return np.asarray(index, dtype=np.int64)
 
 
-def _fine_index(elapsed: Ints, interval: int) -> "tuple[Ints, npt.NDArray[np.bool_]]":
+def _fine_index(elapsed: Ints, interval: int) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """Count in milliseconds, as the service did under this name, or else in microseconds."""
     since = elapsed - elapsed[0]
     for unit in (_MILLISECOND, 1):
@@ -663,9 +663,7 @@ def _fine_index(elapsed: Ints, interval: int) -> "tuple[Ints, npt.NDArray[np.boo
     return index, rest != 0
 
 
-def _calendar_index(
-    wall: pd.DatetimeIndex, options: Options
-) -> "tuple[Ints, npt.NDArray[np.bool_]]":
+def _calendar_index(wall: pd.DatetimeIndex, options: Options) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """Count months or years; the last day of a month is as good as a later day it lacks."""
     year, month, day, length = (
         np.asarray(part, dtype=np.int64)

@@ -35,7 +35,7 @@ class Judged:
     trend: Floats | None = None
     scores: Floats | None = None
 
-    def only(self, chosen: "npt.NDArray[np.int64]") -> "Judged":
+    def only(self, chosen: npt.NDArray[np.int64]) -> "Judged":
         """Return the points with these indices."""
         return Judged(
             self.values[chosen],

@@ -207,7 +207,7 @@ def _median_distance(singles: Singles, tested: Ints, upper: bool) -> Singles:
     inf = np.float32(np.inf)
     behind = half - least
 
-    def distance(place: Ints, inside: "npt.NDArray[np.bool_]", missing: np.float32) -> Singles:
+    def distance(place: Ints, inside: npt.NDArray[np.bool_], missing: np.float32) -> Singles:
         return np.where(inside, np.abs(singles[np.clip(place, 0, n - 1)] - median), missing)
 
     lower_middle = np.maximum(

@@ -156,7 +156,7 @@ def _correlated_period(values: Floats) -> int:
     return 0 if len(values) / period + 1 <= 3 else period
 
 
-def _correlated_lags(values: Floats) -> "npt.NDArray[np.int64]":
+def _correlated_lags(values: Floats) -> npt.NDArray[np.int64]:
     """Return the lags of significant autocorrelation, strongest first."""
     n = len(values)
     longest = int(min(n / 3.0, _LONGEST_LAG))
@@ -176,7 +176,7 @@ def _correlated_lags(values: Floats) -> "npt.NDArray[np.int64]":
     return np.asarray(lags[(lags > _SHORTEST_PERIOD) & (lags < longest)])
 
 
-def _best_period(values: Floats, periods: "npt.NDArray[np.int64]") -> tuple[int, float]:
+def _best_period(values: Floats, periods: npt.NDArray[np.int64]) -> tuple[int, float]:
     """Return the first period of least cross-validated error, and that error.
 
     The error itself is defined by the rounding of single precision. So bounds in double
@@ -191,9 +191,16 @@ def _best_period(values: Floats, periods: "npt.NDArray[np.int64]") -> tuple[int,
     return best, least
 
 
-def _candidates(values: Floats, periods: "npt.NDArray[np.int64]") -> "npt.NDArray[np.int64]":
+def _candidates(values: Floats, periods: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     if len(periods) < 4:
         return periods
+    errors, slack = _bounds(values, periods)
+    zero = 1e-8 * len(values)
+    return np.asarray(periods[errors - slack <= np.min(errors + slack) + zero])
+
+
+def _bounds(values: Floats, periods: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Return the summed error of each period, and by how much single precision may miss it."""
     n = len(values)
     squares = np.square(values)
     energy = float(squares.sum())
@@ -216,4 +223,4 @@ def _candidates(values: Floats, periods: "npt.NDArray[np.int64]") -> "npt.NDArra
         errors[place] = error
         # Each of some 2 * cycles + period additions rounds to 24 bits of at most the energy.
         slack[place] = 6e-8 * (7 * (full + 1) * energy + period * error) + 1e-6 * energy / n
-    return np.asarray(periods[errors - slack <= np.min(errors + slack) + 1e-8 * n])
+    return errors, slack

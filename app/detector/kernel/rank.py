@@ -114,7 +114,7 @@ def _shrinking_medians(values: Floats, singles: Singles, half: int, width: int) 
     return medians
 
 
-def median_slope(values: "npt.NDArray[np.floating[Any]]") -> float:
+def median_slope(values: npt.NDArray[np.floating[Any]]) -> float:
     """Return the Theil-Sen slope of equidistant `values`, shape ``(n,)``, at least 2.
 
     It is the median of the slopes between all pairs of points (Sen, JASA 63, 1968).
@@ -144,7 +144,7 @@ def median_slope(values: "npt.NDArray[np.floating[Any]]") -> float:
     return _median(every if n % 2 else every[: -(n - half)])
 
 
-def windows(values: "npt.NDArray[Any]", width: int) -> "npt.NDArray[Any]":
+def windows(values: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
     """Return a view of all windows of `values`, ``(n - width + 1, width)``; do not write to it."""
     item = values.itemsize
     return np.ndarray((len(values) - width + 1, width), values.dtype, values, 0, (item, item))

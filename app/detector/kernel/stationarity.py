@@ -1,6 +1,7 @@
 """Whether a series is stationary, by two tests that look for the opposite."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,9 @@ from scipy.special import ndtr
 Floats = npt.NDArray[np.float64]
 
 _LEVEL = 0.05
+# From this length on sums of products take the place of decompositions of all regressors.
+_LONG = 200
+_WELL_CONDITIONED = 1e-6
 # MacKinnon, "Approximate Asymptotic Distribution Functions for Unit-Root and Cointegration Tests"
 # (1994): one unit root, a constant in the regression.
 _DICKEY_FULLER_LEAST = -18.83
@@ -60,6 +64,12 @@ def _best_lags(values: Floats) -> int:
     """Return the number of lagged steps with the least value of Akaike's criterion."""
     n = len(values)
     most = max(min(math.ceil(12 * np.power(n / 100, 1 / 4)), max((n - 1) // 2 - 1, 0) - 1), 0)
+    products = _Products.of(values, most) if n >= _LONG else None
+    if products is not None:
+        share = _shares(products.centred)
+        if share is not None and 1 - np.square(share).sum() > _WELL_CONDITIONED:
+            unexplained = 1 - np.cumsum(np.square(share))
+            return _least(products.rows, products.centred[-1, -1] * unexplained / products.rows)
     steps, columns = _regressors(values, most)
     design = np.column_stack([np.ones(len(steps)), columns])
     rows, width = design.shape
@@ -74,12 +84,92 @@ def _best_lags(values: Floats) -> int:
     residual = (total - explained) / rows
     if not (residual > 1e-9 * total / rows).all():
         residual = _residual_as_defined(steps, design)
-    criterion = rows * (math.log(2 * math.pi) + np.log(residual) + 1) + 2 * np.arange(most + 1)
+    return _least(rows, residual)
+
+
+def _least(rows: int, residual: Floats) -> int:
+    """Return the number of lags of least criterion, given the residual variance of each."""
+    criterion = rows * (math.log(2 * math.pi) + np.log(residual) + 1)
+    criterion += 2 * np.arange(len(residual))
     best = 0
-    for lags in range(1, most + 1):
+    for lags in range(1, len(residual)):
         if criterion[lags] < criterion[best]:
             best = lags
     return best
+
+
+@dataclass(frozen=True)
+class _Products:
+    """The sums of products of the level, its lagged steps and the step to explain, in this order.
+
+    They follow from one another along the lags, so that no matrix of the series' length is made.
+    """
+
+    rows: int
+    centred: Floats  # (lags + 2, lags + 2), about the means
+
+    @classmethod
+    def of(cls, values: Floats, lags: int) -> "_Products | None":
+        """Return the sums, or None for regressors that lie too close together to trust them."""
+        steps = np.diff(values)
+        rows = len(steps) - lags
+        level = values[-rows - 1 : -1]
+        mean_step, mean_level = steps.mean(), level.mean()
+        steps = steps - mean_step
+        level = level - mean_level
+        starts = np.arange(lags, -1, -1)
+        ends = starts + rows
+        now = steps[lags:]
+        of_lags = np.empty((lags + 1, lags + 1))
+        of_lags[0] = [now @ steps[start : start + rows] for start in starts]
+        for lag in range(lags):
+            # One step earlier, one product enters and one leaves.
+            of_lags[lag + 1, 1:] = (
+                of_lags[lag, :-1]
+                + steps[starts[lag + 1]] * steps[starts[1:]]
+                - steps[ends[lag + 1]] * steps[ends[1:]]
+            )
+            of_lags[lag + 1, 0] = of_lags[0, lag + 1]
+        of_level = np.array([level @ steps[start : start + rows] for start in starts])
+        raw = np.empty((lags + 2, lags + 2))
+        last = lags + 1
+        order = [*range(1, lags + 1), 0]
+        raw[1:, 1:] = of_lags[np.ix_(order, order)]
+        raw[0, 0] = level @ level
+        raw[0, 1:] = raw[1:, 0] = of_level[order]
+        sums = np.array([level.sum(), *(steps[s : s + rows].sum() for s in starts[order])])
+        centred = raw - np.outer(sums, sums) / rows
+        means = sums / rows + np.array([mean_level, *[mean_step] * last])
+        if not _is_trusted(centred[:last, :last], means[:last], rows):
+            return None
+        return cls(rows, centred)
+
+
+def _is_trusted(centred: Floats, means: Floats, rows: int) -> bool:
+    """Return whether regressors, and a constant, are independent beyond all rounding."""
+    width = len(means) + 1
+    products = np.empty((width, width))
+    products[0, 0] = rows
+    products[0, 1:] = products[1:, 0] = rows * means
+    products[1:, 1:] = centred + rows * np.outer(means, means)
+    sizes = np.sqrt(np.diag(products))
+    if not (np.diag(centred) > 0).all() or not np.isfinite(sizes).all():
+        return False
+    least = np.linalg.eigvalsh(products / np.outer(sizes, sizes))[0]
+    if least < _WELL_CONDITIONED:
+        return False
+    # The rank that the definition asks for counts singular values of the unscaled regressors.
+    bound = np.linalg.norm(sizes) * rows * np.finfo(float).eps
+    return bool(math.sqrt(least) * sizes.min() > 100 * bound)
+
+
+def _shares(products: Floats) -> Floats | None:
+    """Return the correlation of the last variable with what each other one adds, in order."""
+    sizes = np.sqrt(np.diag(products))
+    try:
+        return np.asarray(np.linalg.cholesky(products / np.outer(sizes, sizes))[-1, :-1])
+    except np.linalg.LinAlgError:
+        return None
 
 
 def _triangle(design: Floats) -> Floats:
@@ -107,6 +197,15 @@ def _residual_as_defined(steps: Floats, design: Floats) -> Floats:
 
 def _dickey_fuller(values: Floats, lags: int) -> float:
     """Return the t-statistic of the level in the regression of the steps."""
+    products = _Products.of(values, lags) if len(values) >= _LONG else None
+    if products is not None:
+        # The level last, so that its own share is what the steps before it leave.
+        order = [*range(1, lags + 1), 0, lags + 1]
+        share = _shares(products.centred[np.ix_(order, order)])
+        if share is not None:
+            noise = 1 - float(np.square(share).sum())
+            if noise > _WELL_CONDITIONED:
+                return float(share[-1] / math.sqrt(noise / (products.rows - lags - 2)))
     steps, columns = _regressors(values, lags)
     rows, width = columns.shape
     level = columns[:, :1]

@@ -49,8 +49,8 @@ class Stl:
         self._n = n
         self._period = period
         self._cycles = _CycleSmoother(n, period, seasonal_window)
-        self._low_pass = _Loess(n, max(3, next_odd(period)))
-        self._trend = _Loess(n, max(3, next_odd(trend_window)))
+        self._low_pass = _Loess(n, max(3, _next_odd(period)))
+        self._trend = _Loess(n, max(3, _next_odd(trend_window)))
 
     def decompose(self, series: Floats) -> Decomposition:
         """Split `series`, finite and of shape ``(n,)``."""
@@ -75,7 +75,7 @@ class Stl:
         return Decomposition(seasonal, trend, series - trend - seasonal)
 
 
-def next_odd(length: int) -> int:
+def _next_odd(length: int) -> int:
     """Return `length`, or the next number if it is even."""
     return length | 1
 
@@ -114,7 +114,7 @@ def _median(values: Floats) -> float:
     return float((part[middle - 1] + part[middle]) / 2)
 
 
-def _tricube(distances: Floats, reach: "float | Ints") -> Floats:
+def _tricube(distances: Floats, reach: float | Ints) -> Floats:
     """Return loess weights: 1 near the point, 0 from 0.999 of the reach on."""
     weights = np.power(1 - np.power(np.minimum(distances / reach, 1), 3), 3)
     weights[distances <= 0.001 * reach] = 1
@@ -235,7 +235,7 @@ class _Loess:
         shape = self._tricube.shape
         return np.empty(shape), np.empty(shape), np.empty(shape)
 
-    def _windows(self, values: Floats) -> "list[tuple[slice, Floats]]":
+    def _windows(self, values: Floats) -> list[tuple[slice, Floats]]:
         """Return views of the windows of `values`, a run of evenly spaced ones at a time."""
         item = values.itemsize
         width = len(self._positions)
@@ -325,7 +325,7 @@ class _Loess:
         return smoothed
 
 
-def _weighted_runs(weights: Floats) -> "list[tuple[slice, slice]]":
+def _weighted_runs(weights: Floats) -> list[tuple[slice, slice]]:
     """Group neighbouring windows whose weights are nought in the same places.
 
     Leading and trailing noughts are left out of a sum, for they would shift its order.
@@ -341,7 +341,7 @@ def _weighted_runs(weights: Floats) -> "list[tuple[slice, slice]]":
     ]
 
 
-def _even_steps(first: Ints) -> "list[tuple[slice, int, int]]":
+def _even_steps(first: Ints) -> list[tuple[slice, int, int]]:
     """Group neighbouring windows that lie evenly spaced: rows, start in the series, step."""
     runs = []
     start = 0

@@ -45,7 +45,7 @@ def _window(period: int) -> int:
     return 2 * period - 1
 
 
-def _straighten_ends(values: "npt.NDArray[np.floating[Any]]", window: int) -> "Floats":
+def _straighten_ends(values: npt.NDArray[np.floating[Any]], window: int) -> Floats:
     """Replace half a window at either end by a line with the slope of the whole window."""
     straight = values.copy()
     half = window // 2
@@ -73,7 +73,7 @@ def _guess_period(values: Floats) -> int:
     return round(float(np.average(periods[peaks], weights=power[peaks])))
 
 
-def _periodogram(values: Floats, longest: int) -> "tuple[npt.NDArray[np.int64], Floats]":
+def _periodogram(values: Floats, longest: int) -> tuple[npt.NDArray[np.int64], Floats]:
     """Return whole periods, falling, and the power of `values` at each.
 
     Welch's method: the mean of the spectra of half-overlapping windowed pieces.

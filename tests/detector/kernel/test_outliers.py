@@ -67,3 +67,20 @@ def test_critical_values_beyond_the_table_are_those_of_the_formula() -> None:
     table = outliers._critical(0.05, 8640, 100)
     formula = outliers._critical(0.0500011, 8640, 100)
     assert formula == pytest.approx(table, rel=1e-4)
+
+
+@pytest.mark.parametrize("upper", [True, False])
+@pytest.mark.parametrize("width", [1.0, 1e-2, 1e-4])
+def test_distance_from_the_mean_is_known_as_well_as_it_says(width: float, upper: bool) -> None:
+    noise = np.random.default_rng(8)
+    values = np.sort(0.7 + width * 0.05 * noise.normal(size=3000))
+    values[[0, -1]] = 0, 1
+    singles = values[:: -1 if upper else 1].astype(np.float32)
+    tested = np.arange(700)
+    distance, doubt = outliers._mean_distance(singles, tested, upper)
+    exact = []
+    for first in tested:
+        rest = singles[first:]
+        away = rest[0] - np.mean(rest) if upper else np.mean(rest) - rest[0]
+        exact.append(away / max(np.std(rest), np.float32(1e-8)))
+    assert (np.abs(distance - np.array(exact)) <= doubt).all()

@@ -7,7 +7,7 @@ from anomaly_detector.univariate.util import Granularity
 from anomaly_detector.univariate.util import fit_trend as upstream_trend
 from scipy.signal import welch
 
-from detector.kernel.period import _best_period, find_period
+from detector.kernel.period import _best_period, _bounds, find_period
 from detector.kernel.trend import _mean_spectrum, fit_trend
 from detector.kernel.upstream import COMPILED
 
@@ -67,3 +67,26 @@ def test_best_period_is_that_of_the_package(kind: str) -> None:
     periods = np.arange(5, 299)
     error, seasons = COMPILED.max_gcv(values, periods.astype("i"))
     assert _best_period(values, periods) == (len(seasons), error)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_best_period_is_that_of_the_package_where_single_precision_decides(seed: int) -> None:
+    # The multiples of the season explain the same but for noise near the precision of float32.
+    noise = np.random.default_rng(seed)
+    t = np.arange(1200)
+    values = 0.5 * np.sin(2 * np.pi * t / 12) + noise.normal(size=1200) * 10 ** -(2 + seed % 4 / 2)
+    periods = noise.permutation(np.arange(5, 400))
+    error, seasons = COMPILED.max_gcv(values, periods.astype("i"))
+    assert _best_period(values, periods) == (len(seasons), error)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-2, 1e-3])
+def test_bounds_of_the_error_hold(scale: float) -> None:
+    noise = np.random.default_rng(4)
+    values = 0.5 * np.sin(2 * np.pi * np.arange(1500) / 12) + noise.normal(size=1500) * scale
+    periods = np.arange(5, 500)
+    errors, slack = _bounds(values, periods)
+    exact = np.array([COMPILED.gcv(values, int(period))[0] for period in periods]) * 1500
+    assert (np.abs(errors - exact) <= slack + 1e-8 * 1500).all()
+    # Their width is what lets few candidates through: it must stay small beside the errors.
+    assert (slack < 0.02 * np.sum(np.square(values))).all()
