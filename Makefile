@@ -1,5 +1,5 @@
 # `make demo` and `make test` first; `make help` lists the rest.
-.PHONY: help demo test up down walkthrough engine test-stack lint figures lock
+.PHONY: help demo test up down walkthrough engine test-stack lint bench figures lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -51,6 +51,9 @@ test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their 
 	@docker version >/dev/null 2>&1 || { echo 'No Docker engine answers: run `make engine` first.' >&2; exit 1; }
 	@.ci/engine
 	.venv/bin/python -m pytest -m stack
+
+bench: .venv/dev ## measure detection against the package it wraps
+	.venv/bin/python tests/bench/detection.py
 
 figures: .venv/dev ## measure what the README says of the stack's time, memory and size
 	.venv/bin/python tests/bench/stack.py

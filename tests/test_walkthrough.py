@@ -57,6 +57,15 @@ def test_it_says_what_it_does_and_succeeds_twice(twice: tuple[Path, list[Any]]) 
         assert "1 of 20 points is an anomaly: 1963-08-31." in walk.stdout
 
 
+def test_the_readme_shows_what_it_prints(twice: tuple[Path, list[Any]], tmp_path: Path) -> None:
+    _, (first, _) = twice
+    printed = first.stdout + walk_through(tmp_path, "--sample", "elnino").stdout
+    readme = (SCRIPT.parents[1] / "README.md").read_text()
+    shown = readme.split("```\n", 2)[2].split("```")[0].splitlines()
+    assert len(shown) > 5
+    assert not [line for line in shown if line != "..." and line not in printed]
+
+
 def test_it_keeps_to_its_folder(twice: tuple[Path, list[Any]]) -> None:
     folder, _ = twice
     assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlruns"}

@@ -8,7 +8,7 @@ RUN apt-get update -o Acquire::Check-Valid-Until=false \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends mysql-server mysql-client \
     && rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d /var/lib/mysql /etc/mysql/mysql.conf.d/* \
     && install -d -o mysql -g mysql -m 1777 /var/lib/mysql /var/run/mysqld \
-    && mysqld --version | grep -q 'Ver 9\.7\.'
+    && case "$(mysqld --version)" in *'Ver 9.7.'*) ;; *) mysqld --version; exit 1 ;; esac
 COPY mysql-entrypoint /usr/local/bin/docker-entrypoint.sh
 VOLUME /var/lib/mysql
 ENTRYPOINT ["docker-entrypoint.sh"]
