@@ -1,5 +1,5 @@
 # `make demo` and `make test` first; `make help` lists the rest.
-.PHONY: help demo test up down walkthrough engine test-stack lint bench figures lock
+.PHONY: help demo test up down walkthrough engine test-stack lint bench prove figures lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -54,6 +54,9 @@ test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their 
 
 bench: .venv/dev ## measure detection against the package it wraps
 	.venv/bin/python tests/bench/detection.py
+
+prove: .venv/dev ## judge 2,000 generated series as the package does (some 12 minutes)
+	.venv/bin/python tests/bench/equality.py
 
 figures: .venv/dev ## measure what the README says of the stack's time, memory and size
 	.venv/bin/python tests/bench/stack.py

@@ -7,7 +7,9 @@ import subprocess
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import mlflow
 import pytest
 
 from .conftest import LASTING, Stack, wait_until
@@ -20,6 +22,26 @@ pages = boto3.client("s3", endpoint_url="http://minio:9000").get_paginator("list
 for page in pages.paginate(Bucket="mlflow"):
     for entry in page.get("Contents", []):
         print(entry["Key"], entry["Size"])
+"""
+
+
+# Logs a file larger than the memory that server or store may use, and reads it back.
+ROUND_TRIP = """
+import hashlib, os, tempfile, mlflow
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+with tempfile.TemporaryDirectory() as folder, mlflow.start_run() as run:
+    path = os.path.join(folder, "large.bin")
+    with open(path, "wb") as file:
+        for _ in range(1100):
+            file.write(os.urandom(1 << 20))
+    before = digest(path)
+    mlflow.log_artifact(path)
+    os.remove(path)
+    after = digest(mlflow.artifacts.download_artifacts(
+        run_id=run.info.run_id, artifact_path="large.bin", dst_path=folder))
+    print(before == after)
 """
 
 
@@ -82,6 +104,25 @@ def test_model_table_and_picture_are_objects_in_the_bucket(stack: Stack) -> None
         "/code/detector/models.py",
     ):
         assert any(key.endswith(name) and size for key, size in sizes.items()), name
+
+
+def test_a_file_larger_than_the_memory_limits_survives_the_way_there_and_back(
+    stack: Stack,
+) -> None:
+    done = stack.compose("exec", "-T", "workspace", "python", "-c", ROUND_TRIP, check=False)
+    assert "True" in done.stdout.splitlines(), done.stderr
+    assert not stack.container("minio")["State"]["OOMKilled"]
+    assert not stack.container("mlflow")["State"]["OOMKilled"]
+
+
+def test_clients_outside_the_stack_need_no_way_to_the_store(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", stack.url)
+    model = mlflow.artifacts.download_artifacts(
+        "models:/tracking-quickstart@champion", dst_path=str(tmp_path), tracking_uri=stack.url
+    )
+    assert (Path(model) / "MLmodel").exists()
 
 
 @pytest.mark.parametrize("service", LASTING)
@@ -238,6 +279,12 @@ def test_no_secret_stands_on_a_command_line(stack: Stack) -> None:
 @pytest.mark.parametrize("service", ["mlflow", "workspace"])
 def test_our_images_do_not_run_as_root(stack: Stack, service: str) -> None:
     assert stack.compose("exec", "-T", service, "id", "-u").stdout.strip() != "0"
+
+
+def test_the_workspace_runs_as_the_owner_of_the_checkout(stack: Stack) -> None:
+    services = json.loads(stack.compose("config", "--format", "json").stdout)["services"]
+    owner = services["workspace"]["build"]["args"]["UID"]
+    assert stack.compose("exec", "-T", "workspace", "id", "-u").stdout.strip() == owner
 
 
 def test_the_server_image_holds_no_compiler(stack: Stack) -> None:
