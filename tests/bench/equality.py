@@ -54,6 +54,7 @@ def prove(examples: int, chosen_seed: int) -> dict[str, Any]:
         seen["examples"] += 1
         seen[mode] += 1
         seen["refused by both"] += own is None
+        seen["failed upstream"] += other is oracle.FAILED
         if own is not None:
             seen["seasonal"] += own[0]["result"]["period"] > 1
             seen["with anomalies"] += any(answer["result"]["is_anomaly"] for answer in own)

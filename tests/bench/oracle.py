@@ -26,6 +26,7 @@ from detector.models import EntireAnomalyDetector, LatestAnomalyDetector
 SAME_FLAGS = ("is_anomaly", "is_positive_anomaly", "is_negative_anomaly", "period")
 SAME_VALUES = ("expected_value", "upper_margin", "lower_margin", "severity")
 TOLERANCE = 1e-6
+FAILED = object()
 
 _OURS = {"entire": EntireAnomalyDetector, "latest": LatestAnomalyDetector}
 _THEIRS = {
@@ -81,16 +82,19 @@ def theirs(mode: str, frame: pd.DataFrame, params: dict[str, Any]) -> list[dict[
 
 
 def outcome(judge: Any, mode: str, frame: pd.DataFrame, params: dict[str, Any]) -> Any:
-    """Return the answers, or None for a refusal."""
+    """Return the answers, None for a refusal, or FAILED where upstream's own STL breaks down."""
     refusals = DetectionError if judge is ours else Exception
     try:
         return judge(mode, frame, params)
-    except refusals:
-        return None
+    except refusals as error:
+        # Once in thousands of series rounding makes one of its ranges a number too long.
+        return FAILED if "could not be broadcast" in str(error) else None
 
 
 def difference(own: Any, other: Any) -> str | None:
     """Return the first way in which two outcomes differ, or None."""
+    if other is FAILED:
+        return None
     if own is None or other is None:
         return None if own is other else f"refused by {'us' if own is None else 'them'} alone"
     if len(own) != len(other):

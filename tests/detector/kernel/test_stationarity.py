@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from arch.unitroot import ADF, KPSS
 
-from detector.kernel.stationarity import is_stationary
+from detector.kernel.stationarity import _best_lags, _dickey_fuller, is_stationary
 
 
 def upstream(values: np.ndarray) -> bool:
@@ -34,3 +34,23 @@ def test_verdict_is_that_of_arch(kind: str, n: int) -> None:
             "huge": 1e12 + np.cumsum(noise) * 1e9,
         }[kind]
         assert is_stationary(values) == upstream(values)
+
+
+@pytest.mark.parametrize("n", [30, 199, 200, 500, 2000])
+@pytest.mark.parametrize("kind", ["noise", "walk", "drift", "counts", "large", "twice", "growing"])
+@pytest.mark.filterwarnings("ignore")
+def test_lags_and_statistic_are_those_of_arch(kind: str, n: int) -> None:
+    noise = np.random.default_rng(n).normal(size=n)
+    values = {
+        "noise": noise,
+        "walk": np.cumsum(noise),
+        "drift": np.cumsum(noise + 1),
+        "counts": np.round(noise * 2),
+        "large": 3e7 + np.cumsum(noise) * 1e6,
+        "twice": np.cumsum(np.cumsum(noise)),
+        "growing": np.exp(np.cumsum(noise) / 10),
+    }[kind]
+    theirs = ADF(values)
+    lags = _best_lags(values)
+    assert lags == theirs.lags
+    assert _dickey_fuller(values, lags) == pytest.approx(theirs.stat, rel=1e-8)
