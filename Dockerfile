@@ -1,7 +1,8 @@
-# The workspace: where `python app/test.py`, notebooks and pytest run, and which the dev
-# container opens. The checkout is mounted at /workspace, so only its requirements are built in.
+# Two images of the same requirements. The workspace: where `python app/test.py`, notebooks and
+# pytest run, and which the dev container opens; the checkout is mounted at /workspace. The
+# detector: the HTTP service, with the package built in.
 ARG PYTHON_VERSION=3.12
-FROM python:${PYTHON_VERSION}-slim-bookworm
+FROM python:${PYTHON_VERSION}-slim-bookworm AS workspace
 
 # git for the dev container; libgomp for torch and scikit-learn.
 RUN apt-get update \
@@ -30,3 +31,10 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
 WORKDIR /workspace
 CMD ["sleep", "infinity"]
+
+FROM workspace AS detector
+COPY app/detector /srv/app/detector
+ENV PYTHONPATH=/srv/app
+WORKDIR /srv/app
+EXPOSE 8080
+CMD ["python", "-m", "detector", "serve"]

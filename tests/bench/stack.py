@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "anomaly-detector-figures"
-ENVIRONMENT = os.environ | {"MLFLOW_PORT": "5056"}
+ENVIRONMENT = os.environ | {"MLFLOW_PORT": "5056", "DETECTOR_PORT": "5059"}
 REPEATS = 3
 SETTLE_SECONDS = 30
 
@@ -62,7 +62,7 @@ def image_sizes() -> dict[str, float]:
     base = int(run(*size, f"python:{version}-slim-bookworm"))
     return {
         name: (int(run(*size, f"anomaly-detector/{name}")) - base) / 1e6
-        for name in ("mlflow", "workspace")
+        for name in ("mlflow", "workspace", "detector")
     }
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PORT = 5055
-LASTING = ("db", "minio", "mlflow", "workspace")
+PORT, DETECTOR_PORT = 5055, 5058
+LASTING = ("db", "minio", "mlflow", "workspace", "detector")
 
 # Loads the registered model by its alias and judges the quick start's 20 points.
 JUDGE = """
@@ -50,9 +50,12 @@ class Stack:
             **os.environ,
             **self.secrets,
             "MLFLOW_PORT": str(PORT),
+            "DETECTOR_PORT": str(DETECTOR_PORT),
+            "API_KEYS": "",
             "BIND_ADDRESS": "127.0.0.1",
         }
         self.url = f"http://localhost:{PORT}"
+        self.endpoint = f"http://127.0.0.1:{DETECTOR_PORT}"
 
     def compose(
         self, *arguments: str, check: bool = True, env: dict[str, str] | None = None
