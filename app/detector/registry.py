@@ -6,6 +6,8 @@ import importlib.metadata
 import os
 import sys
 import tempfile
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,12 @@ from mlflow.pyfunc.model import PythonModel
 __all__ = [
     "RegisteredVersion",
     "TrackingError",
+    "aliased_version",
     "connect",
+    "ensure",
     "explain",
     "load",
+    "load_version",
     "log",
     "run_address",
 ]
@@ -39,6 +44,12 @@ _REQUIREMENTS = (
     "scipy",
     "statsmodels",
 )
+
+
+# Where models are logged that no one trained: those that `ensure` makes.
+_EXPERIMENT = "detectors"
+# How long one process waits for the version that another one is making.
+_TURN_SECONDS = 60
 
 
 class TrackingError(Exception):
@@ -184,6 +195,60 @@ def _release(package: str) -> str:
 def load(name: str, alias: str) -> PyFuncModel:
     """Load the version of the registered model that the alias points to."""
     model: PyFuncModel = mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
+    return model
+
+
+def ensure(
+    model: PythonModel,
+    *,
+    name: str,
+    alias: str,
+    example: pd.DataFrame,
+    params: Mapping[str, Any],
+) -> None:
+    """Make sure that the registered model has the alias; register `model` where it has not.
+
+    Of several processes that start at once, the one that makes the registered model also logs its
+    first version, and the others wait for it.
+    """
+    if aliased_version(name, alias) is not None:
+        return
+    try:
+        MlflowClient().create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        deadline = time.monotonic() + _TURN_SECONDS
+        while time.monotonic() < deadline:
+            if aliased_version(name, alias) is not None:
+                return
+            time.sleep(0.5)
+    mlflow.set_experiment(_EXPERIMENT)
+    with mlflow.start_run(run_name=name):
+        log(
+            model,
+            name=name,
+            registered_as=name,
+            alias=alias,
+            example=example,
+            params=dict(params),
+        )
+
+
+def aliased_version(name: str, alias: str) -> int | None:
+    """Return the version that the alias points to; None where there is no such model or alias."""
+    try:
+        version = MlflowClient().get_registered_model(name).aliases.get(alias)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return None if version is None else int(version)
+
+
+def load_version(name: str, version: int) -> PyFuncModel:
+    """Load one version of a registered model."""
+    model: PyFuncModel = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
     return model
 
 

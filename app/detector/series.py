@@ -172,55 +172,14 @@ class Series:
         require_granularity : bool
             True for API version 1.0, which had no default for it.
         """
-        if not isinstance(body, Mapping) or not body:
-            raise DetectionError(
-                "InvalidJsonFormat",
-                "Invalid Json Format, input data is Empty. Send a JSON object with the field "
-                f"'series', not {_shown(body)}.",
-            )
-        if "series" not in body:
-            raise DetectionError(
-                "RequiredSeries",
-                "The 'series' field is required in request. It is a list of points, each with "
-                "'timestamp' and 'value'.",
-            )
-        if require_granularity and body.get("granularity") is None:
-            raise DetectionError(
-                "RequiredGranularity",
-                "The 'granularity' field is required in request. It is one of "
-                f"{', '.join(GRANULARITIES)}.",
-            )
+        _check_fields(body, require_granularity)
         return cls.from_records(body["series"], body)
 
     @classmethod
     def from_records(cls, records: Any, request: Mapping[str, Any] | None = None) -> "Series":
         """Read ``[{"timestamp": ..., "value": ...}, ...]`` and options by their wire names."""
         options = Options.from_request(request or {})
-        if records is None:
-            raise DetectionError("BadArgument", "The 'series' field cannot be empty.")
-        if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Sequence):
-            raise DetectionError(
-                "BadArgument",
-                "The 'series' field must be array/list type. It is a list of points, each with "
-                f"'timestamp' and 'value', not {_shown(records)}.",
-            )
-        _check_length(len(records))
-        for place, record in enumerate(records):
-            if not isinstance(record, Mapping) or "value" not in record:
-                raise _malformed(
-                    f"the point at index {place} is {_shown(record)}, and must be an object "
-                    "with a 'value'"
-                )
-        values = [record["value"] for record in records]
-        timed = all("timestamp" in record for record in records)
-        timestamps = [record.get("timestamp") for record in records]
-        if not timed and options.granularity != "none":
-            place = next(i for i, record in enumerate(records) if "timestamp" not in record)
-            raise _malformed(
-                f"the point at index {place} has no 'timestamp', which the granularity "
-                f"'{options.granularity}' needs"
-            )
-        return cls._check(values, timestamps if timed else None, options)
+        return cls._check(*_columns(records, options), options)
 
     @classmethod
     def from_frame(cls, frame: Any, request: Mapping[str, Any] | None = None) -> "Series":
@@ -279,6 +238,73 @@ class Series:
             index = _grid_index(times, options, listed)
         _check_periods(index, options)
         return cls(numbers_, index, listed, options)
+
+
+def frame_from_request(body: Any, *, require_granularity: bool = False) -> pd.DataFrame:
+    """Return the points of a request as the table that the models take.
+
+    The columns are ``value`` and, where every point has one, ``timestamp``; both hold what the
+    request held. Fields and options are checked, values and timestamps by who reads the table.
+
+    Parameters
+    ----------
+    body, require_granularity
+        As in `Series.from_request`.
+    """
+    _check_fields(body, require_granularity)
+    values, timestamps = _columns(body["series"], Options.from_request(body))
+    columns = {"value": values} if timestamps is None else {"timestamp": timestamps, "value": values}
+    return pd.DataFrame(columns, dtype=object)
+
+
+def _check_fields(body: Any, require_granularity: bool) -> None:
+    if not isinstance(body, Mapping) or not body:
+        raise DetectionError(
+            "InvalidJsonFormat",
+            "Invalid Json Format, input data is Empty. Send a JSON object with the field "
+            f"'series', not {_shown(body)}.",
+        )
+    if "series" not in body:
+        raise DetectionError(
+            "RequiredSeries",
+            "The 'series' field is required in request. It is a list of points, each with "
+            "'timestamp' and 'value'.",
+        )
+    if require_granularity and body.get("granularity") is None:
+        raise DetectionError(
+            "RequiredGranularity",
+            "The 'granularity' field is required in request. It is one of "
+            f"{', '.join(GRANULARITIES)}.",
+        )
+
+
+def _columns(records: Any, options: Options) -> tuple[list[Any], list[Any] | None]:
+    """Return the values and the timestamps, or None where not every point has one."""
+    if records is None:
+        raise DetectionError("BadArgument", "The 'series' field cannot be empty.")
+    if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Sequence):
+        raise DetectionError(
+            "BadArgument",
+            "The 'series' field must be array/list type. It is a list of points, each with "
+            f"'timestamp' and 'value', not {_shown(records)}.",
+        )
+    _check_length(len(records))
+    for place, record in enumerate(records):
+        if not isinstance(record, Mapping) or "value" not in record:
+            raise _malformed(
+                f"the point at index {place} is {_shown(record)}, and must be an object "
+                "with a 'value'"
+            )
+    values = [record["value"] for record in records]
+    timed = all("timestamp" in record for record in records)
+    timestamps = [record.get("timestamp") for record in records]
+    if not timed and options.granularity != "none":
+        place = next(i for i, record in enumerate(records) if "timestamp" not in record)
+        raise _malformed(
+            f"the point at index {place} has no 'timestamp', which the granularity "
+            f"'{options.granularity}' needs"
+        )
+    return values, timestamps if timed else None
 
 
 def _shown(value: Any) -> str:
