@@ -8,6 +8,7 @@ from detector.api import serving
 from detector.api.description import CHANGE_POINT
 from detector.api.detection import VERSIONS, Operation
 from detector.api.wire import Json
+from detector.series import ChangePointSeries
 
 __all__ = ["router"]
 
@@ -25,7 +26,12 @@ def _change_points(results: list[dict[str, Any]], version: str) -> dict[str, Any
 
 
 _CHANGE_POINT = Operation(
-    "changepoint", serving.CHANGE_POINT, _change_points, lambda *_: _MODEL_ID, frozenset(VERSIONS)
+    "changepoint",
+    serving.CHANGE_POINT,
+    ChangePointSeries,
+    _change_points,
+    lambda *_: _MODEL_ID,
+    frozenset(VERSIONS),
 )
 
 

@@ -11,7 +11,7 @@ from detector.api.errors import GatewayError
 from detector.api.limits import Limits
 from detector.api.serving import Models
 from detector.api.wire import Json, parse
-from detector.series import frame_from_request
+from detector.series import Series
 
 __all__ = ["VERSIONS", "Operation", "require_version"]
 
@@ -42,6 +42,8 @@ class Operation:
         In the log and the metrics.
     model : str
         The registered model that answers.
+    series : type of Series
+        Which options are read.
     to_wire : callable
         Takes the results of the model and the version of the API, returns the answer.
     model_id : callable
@@ -52,6 +54,7 @@ class Operation:
 
     name: str
     model: str
+    series: type[Series]
     to_wire: Callable[[_Results, str], dict[str, Any]]
     model_id: Callable[[dict[str, Any], dict[str, Any]], int]
     granularity_required: frozenset[str]
@@ -71,7 +74,7 @@ class Operation:
         version = request.path_params["version"]
         model = models[self.model]
         asked = parse(body)
-        points = frame_from_request(
+        points = self.series.table(
             asked, require_granularity=version in self.granularity_required
         )
         limits.check_points(len(points))

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from detector import registry
 from detector.api.errors import GatewayError
 from detector.api.metrics import MODEL_VERSION
-from detector.models import EntireAnomalyDetector, LatestAnomalyDetector
+from detector.models import ChangePointDetector, EntireAnomalyDetector, LatestAnomalyDetector
 
 __all__ = ["CHANGE_POINT", "ENTIRE", "LATEST", "Model", "Models"]
 
@@ -44,6 +44,11 @@ class _Kind:
 _KINDS: dict[str, _Kind] = {
     ENTIRE: _Kind(EntireAnomalyDetector, _PARAMS, _JUDGED),
     LATEST: _Kind(LatestAnomalyDetector, _PARAMS, (*_JUDGED, "suggested_window")),
+    CHANGE_POINT: _Kind(
+        ChangePointDetector,
+        {"granularity": "daily", "customInterval": 1},
+        ("is_change_point", "confidence_score", "period"),
+    ),
 }
 
 

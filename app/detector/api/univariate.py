@@ -8,6 +8,7 @@ from detector.api import serving
 from detector.api.description import ENTIRE, LAST
 from detector.api.detection import Operation
 from detector.api.wire import Json
+from detector.series import Series
 
 __all__ = ["router"]
 
@@ -57,8 +58,8 @@ def _model_id(answer: dict[str, Any], options: dict[str, Any]) -> int:
 
 
 _V1_0 = frozenset({"v1.0"})
-_ENTIRE = Operation("entire", serving.ENTIRE, _entire, _model_id, _V1_0)
-_LAST = Operation("last", serving.LATEST, _last, _model_id, _V1_0)
+_ENTIRE = Operation("entire", serving.ENTIRE, Series, _entire, _model_id, _V1_0)
+_LAST = Operation("last", serving.LATEST, Series, _last, _model_id, _V1_0)
 
 
 @router.post("/timeseries/entire/detect", **ENTIRE)
