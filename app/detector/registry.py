@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import importlib.metadata
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +96,8 @@ def connect() -> str:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
     try:
-        MlflowClient().search_experiments(max_results=1)
+        with _alone(uri):
+            MlflowClient().search_experiments(max_results=1)
     except RestException as error:
         raise TrackingError(
             f"The MLflow tracking server at {uri} refuses this client: {error.message} "
@@ -107,6 +111,18 @@ def connect() -> str:
             "MLFLOW_TRACKING_URI to keep everything in this folder."
         ) from error
     return uri
+
+
+@contextlib.contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Keep other processes from making the tables of a new SQLite file at the same time."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    with (Path(tempfile.gettempdir()) / f"detector-{os.getuid()}-{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def explain(error: MlflowException) -> str:

@@ -21,47 +21,49 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
 
     host: str = Field(
-        "127.0.0.1", validation_alias="DETECTOR_HOST", description="The address to listen on."
+        default="127.0.0.1",
+        validation_alias="DETECTOR_HOST",
+        description="The address to listen on.",
     )
     published_address: str | None = Field(
-        None,
+        default=None,
         validation_alias="BIND_ADDRESS",
         description="The address at which a container's port is published, where the service "
         "itself must listen on every address. It, and not the host, decides whether keys are "
         "needed.",
     )
     port: int = Field(
-        8080, ge=0, le=65535, validation_alias="PORT", description="The port to listen on."
+        default=8080, ge=0, le=65535, validation_alias="PORT", description="The port to listen on."
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (),
+        default=(),
         validation_alias="API_KEYS",
         description="Keys that clients may send, separated by commas; two, so that they can be "
         "rotated. With none, any key is accepted, and the service listens on loopback only.",
     )
     workers: int = Field(
-        1, ge=1, validation_alias="DETECTOR_WORKERS", description="Worker processes."
+        default=1, ge=1, validation_alias="DETECTOR_WORKERS", description="Worker processes."
     )
     model_alias: str = Field(
-        "champion",
+        default="champion",
         min_length=1,
         validation_alias="DETECTOR_MODEL_ALIAS",
         description="The alias of the registered models that answer.",
     )
     model_refresh_seconds: float = Field(
-        10,
+        default=10,
         gt=0,
         validation_alias="DETECTOR_MODEL_REFRESH_SECONDS",
         description="How often to look whether an alias has moved.",
     )
     max_body_bytes: int = Field(
-        4 * 1024 * 1024,
+        default=4 * 1024 * 1024,
         ge=1,
         validation_alias="DETECTOR_MAX_BODY_BYTES",
         description="The largest request body; above it 413.",
     )
     max_points: int = Field(
-        8640,
+        default=8640,
         ge=12,
         le=8640,
         validation_alias="DETECTOR_MAX_POINTS",
@@ -69,25 +71,25 @@ class Settings(BaseSettings):
         "with InvalidSeries, as the service did.",
     )
     concurrent_detections: int = Field(
-        2,
+        default=2,
         ge=1,
         validation_alias="DETECTOR_CONCURRENT_DETECTIONS",
         description="Detections that one worker runs at a time.",
     )
     waiting_detections: int = Field(
-        16,
+        default=16,
         ge=0,
         validation_alias="DETECTOR_WAITING_DETECTIONS",
         description="Detections that may wait in one worker for their turn; above it 429.",
     )
     body_seconds: float = Field(
-        30,
+        default=30,
         gt=0,
         validation_alias="DETECTOR_BODY_SECONDS",
         description="How long a request body may take to arrive; after it 408.",
     )
     stop_seconds: int = Field(
-        30,
+        default=30,
         ge=1,
         validation_alias="DETECTOR_STOP_SECONDS",
         description="How long a stopping worker waits for the requests it has begun.",

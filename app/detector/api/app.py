@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI, Request
 from starlette.responses import Response
 
 from detector.api import changepoint, errors, metrics, univariate
-from detector.api.auth import require_key
+from detector.api.auth import HEADER, require_key
 from detector.api.detection import VERSIONS, require_version
 from detector.api.limits import Limits
 from detector.api.observe import Observed
@@ -84,4 +84,7 @@ def create() -> FastAPI:
         """Return the figures of all workers, for Prometheus."""
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
 
+    description = app.openapi()
+    scheme = {"type": "apiKey", "in": "header", "name": HEADER}
+    description["components"] = {"securitySchemes": {"key": scheme}}
     return app

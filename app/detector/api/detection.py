@@ -1,8 +1,8 @@
 """What every detection has in common: from the bytes of a request to those of its answer."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
@@ -50,6 +50,8 @@ class Operation:
         Takes the answer and the request; returns the service's number for its way of judging.
     granularity_required : frozenset of str
         The versions of the API that have no default for it.
+    defaults : mapping
+        Options that a version after v1.0 uses where the request gives none.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Operation:
     to_wire: Callable[[_Results, str], dict[str, Any]]
     model_id: Callable[[dict[str, Any], dict[str, Any]], int]
     granularity_required: frozenset[str]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     async def answer(self, request: Request) -> Json:
         """Judge the series of a request."""
@@ -74,11 +77,13 @@ class Operation:
         version = request.path_params["version"]
         model = models[self.model]
         asked = parse(body)
-        points = self.series.table(
-            asked, require_granularity=version in self.granularity_required
-        )
+        points = self.series.table(asked, require_granularity=version in self.granularity_required)
         limits.check_points(len(points))
-        options = {name: value for name, value in asked.items() if name != "series"}
+        options = {
+            name: value for name, value in asked.items() if name != "series" and value is not None
+        }
+        if version != "v1.0":
+            options = {**self.defaults, **options}
         started = time.perf_counter()
         results = model.predict(points, options | {"boundaryVersion": VERSIONS[version]})
         seconds = time.perf_counter() - started

@@ -31,9 +31,7 @@ _LONGEST_MESSAGE = 1000
 class GatewayError(Exception):
     """A request that is refused before it is read as a series."""
 
-    def __init__(
-        self, status: int, message: str, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status, message)
         self.status = status
         self.message = message

@@ -153,7 +153,8 @@ class Models:
 
 def _load(name: str, version: int) -> Model:
     """Load a version, and have it judge a series before it may answer."""
-    loaded = registry.load_version(name, version).unwrap_python_model()
+    # Called directly, because MLflow's checks of a table take longer than most detections.
+    loaded = registry.load_version(name, version).unwrap_python_model()  # type: ignore[no-untyped-call]
 
     def predict(points: pd.DataFrame, params: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [answer["result"] for answer in loaded.predict(None, points, params)]
