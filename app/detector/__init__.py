@@ -1,6 +1,6 @@
 """Anomaly detection with the answers of Azure AI Anomaly Detector.
 
->>> from detector import DetectionError, EntireAnomalyDetector, LatestAnomalyDetector
+>>> from detector import ChangePointDetector, EntireAnomalyDetector, LatestAnomalyDetector
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 from detector.errors import DetectionError
 
 if TYPE_CHECKING:
-    from detector.models import EntireAnomalyDetector, LatestAnomalyDetector
+    from detector.models import ChangePointDetector, EntireAnomalyDetector, LatestAnomalyDetector
 
-__all__ = ["DetectionError", "EntireAnomalyDetector", "LatestAnomalyDetector"]
+__all__ = [
+    "ChangePointDetector",
+    "DetectionError",
+    "EntireAnomalyDetector",
+    "LatestAnomalyDetector",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,9 @@
-"""The command line: ``python -m detector detect FILE``."""
+"""The command line: ``python -m detector detect FILE`` and ``python -m detector serve``."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,8 +29,13 @@ _OPTIONS: tuple[tuple[str, str, type, str], ...] = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 2 for what cannot be judged."""
+    """Run the command line; return 0, or 2 for what cannot be judged or served."""
     options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
+
+
+def _detect(options: argparse.Namespace) -> int:
     try:
         frame, request = reading.read_request(options.file)
         given = {name: getattr(options, name) for _, name, _, _ in _OPTIONS}
@@ -42,6 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(_FORMATS[options.format](judged))
     except DetectionError as error:
         sys.stderr.write(" ".join(f"{error}".split()) + "\n")
+        return _REFUSED
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    # Only who serves needs the web framework.
+    from detector.api.server import serve
+
+    given = {"host": options.host, "port": options.port, "workers": options.workers}
+    try:
+        serve({name: value for name, value in given.items() if value is not None})
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
         return _REFUSED
     return 0
 
@@ -68,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     detect.add_argument("--format", choices=sorted(_FORMATS), default="table")
     detect.add_argument("--plot", metavar="FILE.png", help="also draw the judged series")
+    detect.set_defaults(run=_detect)
+    serve = commands.add_parser("serve", help="answer over HTTP as the service did")
+    serve.add_argument("--host", help="the address to listen on (DETECTOR_HOST, 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
+    serve.add_argument("--workers", type=int, help="worker processes (DETECTOR_WORKERS, 1)")
+    serve.set_defaults(run=_serve)
     return parser
 
 

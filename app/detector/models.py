@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-from detector.series import Series
+from detector.changepoint import detect_change_points
+from detector.series import ChangePointSeries, Series
 from detector.univariate import detect_entire, detect_latest
 
 
@@ -109,4 +110,56 @@ class LatestAnomalyDetector(PythonModel):
                     "severity": found.severity,
                 },
             }
+        ]
+
+
+class ChangePointDetector(PythonModel):
+    """Finds where the level or the trend of a series breaks."""
+
+    def predict(
+        self,
+        context: Any,
+        model_input: pd.DataFrame,
+        params: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Find the change points of a series.
+
+        Parameters
+        ----------
+        context : object
+            MLflow's; not used.
+        model_input : DataFrame
+            12 to 8640 rows with the columns ``timestamp`` and ``value``.
+        params : mapping
+            Options by their names on the wire: ``granularity``, which is required,
+            ``customInterval``, ``period``, ``stableTrendWindow``, ``threshold``.
+
+        Returns
+        -------
+        list of dict
+            One ``{"timestamp": ..., "result": {...}}`` for each row, the result with
+            ``is_change_point``, ``confidence_score`` and ``period``.
+
+        Raises
+        ------
+        DetectionError
+            With Azure's code, for a series or an option that cannot be judged.
+        """
+        series = ChangePointSeries.from_frame(model_input, params)
+        found = detect_change_points(series)
+        return [
+            {
+                "timestamp": timestamp,
+                "result": {
+                    "is_change_point": change_point,
+                    "confidence_score": confidence,
+                    "period": found.period,
+                },
+            }
+            for timestamp, change_point, confidence in zip(
+                series.timestamps,
+                found.is_change_point.tolist(),
+                found.confidence.tolist(),
+                strict=True,
+            )
         ]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import importlib.metadata
 import os
 import sys
 import tempfile
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +27,12 @@ from mlflow.pyfunc.model import PythonModel
 __all__ = [
     "RegisteredVersion",
     "TrackingError",
+    "aliased_version",
     "connect",
+    "ensure",
     "explain",
     "load",
+    "load_version",
     "log",
     "run_address",
 ]
@@ -39,6 +47,12 @@ _REQUIREMENTS = (
     "scipy",
     "statsmodels",
 )
+
+
+# Where models are logged that no one trained: those that `ensure` makes.
+_EXPERIMENT = "detectors"
+# How long one process waits for the version that another one is making.
+_TURN_SECONDS = 60
 
 
 class TrackingError(Exception):
@@ -82,7 +96,8 @@ def connect() -> str:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
     try:
-        MlflowClient().search_experiments(max_results=1)
+        with _alone(uri):
+            MlflowClient().search_experiments(max_results=1)
     except RestException as error:
         raise TrackingError(
             f"The MLflow tracking server at {uri} refuses this client: {error.message} "
@@ -96,6 +111,18 @@ def connect() -> str:
             "MLFLOW_TRACKING_URI to keep everything in this folder."
         ) from error
     return uri
+
+
+@contextlib.contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Keep other processes from making the tables of a new SQLite file at the same time."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    with (Path(tempfile.gettempdir()) / f"detector-{os.getuid()}-{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def explain(error: MlflowException) -> str:
@@ -184,6 +211,60 @@ def _release(package: str) -> str:
 def load(name: str, alias: str) -> PyFuncModel:
     """Load the version of the registered model that the alias points to."""
     model: PyFuncModel = mlflow.pyfunc.load_model(f"models:/{name}@{alias}")
+    return model
+
+
+def ensure(
+    model: PythonModel,
+    *,
+    name: str,
+    alias: str,
+    example: pd.DataFrame,
+    params: Mapping[str, Any],
+) -> None:
+    """Make sure that the registered model has the alias; register `model` where it has not.
+
+    Of several processes that start at once, the one that makes the registered model also logs its
+    first version, and the others wait for it.
+    """
+    if aliased_version(name, alias) is not None:
+        return
+    try:
+        MlflowClient().create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        deadline = time.monotonic() + _TURN_SECONDS
+        while time.monotonic() < deadline:
+            if aliased_version(name, alias) is not None:
+                return
+            time.sleep(0.5)
+    mlflow.set_experiment(_EXPERIMENT)
+    with mlflow.start_run(run_name=name):
+        log(
+            model,
+            name=name,
+            registered_as=name,
+            alias=alias,
+            example=example,
+            params=dict(params),
+        )
+
+
+def aliased_version(name: str, alias: str) -> int | None:
+    """Return the version that the alias points to; None where there is no such model or alias."""
+    try:
+        version = MlflowClient().get_registered_model(name).aliases.get(alias)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    return None if version is None else int(version)
+
+
+def load_version(name: str, version: int) -> PyFuncModel:
+    """Load one version of a registered model."""
+    model: PyFuncModel = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
     return model
 
 

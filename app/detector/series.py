@@ -8,13 +8,16 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from detector.errors import DetectionError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -36,6 +39,20 @@ DETECTORS = ("spectral_residual", "hbos", "seasonal_series", "dynamic_threshold"
 FEWEST_POINTS = 12
 MOST_POINTS = 8640
 LARGEST_VALUE = 1e100
+# What change points take by default, by granularity.
+STABLE_TREND_WINDOWS = {
+    "none": 100,
+    "yearly": 3,
+    "monthly": 6,
+    "weekly": 3,
+    "daily": 5,
+    "hourly": 24,
+    "minutely": 72,
+    "secondly": 72,
+    "microsecond": 100,
+}
+TREND_THRESHOLDS = {name: 0.91 if name == "hourly" else 0.9 for name in GRANULARITIES}
+SHORTEST_WINDOW = 3
 
 # Microseconds in one step of the granularities that are not of the calendar.
 _STEPS = {
@@ -112,12 +129,7 @@ class Options:
         DetectionError
             For the first wrong option, in the order in which the service looked at them.
         """
-        if not isinstance(request, Mapping):
-            raise DetectionError(
-                "InvalidJsonFormat",
-                f"The options must be an object of names and values, not {_shown(request)}.",
-            )
-        given = {name: value for name, value in request.items() if value is not None}
+        given = _given(request)
         read: dict[str, Any] = {}
         for name, attribute, check in _OPTIONS:
             if name in given:
@@ -133,6 +145,50 @@ class Options:
             )
         if isinstance(given.get("detector"), Mapping):
             read["detector"] = _detector(given["detector"], cls(**read))
+        return cls(**read)
+
+
+@dataclass(frozen=True)
+class ChangePointOptions(Options):
+    """How to find the change points of a series; of `Options` it reads what is named here.
+
+    Attributes
+    ----------
+    granularity : str
+    interval : int
+    period : int or None
+        As in `Options`, but there is no default granularity.
+    stable_trend_window : int or None
+        How many points a trend must last, at least 3 and less than half of the series; None for
+        that of the granularity in `STABLE_TREND_WINDOWS`.
+    threshold : float
+        0.01 to 0.99. A point departs from the trend before it when it misses that by more than
+        ``1 - threshold`` of the range: the lower, the fewer change points.
+    """
+
+    stable_trend_window: int | None = None
+    threshold: float = TREND_THRESHOLDS["none"]
+
+    @classmethod
+    def from_request(cls, request: Mapping[str, Any]) -> "ChangePointOptions":
+        """Read the options of a request by their names on the wire, such as ``stableTrendWindow``.
+
+        An option that is absent or None keeps its default. Those of anomaly detection, which
+        clients send along, are not looked at.
+
+        Raises
+        ------
+        DetectionError
+            For the first wrong option.
+        """
+        given = _given(request)
+        if "granularity" not in given:
+            raise _granularity_missing()
+        granularity = _granularity(given["granularity"])
+        read: dict[str, Any] = {"threshold": TREND_THRESHOLDS[granularity]}
+        for name, attribute, check in _CHANGE_POINT_OPTIONS:
+            if name in given:
+                read[attribute] = check(given[name])
         return cls(**read)
 
 
@@ -162,7 +218,7 @@ class Series:
         return int(self.index[-1]) + 1
 
     @classmethod
-    def from_request(cls, body: Any, *, require_granularity: bool = False) -> "Series":
+    def from_request(cls, body: Any, *, require_granularity: bool = False) -> "Self":
         """Read a request as it comes over the wire: ``{"series": [...], "granularity": ...}``.
 
         Parameters
@@ -172,58 +228,34 @@ class Series:
         require_granularity : bool
             True for API version 1.0, which had no default for it.
         """
-        if not isinstance(body, Mapping) or not body:
-            raise DetectionError(
-                "InvalidJsonFormat",
-                "Invalid Json Format, input data is Empty. Send a JSON object with the field "
-                f"'series', not {_shown(body)}.",
-            )
-        if "series" not in body:
-            raise DetectionError(
-                "RequiredSeries",
-                "The 'series' field is required in request. It is a list of points, each with "
-                "'timestamp' and 'value'.",
-            )
-        if require_granularity and body.get("granularity") is None:
-            raise DetectionError(
-                "RequiredGranularity",
-                "The 'granularity' field is required in request. It is one of "
-                f"{', '.join(GRANULARITIES)}.",
-            )
+        _check_fields(body, require_granularity)
         return cls.from_records(body["series"], body)
 
     @classmethod
-    def from_records(cls, records: Any, request: Mapping[str, Any] | None = None) -> "Series":
-        """Read ``[{"timestamp": ..., "value": ...}, ...]`` and options by their wire names."""
-        options = Options.from_request(request or {})
-        if records is None:
-            raise DetectionError("BadArgument", "The 'series' field cannot be empty.")
-        if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Sequence):
-            raise DetectionError(
-                "BadArgument",
-                "The 'series' field must be array/list type. It is a list of points, each with "
-                f"'timestamp' and 'value', not {_shown(records)}.",
-            )
-        _check_length(len(records))
-        for place, record in enumerate(records):
-            if not isinstance(record, Mapping) or "value" not in record:
-                raise _malformed(
-                    f"the point at index {place} is {_shown(record)}, and must be an object "
-                    "with a 'value'"
-                )
-        values = [record["value"] for record in records]
-        timed = all("timestamp" in record for record in records)
-        timestamps = [record.get("timestamp") for record in records]
-        if not timed and options.granularity != "none":
-            place = next(i for i, record in enumerate(records) if "timestamp" not in record)
-            raise _malformed(
-                f"the point at index {place} has no 'timestamp', which the granularity "
-                f"'{options.granularity}' needs"
-            )
-        return cls._check(values, timestamps if timed else None, options)
+    def table(cls, body: Any, *, require_granularity: bool = False) -> pd.DataFrame:
+        """Return the points of a request as the table that `from_frame` and the models take.
+
+        Fields and options are checked here, values and timestamps by who reads the table.
+
+        Parameters
+        ----------
+        body, require_granularity
+            As in `from_request`.
+        """
+        _check_fields(body, require_granularity)
+        values, timestamps = _columns(body["series"], cls._read_options(body))
+        table = {"timestamp": timestamps, "value": values}
+        # Without a change of what was sent: a table of numbers would hide what was none.
+        return pd.DataFrame(table if timestamps else {"value": values}, dtype=object)
 
     @classmethod
-    def from_frame(cls, frame: Any, request: Mapping[str, Any] | None = None) -> "Series":
+    def from_records(cls, records: Any, request: Mapping[str, Any] | None = None) -> "Self":
+        """Read ``[{"timestamp": ..., "value": ...}, ...]`` and options by their wire names."""
+        options = cls._read_options(request or {})
+        return cls._check(*_columns(records, options), options)
+
+    @classmethod
+    def from_frame(cls, frame: Any, request: Mapping[str, Any] | None = None) -> "Self":
         """Read the columns ``timestamp`` and ``value`` of a DataFrame, and options by wire name."""
         if not isinstance(frame, pd.DataFrame) or frame.empty:
             raise DetectionError(
@@ -231,7 +263,7 @@ class Series:
                 "Invalid Input Format, input data is Empty. Give a DataFrame with the columns "
                 f"'timestamp' and 'value', not {_shown(frame)}.",
             )
-        options = Options.from_request(request or {})
+        options = cls._read_options(request or {})
         _check_length(len(frame))
         columns = list(frame.columns)
         if columns.count("value") != 1:
@@ -253,9 +285,9 @@ class Series:
         values: Any,
         timestamps: Any = None,
         request: Mapping[str, Any] | None = None,
-    ) -> "Series":
+    ) -> "Self":
         """Read arrays of shape ``(n,)``, and options by their wire names."""
-        options = Options.from_request(request or {})
+        options = cls._read_options(request or {})
         for name, array in (("values", values), ("timestamps", timestamps)):
             if array is not None and np.ndim(array) != 1:
                 raise _malformed(f"the {name} must be an array of one dimension")
@@ -266,8 +298,12 @@ class Series:
             raise _malformed(f"there are {len(timestamps)} timestamps for {len(values)} values")
         return cls._check(values, timestamps, options)
 
+    @staticmethod
+    def _read_options(request: Mapping[str, Any]) -> Options:
+        return Options.from_request(request)
+
     @classmethod
-    def _check(cls, values: Any, timestamps: Any, options: Options) -> "Series":
+    def _check(cls, values: Any, timestamps: Any, options: Any) -> "Self":
         numbers_ = _numbers(values)
         listed = range(len(numbers_)) if timestamps is None else _listed(timestamps)
         times = None if options.granularity == "none" else _times(timestamps)
@@ -281,6 +317,111 @@ class Series:
         return cls(numbers_, index, listed, options)
 
 
+@dataclass(frozen=True)
+class ChangePointSeries(Series):
+    """Points in time to find the change points of, and how to find them; see `Series`."""
+
+    options: ChangePointOptions = field(default_factory=ChangePointOptions)
+
+    @property
+    def stable_trend_window(self) -> int:
+        """The window asked for, or else that of the granularity where the series is long enough."""
+        asked = self.options.stable_trend_window
+        if asked is not None:
+            return asked
+        return min(STABLE_TREND_WINDOWS[self.options.granularity], _longest_window(self.values))
+
+    @staticmethod
+    def _read_options(request: Mapping[str, Any]) -> ChangePointOptions:
+        return ChangePointOptions.from_request(request)
+
+    @classmethod
+    def _check(cls, values: Any, timestamps: Any, options: Any) -> "Self":
+        series = super()._check(values, timestamps, options)
+        longest = _longest_window(series.values)
+        if options.stable_trend_window is not None and options.stable_trend_window > longest:
+            raise _wrong_window(
+                options.stable_trend_window,
+                f", and at most {longest} for the {len(series.values)} points of this series",
+            )
+        return series
+
+
+def _longest_window(values: Floats) -> int:
+    return (len(values) - 1) // 2
+
+
+def _wrong_window(value: Any, bound: str = "") -> DetectionError:
+    return DetectionError(
+        "InvalidModelArgument",
+        f"The 'stableTrendWindow' field must be an integer >= {SHORTEST_WINDOW} and < half of "
+        f"series' length. It is {_shown(value)}{bound}.",
+    )
+
+
+def _stable_trend_window(value: Any) -> int:
+    whole = _whole(value)
+    if whole is None or whole < SHORTEST_WINDOW:
+        raise _wrong_window(value)
+    return whole
+
+
+def _trend_threshold(value: Any) -> float:
+    number = _real(value)
+    if number is None or not 0.01 <= number <= 0.99:
+        raise DetectionError(
+            "InvalidModelArgument",
+            f"The 'threshold' field must be an float between 0.01 and 0.99. It is {_shown(value)}.",
+        )
+    return number
+
+
+def _check_fields(body: Any, require_granularity: bool) -> None:
+    if not isinstance(body, Mapping) or not body:
+        raise DetectionError(
+            "InvalidJsonFormat",
+            "Invalid Json Format, input data is Empty. Send a JSON object with the field "
+            f"'series', not {_shown(body)}.",
+        )
+    if "series" not in body:
+        raise DetectionError(
+            "RequiredSeries",
+            "The 'series' field is required in request. It is a list of points, each with "
+            "'timestamp' and 'value'.",
+        )
+    if require_granularity and body.get("granularity") is None:
+        raise _granularity_missing()
+
+
+def _columns(records: Any, options: Options) -> tuple[list[Any], list[Any] | None]:
+    """Return the values and the timestamps, or None where not every point has one."""
+    if records is None:
+        raise DetectionError("BadArgument", "The 'series' field cannot be empty.")
+    if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Sequence):
+        raise DetectionError(
+            "BadArgument",
+            "The 'series' field must be array/list type. It is a list of points, each with "
+            f"'timestamp' and 'value', not {_shown(records)}.",
+        )
+    _check_length(len(records))
+    for place, record in enumerate(records):
+        if not isinstance(record, Mapping) or "value" not in record:
+            raise _malformed(
+                f"the point at index {place} is {_shown(record)}, and must be an object "
+                "with a 'value'"
+            )
+    values = [record["value"] for record in records]
+    timed = all("timestamp" in record for record in records)
+    timestamps = [record.get("timestamp") for record in records]
+    if not timed and options.granularity != "none":
+        place = next(i for i, record in enumerate(records) if "timestamp" not in record)
+        raise _malformed(
+            f"the point at index {place} has no 'timestamp', which the granularity "
+            f"'{options.granularity}' needs"
+        )
+    return values, timestamps if timed else None
+
+
 def _shown(value: Any) -> str:
     """Return a short form of a value for a message."""
     if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
@@ -288,6 +429,23 @@ def _shown(value: Any) -> str:
         return f"an integer of {value.bit_length()} bits"
     text = value.__class__.__name__ if isinstance(value, pd.DataFrame) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _given(request: Any) -> dict[str, Any]:
+    """Return the options that are given and not null."""
+    if not isinstance(request, Mapping):
+        raise DetectionError(
+            "InvalidJsonFormat",
+            f"The options must be an object of names and values, not {_shown(request)}.",
+        )
+    return {name: value for name, value in request.items() if value is not None}
+
+
+def _granularity_missing() -> DetectionError:
+    return DetectionError(
+        "RequiredGranularity",
+        f"The 'granularity' field is required in request. It is one of {', '.join(GRANULARITIES)}.",
+    )
 
 
 def _malformed(why: str) -> DetectionError:
@@ -403,6 +561,13 @@ _OPTIONS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("maxAnomalyRatio", "max_anomaly_ratio", _ratio),
     ("sensitivity", "sensitivity", _sensitivity),
     ("threshold", "threshold", _threshold),
+)
+_CHANGE_POINT_OPTIONS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("granularity", "granularity", _granularity),
+    ("customInterval", "interval", _interval),
+    ("period", "period", _period),
+    ("threshold", "threshold", _trend_threshold),
+    ("stableTrendWindow", "stable_trend_window", _stable_trend_window),
 )
 
 

@@ -178,12 +178,12 @@ def _judge_by_nature(series: Series, latest: bool) -> tuple[Judged, int, bool, b
     ratio = options.max_anomaly_ratio
     if latest:
         ratio = _ratio_beside_majority(series.values, ratio)
-    period = _find_period(series) if options.period is None else options.period
+    period = find_season(series) if options.period is None else options.period
     values, filled = series.values, False
     if period > 1 or options.impute_mode in ("fixed", "last", "previous", "linear"):
-        values, filled = _fill(series, period)
+        values, filled = fill_gaps(series, period)
     if period > 1:
-        _require_enough_points(series, len(values), period)
+        require_seasons(series, len(values), period)
         points = _judge_seasons(values, period, options.alpha, ratio, latest)
         return points, period, False, filled
     if _is_spiky_by_nature(options, values):
@@ -215,7 +215,7 @@ def _judge_as_told(
         )
     values, filled = series.values, False
     if period > 1 or options.impute_mode == "fixed":
-        values, filled = _fill(series, period)
+        values, filled = fill_gaps(series, period)
     ratio = detector.max_anomaly_ratio
     if detector.name == "seasonal_series":
         if period < 2:
@@ -223,7 +223,7 @@ def _judge_as_told(
                 "InvalidDetector",
                 f"The detector 'seasonal_series' needs a period of at least 2, not {period}.",
             )
-        _require_enough_points(series, len(values), period)
+        require_seasons(series, len(values), period)
         points = _judge_seasons(values, period, detector.alpha, ratio, latest)
         return points, period, False, filled
     if period > 1:
@@ -260,7 +260,8 @@ def _has_gaps_to_fill(series: Series) -> bool:
     return len(series.values) < series.grid_length <= _LONGEST_FILLED
 
 
-def _find_period(series: Series) -> int:
+def find_season(series: Series) -> int:
+    """Return the number of points in one season of `series`, or 0 for none."""
     if _missing_ratio(series) > _MOST_MISSING:
         return 0
     options = series.options
@@ -269,7 +270,7 @@ def _find_period(series: Series) -> int:
         if options.impute_mode == "auto":
             values = imputation.hold_previous(values, series.index, series.grid_length)
         else:
-            values, _ = _fill(series, 0)
+            values, _ = fill_gaps(series, 0)
     return find_period(values, options.granularity, options.interval)
 
 
@@ -283,7 +284,8 @@ def _require_few_missing(series: Series) -> None:
         )
 
 
-def _require_enough_points(series: Series, count: int, period: int) -> None:
+def require_seasons(series: Series, count: int, period: int) -> None:
+    """Refuse what has too few points, `count` with gaps filled, to tell its seasons."""
     _require_few_missing(series)
     if count < 2 * period + 1:
         raise DetectionError(
@@ -293,7 +295,7 @@ def _require_enough_points(series: Series, count: int, period: int) -> None:
         )
 
 
-def _fill(series: Series, period: int) -> tuple[Floats, bool]:
+def fill_gaps(series: Series, period: int) -> tuple[Floats, bool]:
     """Return the values with gaps filled as the options say, and whether any were."""
     values, index, count = series.values, series.index, series.grid_length
     if not _has_gaps_to_fill(series):

@@ -150,7 +150,12 @@ def test_detection_loads_neither_torch_nor_mlflow() -> None:
 def test_package_lists_what_it_offers() -> None:
     import detector
 
-    assert detector.__all__ == ["DetectionError", "EntireAnomalyDetector", "LatestAnomalyDetector"]
+    assert detector.__all__ == [
+        "ChangePointDetector",
+        "DetectionError",
+        "EntireAnomalyDetector",
+        "LatestAnomalyDetector",
+    ]
     with pytest.raises(AttributeError, match="'Detector'"):
         detector.Detector  # noqa: B018
 

@@ -1,0 +1,1 @@
+"""The HTTP service that clients of Azure AI Anomaly Detector speak to."""

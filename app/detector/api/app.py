@@ -1,0 +1,90 @@
+"""The application that a worker process serves."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request
+from starlette.responses import Response
+
+from detector.api import changepoint, errors, metrics, univariate
+from detector.api.auth import HEADER, require_key
+from detector.api.detection import VERSIONS, require_version
+from detector.api.limits import Limits
+from detector.api.observe import Observed
+from detector.api.serving import Models
+from detector.api.wire import Json
+from detector.settings import Settings
+
+__all__ = ["create"]
+
+
+def create() -> FastAPI:
+    """Make the application, with the settings of the environment."""
+    settings = Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.limits = Limits(settings)
+        app.state.models = Models(settings.model_alias, settings.model_refresh_seconds)
+        app.state.models.start()
+        yield
+        app.state.models.stop()
+        app.state.limits.close()
+
+    app = FastAPI(
+        title="Anomaly Detector",
+        version="v1.1",
+        summary="Detection with the answers of Azure AI Anomaly Detector.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.add_middleware(Observed)
+    errors.add_handlers(app)
+    for resource in (univariate, changepoint):
+        app.include_router(
+            resource.router,
+            prefix="/anomalydetector/{version}",
+            dependencies=[Depends(require_key), Depends(require_version)],
+            tags=["timeseries"],
+        )
+
+    @app.get("/", tags=["service"])
+    async def about(request: Request) -> dict[str, Any]:
+        """Say what this is and which model versions answer."""
+        models: Models = request.app.state.models
+        return {
+            "name": "Anomaly Detector",
+            "description": "Answers as Azure AI Anomaly Detector did.",
+            "apiVersions": list(VERSIONS),
+            "alias": settings.model_alias,
+            "models": models.versions(),
+            "ready": models.ready,
+            "documentation": "/docs",
+        }
+
+    @app.get("/health/live", tags=["service"])
+    async def live() -> dict[str, str]:
+        """Say that the process answers."""
+        return {"status": "alive"}
+
+    @app.get("/health/ready", tags=["service"])
+    async def ready(request: Request) -> Json:
+        """Say whether every model is loaded: 200, or 503 until then."""
+        models: Models = request.app.state.models
+        if models.ready:
+            return Json({"status": "ready"})
+        missing = [name for name, version in models.versions().items() if version is None]
+        message = f"Waiting for the models {', '.join(missing)}."
+        return errors.refusal(errors.GatewayError(503, message, {"Retry-After": "5"}))
+
+    @app.get("/metrics", tags=["service"])
+    async def figures() -> Response:
+        """Return the figures of all workers, for Prometheus."""
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+    description = app.openapi()
+    scheme = {"type": "apiKey", "in": "header", "name": HEADER}
+    description["components"] = {"securitySchemes": {"key": scheme}}
+    return app

@@ -1,0 +1,95 @@
+"""What one worker takes at a time: bodies of a bounded size, and a bounded queue of detections."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import anyio
+from fastapi import Request
+
+from detector.api.errors import GatewayError
+from detector.settings import Settings
+
+__all__ = ["Limits"]
+
+_Result = TypeVar("_Result")
+# A body a little too large is read to its end, so that the client sees why it is refused.
+_DISCARDED = 4
+
+
+class Limits:
+    """The limits of one worker, and the threads that detect.
+
+    Detection is bound to the processor, so it runs beside the event loop, which goes on
+    answering; what runs and waits is counted before it is begun.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(settings.concurrent_detections, "detection")
+        self._most = settings.concurrent_detections + settings.waiting_detections
+        self._begun = 0
+
+    async def read(self, request: Request) -> bytes:
+        """Return the body of a request.
+
+        Raises
+        ------
+        GatewayError
+            413 for one that is too large, 408 for one that does not arrive.
+        """
+        most, seconds = self._settings.max_body_bytes, self._settings.body_seconds
+        size = 0
+        chunks: list[bytes] = []
+        try:
+            with anyio.fail_after(seconds):
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size <= most:
+                        chunks.append(chunk)
+                    elif size > _DISCARDED * most:
+                        break
+        except TimeoutError:
+            raise GatewayError(
+                408, f"The body did not arrive within {seconds:g} seconds (DETECTOR_BODY_SECONDS)."
+            ) from None
+        if size > most:
+            raise GatewayError(
+                413,
+                f"The body is larger than {most} bytes, the most that this service takes "
+                "(DETECTOR_MAX_BODY_BYTES).",
+            )
+        return b"".join(chunks)
+
+    def check_points(self, count: int) -> None:
+        """Refuse, with 413, a series longer than the operator lets through."""
+        most = self._settings.max_points
+        if count > most:
+            raise GatewayError(
+                413,
+                f"The 'series' has {count} points, and this service takes at most {most} "
+                "(DETECTOR_MAX_POINTS).",
+            )
+
+    async def run(self, detect: Callable[[], _Result]) -> _Result:
+        """Run a detection when its turn comes; refuse, with 429, when too many wait already."""
+        if self._begun >= self._most:
+            raise GatewayError(
+                429,
+                f"{self._begun} detections run and wait already, the most that this worker takes. "
+                "Try again in a second.",
+                {"Retry-After": "1"},
+            )
+        self._begun += 1
+        # Counted down when the work is over, also where the client has gone meanwhile.
+        future = asyncio.get_running_loop().run_in_executor(self._threads, detect)
+        future.add_done_callback(self._end)
+        return await asyncio.shield(future)
+
+    def _end(self, _: object) -> None:
+        self._begun -= 1
+
+    def close(self) -> None:
+        """Wait for what is running, and let go of the threads."""
+        self._threads.shutdown()

@@ -1,0 +1,74 @@
+"""Runs the service: ``python -m detector serve``."""
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from types import FrameType
+
+import uvicorn
+from pydantic import ValidationError
+
+from detector.api.log import CONFIGURATION
+from detector.settings import Settings
+
+__all__ = ["serve"]
+
+# A worker that loads a model or judges long series may not answer its supervisor for a while.
+_WORKER_PATIENCE_SECONDS = 60
+
+
+def serve(given: Mapping[str, object]) -> None:
+    """Serve until told to stop; finish what has begun.
+
+    Parameters
+    ----------
+    given : mapping
+        Settings that replace those of the environment: ``host``, ``port``, ``workers``.
+
+    Raises
+    ------
+    ValueError
+        For settings that make no sense, saying in one sentence what to change.
+    """
+    for name, value in given.items():
+        # Workers are processes of their own, and read the environment.
+        os.environ[str(Settings.model_fields[name].validation_alias)] = str(value)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise ValueError(_in_words(error)) from None
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # uvicorn raises the signal again when it has stopped; what is temporary must still go.
+    signal.signal(signal.SIGTERM, _leave)
+    with tempfile.TemporaryDirectory(prefix="detector-metrics-") as folder:
+        # Where the workers count together; read when prometheus_client is imported.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        uvicorn.run(
+            "detector.api.app:create",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            log_config=CONFIGURATION,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=settings.stop_seconds,
+            timeout_worker_healthcheck=_WORKER_PATIENCE_SECONDS,
+        )
+
+
+def _leave(signal_number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _in_words(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ")
+        name = problem["loc"][0] if problem["loc"] else None
+        problems.append(f"{name}: {message}" if name else message)
+    return "The service does not start: " + "; ".join(problems) + "."

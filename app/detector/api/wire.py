@@ -1,0 +1,38 @@
+"""JSON as it comes and goes."""
+
+import json
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from detector.errors import DetectionError
+
+__all__ = ["Json", "parse"]
+
+
+class Json(Response):
+    """An answer in JSON; numbers that JSON has no word for become null."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the bytes of a body."""
+        return orjson.dumps(content)
+
+
+def parse(body: bytes) -> Any:
+    """Read JSON whatever its Content-Type said, and the literal NaN that Python writes."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    if not body.strip():
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise DetectionError(
+            "InvalidJsonFormat", f"Invalid Json Format: the body is no JSON ({reason})."
+        ) from error

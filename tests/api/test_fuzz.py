@@ -1,0 +1,128 @@
+"""Whatever is sent is answered: in time, in JSON, and never with a fault of the service."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import schemathesis
+    from schemathesis.specs.openapi.checks import (
+        content_type_conformance,
+        response_schema_conformance,
+        status_code_conformance,
+    )
+
+SEED = 20261122
+OPERATIONS = st.sampled_from(["entire", "last", "changepoint"])
+VERSIONS = st.sampled_from(["v1.0", "v1.1", "v1.1-preview.1"])
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["daily", "none", "NaN", "2024-01-01T00:00:00Z", 1e308, -1, 0, 12]),
+    lambda inner: st.lists(inner, max_size=14) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=25,
+)
+POINTS = st.lists(
+    st.fixed_dictionaries(
+        {"value": st.floats(width=32) | ANYTHING},
+        optional={"timestamp": st.datetimes().map(lambda t: f"{t.isoformat()}Z") | ANYTHING},
+    ),
+    min_size=10,
+    max_size=30,
+)
+NAMES = (
+    "granularity customInterval period maxAnomalyRatio sensitivity imputeMode imputeFixedValue "
+    "threshold stableTrendWindow detector alpha boundaryVersion"
+).split()
+REQUESTS = st.fixed_dictionaries(
+    {"series": POINTS | ANYTHING}, optional=dict.fromkeys(NAMES, ANYTHING)
+)
+FEW = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    print_blob=True,
+)
+
+
+def assert_answered(answer: Any) -> None:
+    assert answer.status in (200, 400), answer.content
+    body = answer.json
+    if answer.status == 400:
+        assert set(body) == {"code", "message"}
+        assert answer.headers["x-ms-error-code"] == body["code"]
+
+
+@seed(SEED)
+@FEW
+@given(OPERATIONS, VERSIONS, REQUESTS)
+def test_any_request_is_answered(
+    service: Any, operation: str, version: str, request: dict[str, Any]
+) -> None:
+    path = f"/anomalydetector/{version}/timeseries/{operation}/detect"
+    assert_answered(service.call(path, json.dumps(request).encode()))
+
+
+@seed(SEED)
+@FEW
+@given(OPERATIONS, st.binary(max_size=200) | st.text().map(lambda t: t.encode(errors="replace")))
+def test_any_bytes_are_answered(service: Any, operation: str, body: bytes) -> None:
+    answer = service.call(f"/anomalydetector/v1.1/timeseries/{operation}/detect", body)
+    assert answer.status == 400
+    assert_answered(answer)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"series": ' + b"9" * 100_000 + b"}",
+        b'{"series": [{"value": "\\ud800"}]}',
+        json.dumps({"series": [{"value": 10**400}] * 12}).encode(),
+        json.dumps({"series": [{"value": float("nan"), "timestamp": "\ud800"}] * 12}).encode(),
+        json.dumps({"series": [{"value": 1}] * 12, "granularity": "\ud800"}).encode(),
+        json.dumps({"series": [{"value": 1}] * 12}).encode("utf-16"),
+        b"\xef\xbb\xbf{}",
+    ],
+    ids=lambda body: f"{len(body)}-{body[:8]!r}",
+)
+def test_what_is_made_to_break_parsers_is_answered(service: Any, body: bytes) -> None:
+    answer = service.call("/anomalydetector/v1.1/timeseries/entire/detect", body)
+    assert_answered(answer)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_service_keeps_to_its_description(service: Any) -> None:
+    schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
+    checks = [
+        schemathesis.checks.not_a_server_error,
+        status_code_conformance,
+        content_type_conformance,
+        response_schema_conformance,
+    ]
+    asked: set[str] = set()
+    few = settings(FEW, max_examples=40)
+    for found in schema.get_all_operations():
+        operation = found.ok()
+
+        @seed(SEED)
+        @few
+        @given(operation.as_strategy())
+        def ask(case: Any) -> None:
+            case.call_and_validate(checks=checks, timeout=20)
+
+        ask()
+        asked.add(operation.path)
+    assert len(asked) >= 7
