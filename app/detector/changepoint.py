@@ -13,6 +13,7 @@ Such a cut is a change point only near a break that stands out from the noise; s
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +73,7 @@ def detect_change_points(series: ChangePointSeries) -> ChangePoints:
         smallest = _ROUNDING * float(np.abs(series.values).max())
         breaks = find_breaks(_scale(values, smallest), window)
         found, confidence = _segment(
-            _scale(trend, smallest).tolist(), 1 - options.threshold, breaks, window, lead
+            _scale(trend, smallest), 1 - options.threshold, breaks, window, lead
         )
     if filled:
         found, confidence = found[series.index], confidence[series.index]
@@ -88,9 +89,18 @@ def _scale(values: Floats, smallest: float) -> Floats:
 
 
 def _segment(
-    trend: list[float], tolerance: float, breaks: list[int], window: int, lead: int
+    trend: Floats, tolerance: float, breaks: list[int], window: int, lead: int
 ) -> tuple[Flags, Floats]:
-    """Cut `trend` into straight pieces at most once for each break.
+    """Cut `trend` into straight pieces, at most once for each break.
+
+    Parameters
+    ----------
+    trend : ndarray of float64, shape (n,)
+    tolerance : float
+        How far a point may lie off.
+    breaks : list of int
+    window, lead : int
+        A trend shows a break up to half a window late and so many points early.
 
     Returns
     -------
@@ -102,54 +112,69 @@ def _segment(
     """
     n = len(trend)
     found, confidence = np.zeros(n, dtype=bool), np.zeros(n)
-    piece, place, crossed = _Piece(0, trend[0]), 1, False
-    nearest = 0
-    while place < n:
-        while nearest + 1 < len(breaks) and place >= breaks[nearest + 1] - lead:
-            nearest += 1
-        departure = piece.depart(place, trend[place])
-        inside = departure * piece.share_outside(place)
-        confidence[place] = inside
-        crosses = inside > tolerance
-        if crosses and nearest < len(breaks):
-            at = breaks[nearest]
-            # Who departs before the break is reached departs for another reason.
-            if place >= at or (place >= at - lead and not crossed):
-                # A slow departure shows late.
-                place = place if place <= at + window else max(at, piece.start + 1)
-                found[place], confidence[place] = True, departure
-                piece, place, crossed = _Piece(place, trend[place]), place + 1, False
-                nearest += 1
+    piece = _Piece(trend.tolist(), 0)
+    for at, next_at in pairwise([*breaks, n]):
+        departure = piece.follow(confidence, at - lead, at, min(at + window // 2 + 1, n), tolerance)
+        if not departure > tolerance:
+            departure = _stray(trend, piece.start, at, next_at)
+            if not departure > tolerance:
                 continue
-        crossed = crosses
-        piece.add(place, trend[place])
-        place += 1
+            piece.stop = at
+        found[piece.stop], confidence[piece.stop] = True, departure
+        piece = _Piece(piece.values, piece.stop)
+    piece.follow(confidence, n, n, n, tolerance)
     return found, confidence
 
 
-class _Piece:
-    """A run of a series and the line through it, one point added at a time."""
+def _stray(trend: Floats, start: int, at: int, stop: int) -> float:
+    """Return how far the trend gets from the line through ``start`` to before ``at``.
 
-    def __init__(self, start: int, value: float) -> None:
+    The line is followed to `stop`, but for no longer than it was drawn.
+    """
+    count = at - start
+    if count < 2:
+        return 0.0
+    place = np.arange(min(stop, at + count) - start) - (count - 1) / 2
+    before = trend[start:at]
+    slope = (place[:count] @ before) / (place[:count] @ place[:count])
+    line = before.mean() + slope * place[count:]
+    return float(np.abs(trend[at : start + len(place)] - line).max())
+
+
+class _Piece:
+    """A run of a series from `start` to before `stop`, and the line through it."""
+
+    def __init__(self, values: list[float], start: int) -> None:
+        self.values = values
         self.start = start
-        self._mean = value
+        self.stop = start + 1
+        self._mean = values[start]
         self._moment = 0.0
 
-    def depart(self, place: int, value: float) -> float:
-        """Return how far `value`, at `place` behind the piece, lies from its line."""
-        count = place - self.start
-        spread = count * (count * count - 1) / 12
-        slope = self._moment / spread if spread else 0.0
-        return abs(value - self._mean - slope * (count + 1) / 2)
+    def follow(
+        self, confidence: Floats, since: int, at: int, stop: int, tolerance: float
+    ) -> float:
+        """Extend the piece, scoring its points, until one departs or `stop` is reached.
 
-    def share_outside(self, place: int) -> float:
-        """Return which part of a departure is left once the line heeds the point at `place`."""
-        count = place - self.start
-        return 1 - 1 / (count + 1) - 3 * count / ((count + 1) * (count + 2))
-
-    def add(self, place: int, value: float) -> None:
-        """Have the line heed the point `value` at `place`, right behind the piece."""
-        count = place - self.start
-        step = (value - self._mean) / (count + 1)
-        self._moment += step * count * (count + 1) / 2
-        self._mean += step
+        From `since` on a point may depart that is the first to lie off the line, from `at` on
+        any. Its departure is returned, 0 for none; the piece then ends before it.
+        """
+        was_off = False
+        while self.stop < stop:
+            count = self.stop - self.start
+            value = self.values[self.stop]
+            above = value - self._mean
+            spread = count * (count * count - 1) / 12
+            slope = self._moment / spread if spread else 0.0
+            departure = abs(above - slope * (count + 1) / 2)
+            # What is left of it once the line heeds the point itself.
+            inside = departure * (1 - 1 / (count + 1) - 3 * count / ((count + 1) * (count + 2)))
+            confidence[self.stop] = inside
+            is_off = inside > tolerance
+            if is_off and (self.stop >= at or (self.stop >= since and not was_off)):
+                return departure
+            was_off = is_off
+            self._moment += above * count / 2
+            self._mean += above / (count + 1)
+            self.stop += 1
+        return 0.0

@@ -179,6 +179,5 @@ class _Lines:
             rest[start:stop] = values - (place @ values) / (place @ place) * place
         energy = float(rest @ rest)
         memory = float(rest[:-1] @ rest[1:]) / energy if energy > 0 else 0.0
-        # Every line takes a part of the correlation of what it leaves; chance adds some.
-        memory += 2 * (len(breaks) + 1) / n - 1 / math.sqrt(n)
-        return min(max(memory, 0.0), _MOST_MEMORY)
+        # Every line takes a part of the correlation of what it leaves.
+        return min(max(memory + 2 * len(breaks) / n, 0.0), _MOST_MEMORY)
