@@ -151,9 +151,7 @@ class _Piece:
         self._mean = values[start]
         self._moment = 0.0
 
-    def follow(
-        self, confidence: Floats, since: int, at: int, stop: int, tolerance: float
-    ) -> float:
+    def follow(self, confidence: Floats, since: int, at: int, stop: int, tolerance: float) -> float:
         """Extend the piece, scoring its points, until one departs or `stop` is reached.
 
         From `since` on a point may depart that is the first to lie off the line, from `at` on

@@ -10,13 +10,13 @@ Journal of the Royal Statistical Society B 81 (2019).
 """
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 # Noise alone may favour a break with this chance, over the square of the number of points: there
 # are about as many intervals, few of them independent.
@@ -60,7 +60,8 @@ def find_breaks(values: Floats, shortest: int) -> list[int]:
             if not any(start < known < start + length for known in breaks):
                 breaks.append(int(splits[each]))
         if length == n:
-            return lines.keep(sorted(breaks), bound)
+            kept = lines.keep(np.array(sorted(breaks), dtype=np.int64), bound)
+            return [int(place) for place in kept]
         length = min(math.ceil(length * _GROWTH), n)
 
 
@@ -102,7 +103,7 @@ class _Lines:
         # The median of chi-square by the approximation of Wilson and Hilferty.
         return float(np.median(left)) / (freedom * (1 - 2 / (9 * freedom)) ** 3)
 
-    def _evidence(self, fewer: Floats, more: Floats, count: int) -> Floats:
+    def _evidence(self, fewer: Floats, more: Floats, count: "int | Ints") -> Floats:
         """Return minus the logarithm of the chance that noise alone favours one line more so.
 
         With two degrees of freedom above, the tail of the F distribution has this closed form.
@@ -125,58 +126,81 @@ class _Lines:
             self._squares(starts, stops), two[rows, best], length
         )
 
-    def keep(self, breaks: list[int], bound: float) -> list[int]:
+    def keep(self, breaks: Ints, bound: float) -> Ints:
         """Return the breaks, each at its best place, without those that others explain."""
-        breaks = self._refine(breaks)
-        while breaks:
+        while True:
+            breaks = self._refine(self._drop(breaks, bound))
             self._memory = self._memory_about(breaks)
-            edges = [0, *breaks, len(self._values)]
-            # Without one of the breaks, or with one place instead of two.
-            simpler = [
-                (start, (split,), (), stop)
-                for start, split, stop in zip(edges, breaks, edges[2:], strict=False)
-            ] + [
-                (start, pair, (self._best(start, stop),), stop)
-                for start, pair, stop in zip(edges, pairwise(breaks), edges[3:], strict=False)
-            ]
-            evidence = [self._evidence_of(*each) for each in simpler]
-            least = int(np.argmin(evidence))
-            if evidence[least] > bound:
+            if self._weak_breaks(breaks, bound).any():
+                continue
+            merged = self._merge(breaks, bound)
+            if len(merged) == len(breaks):
                 return breaks
-            _, old, new, _ = simpler[least]
-            breaks = self._refine(sorted({*breaks} - {*old} | {*new}))
-        return breaks
+            breaks = merged
 
-    def _evidence_of(
-        self, start: int, old: tuple[int, ...], new: tuple[int, ...], stop: int
-    ) -> float:
-        fewer, more = (
-            sum(float(self._squares(*piece)) for piece in pairwise((start, *splits, stop)))
-            for splits in (new, old)
+    def _merge(self, breaks: Ints, bound: float) -> Ints:
+        """Return the breaks with one in place of the two that need it least to be two."""
+        if len(breaks) < 2:
+            return breaks
+        edges = np.concatenate([[0], breaks, [len(self._values)]])
+        start, first, second, stop = edges[:-3], edges[1:-2], edges[2:-1], edges[3:]
+        middle = np.array([self._best(*ends) for ends in zip(start, stop, strict=True)])
+        evidence = self._evidence(
+            self._squares(start, middle) + self._squares(middle, stop),
+            self._squares(start, first)
+            + self._squares(first, second)
+            + self._squares(second, stop),
+            stop - start,
         )
-        return float(self._evidence(np.asarray(fewer), np.asarray(more), stop - start))
+        least = int(evidence.argmin())
+        if evidence[least] > bound:
+            return breaks
+        return np.concatenate([breaks[:least], [middle[least]], breaks[least + 2 :]])
+
+    def _drop(self, breaks: Ints, bound: float) -> Ints:
+        """Return the breaks without those that need not be."""
+        while True:
+            self._memory = self._memory_about(breaks)
+            weak = self._weak_breaks(breaks, bound)
+            if not weak.any():
+                return breaks
+            breaks = breaks[~weak]
+
+    def _weak_breaks(self, breaks: Ints, bound: float) -> Flags:
+        """Return for which breaks the evidence does not reach the bound, and is least around."""
+        edges = np.concatenate([[0], breaks, [len(self._values)]])
+        start, split, stop = edges[:-2], edges[1:-1], edges[2:]
+        evidence = self._evidence(
+            self._squares(start, stop),
+            self._squares(start, split) + self._squares(split, stop),
+            stop - start,
+        )
+        around = np.concatenate([[np.inf], evidence, [np.inf]])
+        weak: Flags = (evidence <= bound) & (evidence < around[2:]) & (evidence <= around[:-2])
+        return weak
 
     def _best(self, start: int, stop: int) -> int:
         """Return the best place to split an interval."""
         splits = np.arange(start + self._shortest, stop - self._shortest + 1)
         return int(splits[(self._squares(start, splits) + self._squares(splits, stop)).argmin()])
 
-    def _refine(self, breaks: list[int]) -> list[int]:
-        refined = list(breaks)
-        for place in range(len(refined)):
-            start = refined[place - 1] if place else 0
-            stop = refined[place + 1] if place + 1 < len(refined) else len(self._values)
-            refined[place] = self._best(start, stop)
-        return refined
+    def _refine(self, breaks: Ints) -> Ints:
+        edges = [0, *breaks.tolist(), len(self._values)]
+        for place in range(1, len(edges) - 1):
+            edges[place] = self._best(edges[place - 1], edges[place + 1])
+        return np.array(edges[1:-1], dtype=np.int64)
 
-    def _memory_about(self, breaks: list[int]) -> float:
+    def _memory_about(self, breaks: Ints) -> float:
         """Return the correlation of neighbours in what lines between the breaks leave."""
         n = len(self._values)
-        rest = np.empty(n)
-        for start, stop in pairwise([0, *breaks, n]):
-            values = self._values[start:stop] - self._values[start:stop].mean()
-            place = np.arange(stop - start) - (stop - start - 1) / 2
-            rest[start:stop] = values - (place @ values) / (place @ place) * place
+        edges = np.concatenate([[0], breaks, [n]])
+        start, stop = edges[:-1], edges[1:]
+        count = stop - start
+        total, moment, _ = (sums[stop] - sums[start] for sums in self._sums)
+        centre, mean = (start + stop - 1) / 2, total / count
+        slope = (moment - centre * total) / (count * (count * count - 1) / 12)
+        place = np.arange(n) - np.repeat(centre, count)
+        rest = self._values - np.repeat(mean, count) - np.repeat(slope, count) * place
         energy = float(rest @ rest)
         memory = float(rest[:-1] @ rest[1:]) / energy if energy > 0 else 0.0
         # Every line takes a part of the correlation of what it leaves.
