@@ -241,9 +241,7 @@ def weeks() -> dict[str, Any]:
     values = [100.0 + 10 * (day % 7) + (day * 37 % 11) / 10 for day in range(35)]
     values[24] += 80
     days = [f"2024-{1 + day // 31:02}-{day % 31 + 1:02}T00:00:00Z" for day in range(35)]
-    series = [
-        {"timestamp": day, "value": value} for day, value in zip(days, values, strict=True)
-    ]
+    series = [{"timestamp": day, "value": value} for day, value in zip(days, values, strict=True)]
     return {"series": series, "granularity": "daily"}
 
 

@@ -118,7 +118,7 @@ def test_a_broken_version_is_refused_and_the_old_one_stays(
     kept = [
         path
         for path in (Path(str(follower.folder)).parent / "mlflow" / "artifacts").rglob("model.py")
-        if "severity\"] = 0.5" in path.read_text()
+        if 'severity"] = 0.5' in path.read_text()
     ]
     assert kept, model.source
     for path in kept:
