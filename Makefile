@@ -1,5 +1,5 @@
 # `make demo` and `make test` first; `make help` lists the rest.
-.PHONY: help demo test up down walkthrough engine test-stack lint bench prove figures lock
+.PHONY: help demo test serve up down walkthrough engine test-stack lint bench prove figures lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -22,6 +22,9 @@ test: .venv/dev ## every test that runs here; the stack's too where a Docker eng
 	else .venv/bin/python -m pytest -m 'not stack' && \
 		echo 'The stack tests were not run: no Docker engine answers (make engine, then make test-stack).'; fi
 
+serve: .venv/demo ## the endpoint for Azure's clients, embedded (PORT, API_KEYS)
+	PYTHONPATH=app .venv/bin/python -m detector serve
+
 lint: .venv/dev ## ruff, mypy, hadolint, shellcheck, and Compose's own check where it is there
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/mypy app
@@ -38,8 +41,9 @@ engine: ## on Debian: a Docker engine, and base images where no registry answers
 
 up: ## start the stack and wait until it is healthy
 	@.ci/env secrets
-	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow; exit 1; }
+	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector; exit 1; }
 	@echo "MLflow: http://localhost:$$(sed -n 's/^MLFLOW_PORT=//p' .env | grep . || echo 5000)"
+	@echo "Endpoint: http://localhost:$$(sed -n 's/^DETECTOR_PORT=//p' .env | grep . || echo 8080)"
 
 down: ## stop the stack; its data stays
 	docker compose down
@@ -52,8 +56,9 @@ test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their 
 	@.ci/engine
 	.venv/bin/python -m pytest -m stack
 
-bench: .venv/dev ## measure detection against the package it wraps
+bench: .venv/dev ## measure detection against the package it wraps, and the endpoint
 	.venv/bin/python tests/bench/detection.py
+	.venv/bin/python tests/bench/api.py
 
 prove: .venv/dev ## judge 2,000 generated series as the package does (some 12 minutes)
 	.venv/bin/python tests/bench/equality.py
