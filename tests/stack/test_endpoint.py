@@ -16,7 +16,7 @@ from .conftest import ROOT, Stack, wait_until
 
 SHARED = ROOT.parent / "shared"
 DAYS = [
-    {"timestamp": f"2026-01-{day:02}T00:00:00Z", "value": 9.0 if day == 20 else 1.0 + day % 2}
+    {"timestamp": f"2026-01-{day:02}T00:00:00Z", "value": 90.0 if day == 20 else 10.0}
     for day in range(1, 29)
 ]
 
