@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -123,10 +124,8 @@ class Service:
         try:
             code = self.process.wait(20)
         finally:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self._output.close()
         return code
 
@@ -159,7 +158,6 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
         "guarded": start_detector(
             folder / "guarded",
             API_KEYS=", ".join(KEYS),
-            DETECTOR_HOST="0.0.0.0",
             DETECTOR_WORKERS="2",
             DETECTOR_MAX_BODY_BYTES="100000",
             DETECTOR_MAX_POINTS="200",
@@ -241,9 +239,7 @@ def weeks() -> dict[str, Any]:
     values = [100.0 + 10 * (day % 7) + (day * 37 % 11) / 10 for day in range(35)]
     values[24] += 80
     days = [f"2024-{1 + day // 31:02}-{day % 31 + 1:02}T00:00:00Z" for day in range(35)]
-    series = [
-        {"timestamp": day, "value": value} for day, value in zip(days, values, strict=True)
-    ]
+    series = [{"timestamp": day, "value": value} for day, value in zip(days, values, strict=True)]
     return {"series": series, "granularity": "daily"}
 
 

@@ -107,9 +107,7 @@ def test_version_1_0_has_margins_of_one_percent_and_no_severity(
     assert last["upperMargin"] == pytest.approx(last["expectedValue"] * 0.01)
 
 
-def test_last_without_a_sensitivity_is_judged_with_95(
-    service: Any, weeks: dict[str, Any]
-) -> None:
+def test_last_without_a_sensitivity_is_judged_with_95(service: Any, weeks: dict[str, Any]) -> None:
     weeks["series"][-1]["value"] += 30
     answers = [
         service.call(f"{BASE}/last/detect", weeks | given).json
@@ -331,9 +329,9 @@ def test_the_sdk_raises_what_it_raised(service: Any, guarded: Any, weeks: dict[s
     with pytest.raises(ClientAuthenticationError, match=r"\(401\) Access denied due to invalid"):
         AnomalyDetectorClient(guarded.url, key).detect_univariate_last_point(options(weeks))
     with pytest.raises(ResourceNotFoundError, match=r"\(404\) .*there is no API version 'v7'"):
-        AnomalyDetectorClient(
-            service.url, key, api_version="v7"
-        ).detect_univariate_last_point(options(weeks))
+        AnomalyDetectorClient(service.url, key, api_version="v7").detect_univariate_last_point(
+            options(weeks)
+        )
     right = AnomalyDetectorClient(guarded.url + "/", AzureKeyCredential("the-second-key"))
     assert right.detect_univariate_entire_series(options(weeks)).is_anomaly[24]
 
