@@ -2,18 +2,24 @@
 
 Pure: a validated series goes in, a frozen result comes out, and nothing is kept between calls.
 
-The scores are those of the retired service, as far as its recorded answers tell: the series,
-without its seasons, is cut into straight pieces from left to right, and each point is scored by
-how far it lies from the line through the piece it ends. E. Keogh, S. Chu, D. Hart, M. Pazzani,
-"An Online Algorithm for Segmenting Time Series", IEEE International Conference on Data Mining
-(2001), describes this as the sliding window algorithm.
+The scores are those of the retired service, as far as its recorded answers tell: the trend of the
+series is cut into straight pieces from left to right, and each point is scored by how far it lies
+from the line through the piece it ends. E. Keogh, S. Chu, D. Hart, M. Pazzani, "An Online
+Algorithm for Segmenting Time Series", IEEE International Conference on Data Mining (2001),
+describes this as the sliding window algorithm.
+
+Such a cut is a change point only near a break that stands out from the noise; see
+`detector.kernel.breaks`.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from detector.kernel.breaks import find_breaks
+from detector.kernel.rank import moving_median
 from detector.kernel.stl import Stl
 from detector.series import ChangePointSeries
 from detector.univariate import fill_gaps, find_season, require_seasons
@@ -25,6 +31,8 @@ Flags = npt.NDArray[np.bool_]
 
 # A range below this part of the largest value is noise of rounding.
 _ROUNDING = 1e-9
+# So many median deviations are far for noise of any kind.
+_FAR = 20
 
 
 @dataclass(frozen=True)
@@ -55,49 +63,133 @@ def detect_change_points(series: ChangePointSeries) -> ChangePoints:
         With the code the service answered, for a series that cannot be judged as asked.
     """
     options = series.options
+    window = series.stable_trend_window
     period = find_season(series) if options.period is None else options.period
     values, filled = fill_gaps(series, period)
+    trend, lead = values, 0
     with np.errstate(all="ignore"):
         if period > 1:
             require_seasons(series, len(values), period)
-            values = Stl(len(values), period).decompose(values).trend
-        trend = _scale(values)
-        found, confidence = _segment(trend, 1 - options.threshold)
+            parts = Stl(len(values), period).decompose(values)
+            # A smooth trend bends before the values do.
+            trend, values, lead = parts.trend, values - parts.seasonal, window
+        smallest = _ROUNDING * float(np.abs(series.values).max())
+        breaks = _find_breaks(_scale(values, smallest), window)
+        found, confidence = _segment(
+            _scale(trend, smallest), 1 - options.threshold, breaks, window, lead
+        )
     if filled:
         found, confidence = found[series.index], confidence[series.index]
     return ChangePoints(period, found, np.clip(confidence, 0, 1))
 
 
-def _scale(values: Floats) -> Floats:
+def _find_breaks(values: Floats, window: int) -> list[int]:
+    """Return the breaks of the values, and those that only short excursions hide, rising."""
+    breaks = find_breaks(values, window)
+    usual = moving_median(values, 2 * window - 1, ends=True)
+    # An excursion leaves the median around it, far, for less than the window: F. Hampel, "The
+    # Influence Curve and Its Role in Robust Estimation", JASA 69 (1974).
+    off = np.abs(values - usual)
+    far = off > _FAR * np.median(off)
+    if far.any():
+        hidden = find_breaks(_scale(np.where(far, usual, values), _ROUNDING), window)
+        breaks += [at for at in hidden if all(abs(at - known) >= window for known in breaks)]
+    return sorted(breaks)
+
+
+def _scale(values: Floats, smallest: float) -> Floats:
+    """Return `values` from 0 to 1, or all 0 where they span no more than `smallest`."""
     low, high = values.min(), values.max()
-    if high - low <= _ROUNDING * max(abs(low), abs(high)):
+    if not high - low > smallest:
         return np.zeros(len(values))
     return np.asarray((values - low) / (high - low))
 
 
-def _segment(trend: Floats, tolerance: float) -> tuple[Flags, Floats]:
-    """Cut `trend` into straight pieces; return where they start, and the scores."""
+def _segment(
+    trend: Floats, tolerance: float, breaks: list[int], window: int, lead: int
+) -> tuple[Flags, Floats]:
+    """Cut `trend` into straight pieces, at most once for each break.
+
+    Parameters
+    ----------
+    trend : ndarray of float64, shape (n,)
+    tolerance : float
+        How far a point may lie off.
+    breaks : list of int
+    window, lead : int
+        A trend shows a break up to half a window late and so many points early.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        Where a piece starts, but for the first.
+    ndarray of float64, shape (n,)
+        How far each point lies from the line through its piece up to itself; where a piece
+        starts, from the line through the piece before.
+    """
     n = len(trend)
     found, confidence = np.zeros(n, dtype=bool), np.zeros(n)
-    start = 0
-    mean, moment = float(trend[0]), 0.0
-    for place, value in enumerate(trend.tolist()):
-        if place == start:
-            continue
-        # The line through the `count` points before this one, and how far this one lies off.
-        count = place - start
-        spread = count * (count * count - 1) / 12
-        ahead = (count + 1) / 2
-        departure = value - mean - (moment / spread * ahead if spread else 0.0)
-        # The same with this point among those that the line goes through.
-        leverage = 1 / (count + 1) + (count / 2) ** 2 * 12 / (count * (count + 1) * (count + 2))
-        residual = abs(departure) * (1 - leverage)
-        confidence[place] = residual
-        if residual > tolerance:
-            found[place] = True
-            confidence[place] = abs(departure)
-            start, mean, moment = place, value, 0.0
-            continue
-        moment += (value - mean) * ahead * count / (count + 1)
-        mean += (value - mean) / (count + 1)
+    piece = _Piece(trend.tolist(), 0)
+    for at, next_at in pairwise([*breaks, n]):
+        departure = piece.follow(confidence, at - lead, at, min(at + window // 2 + 1, n), tolerance)
+        if not departure > tolerance:
+            departure = _stray(trend, piece.start, at, next_at)
+            if not departure > tolerance:
+                continue
+            piece.stop = at
+        found[piece.stop], confidence[piece.stop] = True, departure
+        piece = _Piece(piece.values, piece.stop)
+    piece.follow(confidence, n, n, n, tolerance)
     return found, confidence
+
+
+def _stray(trend: Floats, start: int, at: int, stop: int) -> float:
+    """Return how far the trend gets from the line through ``start`` to before ``at``.
+
+    The line is followed to `stop`, but for no longer than it was drawn.
+    """
+    count = at - start
+    if count < 2:
+        return 0.0
+    place = np.arange(min(stop, at + count) - start) - (count - 1) / 2
+    before = trend[start:at]
+    slope = (place[:count] @ before) / (place[:count] @ place[:count])
+    line = before.mean() + slope * place[count:]
+    return float(np.abs(trend[at : start + len(place)] - line).max())
+
+
+class _Piece:
+    """A run of a series from `start` to before `stop`, and the line through it."""
+
+    def __init__(self, values: list[float], start: int) -> None:
+        self.values = values
+        self.start = start
+        self.stop = start + 1
+        self._mean = values[start]
+        self._moment = 0.0
+
+    def follow(self, confidence: Floats, since: int, at: int, stop: int, tolerance: float) -> float:
+        """Extend the piece, scoring its points, until one departs or `stop` is reached.
+
+        From `since` on a point may depart that is the first to lie off the line, from `at` on
+        any. Its departure is returned, 0 for none; the piece then ends before it.
+        """
+        was_off = False
+        while self.stop < stop:
+            count = self.stop - self.start
+            value = self.values[self.stop]
+            above = value - self._mean
+            spread = count * (count * count - 1) / 12
+            slope = self._moment / spread if spread else 0.0
+            departure = abs(above - slope * (count + 1) / 2)
+            # What is left of it once the line heeds the point itself.
+            inside = departure * (1 - 1 / (count + 1) - 3 * count / ((count + 1) * (count + 2)))
+            confidence[self.stop] = inside
+            is_off = inside > tolerance
+            if is_off and (self.stop >= at or (self.stop >= since and not was_off)):
+                return departure
+            was_off = is_off
+            self._moment += above * count / 2
+            self._mean += above / (count + 1)
+            self.stop += 1
+        return 0.0

@@ -1,50 +1,65 @@
-"""The command line: ``python -m detector detect FILE`` and ``python -m detector serve``."""
+"""The command line: ``python -m detector detect FILE``, ``changepoint FILE`` and ``serve``."""
 
 import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from detector import plot, reading
+from detector.changepoint import detect_change_points
 from detector.errors import DetectionError
-from detector.series import BOUNDARY_VERSIONS, GRANULARITIES, IMPUTE_MODES, Series
+from detector.series import (
+    BOUNDARY_VERSIONS,
+    GRANULARITIES,
+    IMPUTE_MODES,
+    ChangePointSeries,
+    Series,
+)
 from detector.univariate import detect_entire, detect_latest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _REFUSED = 2
 
 # The name of each option on the command line, on the wire, its type and its help.
-_OPTIONS: tuple[tuple[str, str, type, str], ...] = (
+_Options = tuple[tuple[str, str, type, str], ...]
+_GRID: _Options = (
     ("--granularity", "granularity", str, f"time unit between points: {', '.join(GRANULARITIES)}"),
     ("--custom-interval", "customInterval", int, "how many of these units lie between points"),
     ("--period", "period", int, "points in one season, 0 for none; found out by default"),
+)
+_DETECT: _Options = (
+    *_GRID,
     ("--max-anomaly-ratio", "maxAnomalyRatio", float, "at most this part is anomalous, below 0.5"),
     ("--sensitivity", "sensitivity", int, "0 to 99; the higher, the narrower the margins"),
     ("--impute-mode", "imputeMode", str, f"how gaps are filled: {', '.join(IMPUTE_MODES[:6])}"),
     ("--impute-fixed-value", "imputeFixedValue", float, "the value for the impute mode 'fixed'"),
     ("--boundary-version", "boundaryVersion", str, f"margins: {', '.join(BOUNDARY_VERSIONS)}"),
 )
+_CHANGE_POINT: _Options = (
+    *_GRID,
+    ("--stable-trend-window", "stableTrendWindow", int, "how many points a trend lasts at least"),
+    ("--threshold", "threshold", float, "0.01 to 0.99; the lower, the fewer change points"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 for what cannot be judged or served."""
     options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = options.run
-    return run(options)
+    command: Callable[[argparse.Namespace], int] = options.command
+    return command(options)
 
 
-def _detect(options: argparse.Namespace) -> int:
+def _judge(options: argparse.Namespace) -> int:
     try:
         frame, request = reading.read_request(options.file)
-        given = {name: getattr(options, name) for _, name, _, _ in _OPTIONS}
+        given = {name: getattr(options, name) for _, name, _, _ in options.names}
         request |= {name: value for name, value in given.items() if value is not None}
-        series = Series.from_frame(frame, request)
-        judged = _judge_entire(series) if options.mode == "entire" else _judge_latest(series)
-        if options.plot:
-            _save_plot(series, judged, options)
-        sys.stdout.write(_FORMATS[options.format](judged))
+        sys.stdout.write(_FORMATS[options.format](options.run(frame, request, options)))
     except DetectionError as error:
         sys.stderr.write(" ".join(f"{error}".split()) + "\n")
         return _REFUSED
@@ -70,29 +85,69 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     detect = commands.add_parser("detect", help="judge the points of one series")
-    detect.add_argument(
-        "file",
-        metavar="FILE",
-        help="CSV, JSON (records or a whole request) or Parquet with the columns timestamp and "
-        "value; - for CSV or JSON on standard input",
-    )
-    for flag, name, kind, text in _OPTIONS:
-        detect.add_argument(flag, dest=name, type=kind, help=text)
+    _add_arguments(detect, _DETECT)
     detect.add_argument(
         "--mode",
         choices=("entire", "latest"),
         default="entire",
         help="judge every point by all others, or the last one by those before it",
     )
-    detect.add_argument("--format", choices=sorted(_FORMATS), default="table")
-    detect.add_argument("--plot", metavar="FILE.png", help="also draw the judged series")
     detect.set_defaults(run=_detect)
+    changepoint = commands.add_parser("changepoint", help="find where the trend of a series breaks")
+    _add_arguments(changepoint, _CHANGE_POINT)
+    changepoint.set_defaults(run=_find_change_points)
+    for each in (detect, changepoint):
+        each.set_defaults(command=_judge)
     serve = commands.add_parser("serve", help="answer over HTTP as the service did")
     serve.add_argument("--host", help="the address to listen on (DETECTOR_HOST, 127.0.0.1)")
     serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
     serve.add_argument("--workers", type=int, help="worker processes (DETECTOR_WORKERS, 1)")
-    serve.set_defaults(run=_serve)
+    serve.set_defaults(command=_serve)
     return parser
+
+
+def _add_arguments(command: argparse.ArgumentParser, names: _Options) -> None:
+    command.set_defaults(names=names)
+    command.add_argument(
+        "file",
+        metavar="FILE",
+        help="CSV, JSON (records or a whole request) or Parquet with the columns timestamp and "
+        "value; - for CSV or JSON on standard input",
+    )
+    for flag, name, kind, text in names:
+        command.add_argument(flag, dest=name, type=kind, help=text)
+    command.add_argument("--format", choices=sorted(_FORMATS), default="table")
+    command.add_argument("--plot", metavar="FILE.png", help="also draw the judged series")
+
+
+def _detect(
+    frame: pd.DataFrame, request: dict[str, Any], options: argparse.Namespace
+) -> pd.DataFrame:
+    series = Series.from_frame(frame, request)
+    judged = _judge_entire(series) if options.mode == "entire" else _judge_latest(series)
+    if options.plot:
+        _save_plot(series, judged, options)
+    return judged
+
+
+def _find_change_points(
+    frame: pd.DataFrame, request: dict[str, Any], options: argparse.Namespace
+) -> pd.DataFrame:
+    series = ChangePointSeries.from_frame(frame, request)
+    found = detect_change_points(series)
+    judged = pd.DataFrame(
+        {
+            "timestamp": series.timestamps,
+            "value": series.values,
+            "is_change_point": found.is_change_point,
+            "confidence_score": found.confidence,
+            "period": found.period,
+        }
+    )
+    if options.plot:
+        title = f"{options.file}"
+        _write(plot.change_points(_dated(judged, series), title=title), options.plot)
+    return judged
 
 
 def _judge_entire(series: Series) -> pd.DataFrame:
@@ -138,22 +193,33 @@ def _save_plot(series: Series, judged: pd.DataFrame, options: argparse.Namespace
     if options.mode == "latest":
         every["is_anomaly"] = False
         every.loc[every.index[-1], list(judged.columns[2:6])] = judged.iloc[0, 2:6].to_numpy()
-    if series.options.granularity != "none":
-        every = every.assign(timestamp=pd.to_datetime(every["timestamp"], format="ISO8601"))
+    _write(plot.figure(_dated(every, series), title=f"{options.file}"), options.plot)
+
+
+def _dated(judged: pd.DataFrame, series: Series) -> pd.DataFrame:
+    if series.options.granularity == "none":
+        return judged
+    return judged.assign(timestamp=pd.to_datetime(judged["timestamp"], format="ISO8601"))
+
+
+def _write(picture: "Figure", path: str) -> None:
     try:
-        plot.figure(every, title=f"{options.file}").savefig(options.plot)
+        picture.savefig(path)
     except (OSError, ValueError) as error:
         raise DetectionError(
-            "BadArgument", f"The picture '{options.plot}' cannot be written: {error}."
+            "BadArgument", f"The picture '{path}' cannot be written: {error}."
         ) from error
 
 
 def _table(judged: pd.DataFrame) -> str:
     lines = [judged.to_string(index=False, float_format=lambda number: f"{number:.6g}")]
-    count = int(judged["is_anomaly"].sum())
+    flag, kind = ("is_anomaly", "anomalies")
+    if flag not in judged:
+        flag, kind = ("is_change_point", "change points")
+    count = int(judged[flag].sum())
     period = judged["period"].iloc[0]
     season = f"the period is {period}" if period else "there is no season"
-    lines.append(f"{count} of {len(judged)} points judged are anomalies; {season}.")
+    lines.append(f"{count} of {len(judged)} points judged are {kind}; {season}.")
     return "\n".join(lines) + "\n"
 
 
