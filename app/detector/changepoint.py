@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.kernel.breaks import find_breaks
+from detector.kernel.rank import moving_median
 from detector.kernel.stl import Stl
 from detector.series import ChangePointSeries
 from detector.univariate import fill_gaps, find_season, require_seasons
@@ -30,6 +31,8 @@ Flags = npt.NDArray[np.bool_]
 
 # A range below this part of the largest value is noise of rounding.
 _ROUNDING = 1e-9
+# So many median deviations are far for noise of any kind.
+_FAR = 20
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,27 @@ def detect_change_points(series: ChangePointSeries) -> ChangePoints:
             # A smooth trend bends before the values do.
             trend, values, lead = parts.trend, values - parts.seasonal, window
         smallest = _ROUNDING * float(np.abs(series.values).max())
-        breaks = find_breaks(_scale(values, smallest), window)
+        breaks = _find_breaks(_scale(values, smallest), window)
         found, confidence = _segment(
             _scale(trend, smallest), 1 - options.threshold, breaks, window, lead
         )
     if filled:
         found, confidence = found[series.index], confidence[series.index]
     return ChangePoints(period, found, np.clip(confidence, 0, 1))
+
+
+def _find_breaks(values: Floats, window: int) -> list[int]:
+    """Return the breaks of the values, and those that only short excursions hide, rising."""
+    breaks = find_breaks(values, window)
+    usual = moving_median(values, 2 * window - 1, ends=True)
+    # An excursion leaves the median around it, far, for less than the window: F. Hampel, "The
+    # Influence Curve and Its Role in Robust Estimation", JASA 69 (1974).
+    off = np.abs(values - usual)
+    far = off > _FAR * np.median(off)
+    if far.any():
+        hidden = find_breaks(_scale(np.where(far, usual, values), _ROUNDING), window)
+        breaks += [at for at in hidden if all(abs(at - known) >= window for known in breaks)]
+    return sorted(breaks)
 
 
 def _scale(values: Floats, smallest: float) -> Floats:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m detector detect | changepoint FILE``, and ``serve``."""
+"""The command line: ``python -m detector detect FILE``, ``changepoint FILE`` and ``serve``."""
 
 import argparse
 import json
@@ -50,8 +50,8 @@ _CHANGE_POINT: _Options = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 for what cannot be judged or served."""
     options = _parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = options.run
-    return run(options)
+    command: Callable[[argparse.Namespace], int] = options.command
+    return command(options)
 
 
 def _judge(options: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def _judge(options: argparse.Namespace) -> int:
         frame, request = reading.read_request(options.file)
         given = {name: getattr(options, name) for _, name, _, _ in options.names}
         request |= {name: value for name, value in given.items() if value is not None}
-        sys.stdout.write(_FORMATS[options.format](options.judge(frame, request, options)))
+        sys.stdout.write(_FORMATS[options.format](options.run(frame, request, options)))
     except DetectionError as error:
         sys.stderr.write(" ".join(f"{error}".split()) + "\n")
         return _REFUSED
@@ -92,15 +92,17 @@ def _parser() -> argparse.ArgumentParser:
         default="entire",
         help="judge every point by all others, or the last one by those before it",
     )
-    detect.set_defaults(run=_judge, judge=_detect)
+    detect.set_defaults(run=_detect)
     changepoint = commands.add_parser("changepoint", help="find where the trend of a series breaks")
     _add_arguments(changepoint, _CHANGE_POINT)
-    changepoint.set_defaults(run=_judge, judge=_find_change_points)
+    changepoint.set_defaults(run=_find_change_points)
+    for each in (detect, changepoint):
+        each.set_defaults(command=_judge)
     serve = commands.add_parser("serve", help="answer over HTTP as the service did")
     serve.add_argument("--host", help="the address to listen on (DETECTOR_HOST, 127.0.0.1)")
     serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
     serve.add_argument("--workers", type=int, help="worker processes (DETECTOR_WORKERS, 1)")
-    serve.set_defaults(run=_serve)
+    serve.set_defaults(command=_serve)
     return parser
 
 

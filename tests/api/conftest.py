@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -123,10 +124,8 @@ class Service:
         try:
             code = self.process.wait(20)
         finally:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self._output.close()
         return code
 
@@ -159,7 +158,6 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
         "guarded": start_detector(
             folder / "guarded",
             API_KEYS=", ".join(KEYS),
-            DETECTOR_HOST="0.0.0.0",
             DETECTOR_WORKERS="2",
             DETECTOR_MAX_BODY_BYTES="100000",
             DETECTOR_MAX_POINTS="200",

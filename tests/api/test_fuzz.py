@@ -40,10 +40,20 @@ POINTS = st.lists(
     min_size=10,
     max_size=30,
 )
-NAMES = (
-    "granularity customInterval period maxAnomalyRatio sensitivity imputeMode imputeFixedValue "
-    "threshold stableTrendWindow detector alpha boundaryVersion"
-).split()
+NAMES = [
+    "granularity",
+    "customInterval",
+    "period",
+    "maxAnomalyRatio",
+    "sensitivity",
+    "imputeMode",
+    "imputeFixedValue",
+    "threshold",
+    "stableTrendWindow",
+    "detector",
+    "alpha",
+    "boundaryVersion",
+]
 REQUESTS = st.fixed_dictionaries(
     {"series": POINTS | ANYTHING}, optional=dict.fromkeys(NAMES, ANYTHING)
 )

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import pytest
@@ -108,7 +106,7 @@ def test_no_key_is_needed_to_see_whether_it_is_well(guarded: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "environment", [{"DETECTOR_HOST": "0.0.0.0"}, {"BIND_ADDRESS": "192.0.2.1"}]
+    "environment", [{"DETECTOR_HOST": "192.0.2.1"}, {"BIND_ADDRESS": "192.0.2.1"}]
 )
 def test_it_does_not_listen_to_others_without_keys(begin: Any, environment: Any) -> None:
     service = begin(**environment)
@@ -158,7 +156,7 @@ def test_more_than_can_wait_are_told_to_come_back(follower: Any) -> None:
     refused = next(answer for answer in answers if answer.status == 429)
     assert refused.headers["Retry-After"] == "1"
     assert refused.json["error"]["code"] == "429"
-    assert follower.call(ENTIRE, hourly(48)).status == 200
+    assert follower.call(ENTIRE, hourly(72)).status == 200
 
 
 def test_every_request_is_one_line_of_json_without_values(service: Any, kit: Any) -> None:
@@ -244,15 +242,11 @@ def test_the_documented_examples_are_answered(service: Any) -> None:
 def test_it_finishes_what_it_has_begun_when_it_is_stopped(begin: Any) -> None:
     service = begin().wait()
     body = json.dumps(hourly(8640)).encode()
-    answers: list[Any] = []
-    client = threading.Thread(target=lambda: answers.append(service.call(ENTIRE, body)))
-    client.start()
-    deadline = time.monotonic() + 5
-    # The body has been sent when the connection stands and the client waits.
-    while client.is_alive() and time.monotonic() < deadline:
-        if f"{service.port:04X}".encode() in open("/proc/net/tcp", "rb").read():
-            break
-    service.process.send_signal(signal.SIGTERM)
-    client.join(20)
-    assert [answer.status for answer in answers] == [200]
+    with ThreadPoolExecutor() as threads:
+        work = [threads.submit(service.call, ENTIRE, body) for _ in range(6)]
+        # The first is answered, so the others, sent with it, have been begun.
+        next(as_completed(work))
+        service.process.send_signal(signal.SIGTERM)
+        answers = [each.result().status for each in work]
+    assert answers == [200] * 6
     assert service.process.wait(20) == 0

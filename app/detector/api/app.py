@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, PlainTextResponse
 
-from detector.api import changepoint, errors, metrics, univariate
+from detector.api import changepoint, errors, metrics, page, univariate
 from detector.api.auth import HEADER, require_key
 from detector.api.detection import VERSIONS, require_version
 from detector.api.limits import Limits
@@ -38,6 +38,9 @@ def create() -> FastAPI:
         summary="Detection with the answers of Azure AI Anomaly Detector.",
         lifespan=lifespan,
         redirect_slashes=False,
+        # Its own pages fetch their scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.settings = settings
     app.add_middleware(Observed)
@@ -69,7 +72,7 @@ def create() -> FastAPI:
         """Say that the process answers."""
         return {"status": "alive"}
 
-    @app.get("/health/ready", tags=["service"])
+    @app.get("/health/ready", tags=["service"], responses={503: {"description": errors.CODES[503]}})
     async def ready(request: Request) -> Json:
         """Say whether every model is loaded: 200, or 503 until then."""
         models: Models = request.app.state.models
@@ -79,10 +82,16 @@ def create() -> FastAPI:
         message = f"Waiting for the models {', '.join(missing)}."
         return errors.refusal(errors.GatewayError(503, message, {"Retry-After": "5"}))
 
-    @app.get("/metrics", tags=["service"])
-    async def figures() -> Response:
+    @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
+    async def figures() -> PlainTextResponse:
         """Return the figures of all workers, for Prometheus."""
-        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(
+            metrics.exposition(), headers={"content-type": metrics.CONTENT_TYPE}
+        )
+
+    @app.get("/docs", include_in_schema=False)
+    async def documentation() -> HTMLResponse:
+        return HTMLResponse(page.render(app.openapi()))
 
     description = app.openapi()
     scheme = {"type": "apiKey", "in": "header", "name": HEADER}

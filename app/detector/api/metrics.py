@@ -3,7 +3,9 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-__all__ = ["ERRORS", "LATENCY", "MODEL_VERSION", "POINTS", "REQUESTS", "exposition"]
+__all__ = ["CONTENT_TYPE", "ERRORS", "LATENCY", "MODEL_VERSION", "POINTS", "REQUESTS", "exposition"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 REQUESTS = Counter(
     "detector_requests_total", "Requests answered.", ["operation", "api_version", "status"]

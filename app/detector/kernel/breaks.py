@@ -83,6 +83,7 @@ class _Lines:
         ]
         self._noise = self._usual_noise()
         self._memory = 0.0
+        self._known: dict[tuple[int, int], int] = {}
 
     def _squares(self, start: "int | Ints", stop: "int | Ints") -> Floats:
         """Return the sums of squares left by lines through ``start`` to before ``stop``."""
@@ -129,14 +130,13 @@ class _Lines:
     def keep(self, breaks: Ints, bound: float) -> Ints:
         """Return the breaks, each at its best place, without those that others explain."""
         while True:
-            breaks = self._refine(self._drop(breaks, bound))
+            breaks = self._refine(breaks)
             self._memory = self._memory_about(breaks)
-            if self._weak_breaks(breaks, bound).any():
-                continue
-            merged = self._merge(breaks, bound)
-            if len(merged) == len(breaks):
+            weak = self._weak_breaks(breaks, bound)
+            fewer = breaks[~weak] if weak.any() else self._merge(breaks, bound)
+            if len(fewer) == len(breaks):
                 return breaks
-            breaks = merged
+            breaks = fewer
 
     def _merge(self, breaks: Ints, bound: float) -> Ints:
         """Return the breaks with one in place of the two that need it least to be two."""
@@ -157,15 +157,6 @@ class _Lines:
             return breaks
         return np.concatenate([breaks[:least], [middle[least]], breaks[least + 2 :]])
 
-    def _drop(self, breaks: Ints, bound: float) -> Ints:
-        """Return the breaks without those that need not be."""
-        while True:
-            self._memory = self._memory_about(breaks)
-            weak = self._weak_breaks(breaks, bound)
-            if not weak.any():
-                return breaks
-            breaks = breaks[~weak]
-
     def _weak_breaks(self, breaks: Ints, bound: float) -> Flags:
         """Return for which breaks the evidence does not reach the bound, and is least around."""
         edges = np.concatenate([[0], breaks, [len(self._values)]])
@@ -181,8 +172,11 @@ class _Lines:
 
     def _best(self, start: int, stop: int) -> int:
         """Return the best place to split an interval."""
-        splits = np.arange(start + self._shortest, stop - self._shortest + 1)
-        return int(splits[(self._squares(start, splits) + self._squares(splits, stop)).argmin()])
+        if (start, stop) not in self._known:
+            splits = np.arange(start + self._shortest, stop - self._shortest + 1)
+            two = self._squares(start, splits) + self._squares(splits, stop)
+            self._known[start, stop] = int(splits[two.argmin()])
+        return self._known[start, stop]
 
     def _refine(self, breaks: Ints) -> Ints:
         edges = [0, *breaks.tolist(), len(self._values)]

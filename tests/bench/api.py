@@ -1,0 +1,287 @@
+"""How fast the service answers, in whole HTTP requests over loopback.
+
+    python tests/bench/api.py [--minutes 5] [--no-upstream]
+
+Times the recorded request, what the service adds to the bare detection, the throughput of two
+workers beside that of one, and `mlflow models serve` of the untouched upstream model on the same
+request; then loads the service with more clients than workers. Prints a Markdown table, writes
+``build/bench-api.json``, and ends with 1 where a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "app"), str(ROOT / "tests" / "api")]
+
+import conftest
+import numpy as np
+import pandas as pd
+
+from detector.series import Series
+from detector.univariate import detect_entire
+
+BUILD = ROOT / "build"
+DATA = ROOT.parent / "shared" / "fixtures" / "azure" / "entire_daily47_live.json"
+ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
+SEED = 20261122
+CLIENTS = 8
+
+
+def request(points: int, granularity: str, period: int) -> dict[str, Any]:
+    """Make a request with a season, noise, and one outlier in a hundred points."""
+    noise = np.random.default_rng(SEED)
+    place = np.arange(points)
+    values = 100 + 10 * np.sin(2 * np.pi * place / period) + noise.normal(size=points)
+    values[noise.integers(0, points, max(1, points // 100))] += 30
+    steps = {"daily": "D", "hourly": "h"}
+    times = pd.date_range("2020-01-01", periods=points, freq=steps[granularity])
+    stamps = times.strftime("%Y-%m-%dT%H:%M:%SZ")
+    series = [
+        {"timestamp": t, "value": v} for t, v in zip(stamps, values.round(3).tolist(), strict=True)
+    ]
+    return {"series": series, "granularity": granularity}
+
+
+def recorded() -> dict[str, Any]:
+    """Return the recorded request of 47 days, or one of that size."""
+    if DATA.exists():
+        found: dict[str, Any] = json.loads(DATA.read_text())["request"]
+        return found
+    return request(47, "daily", 7)
+
+
+def median_ms(call: Callable[[], Any], calls: int) -> float:
+    """Return the median time of a call, after three that do not count."""
+    taken = []
+    for count in range(calls + 3):
+        started = time.perf_counter()
+        call()
+        if count >= 3:
+            taken.append(time.perf_counter() - started)
+    return statistics.median(taken) * 1e3
+
+
+class Client:
+    """One connection that is kept, and sends bodies that were made before."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+
+    def post(self, path: str, body: bytes) -> int:
+        self._connection.request("POST", path, body, {"Content-Type": "application/json"})
+        answer = self._connection.getresponse()
+        answer.read()
+        return answer.status
+
+
+@contextlib.contextmanager
+def running(folder: Path, **environment: str) -> Iterator[conftest.Service]:
+    """Serve until the block ends; every worker is ready, and has judged each kind of series."""
+    service = conftest.start_detector(folder, DETECTOR_MODEL_REFRESH_SECONDS="10", **environment)
+    try:
+        service.wait()
+        workers = int(environment.get("DETECTOR_WORKERS", "1"))
+        loaded = '"model loaded"'
+        conftest.until(lambda: service.output.count(loaded) == 3 * workers, "every worker")
+        yield service
+    finally:
+        service.stop()
+
+
+def throughput(port: int, body: bytes, seconds: float) -> float:
+    """Return the answers a second that four clients get."""
+    counts = [0] * 4
+    end = time.monotonic() + seconds
+
+    def ask(place: int) -> None:
+        client = Client(port)
+        while time.monotonic() < end:
+            if client.post(ENTIRE, body) != 200:
+                raise SystemExit("a request failed")
+            counts[place] += 1
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(4)]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.monotonic() - started)
+
+
+def upstream_ms(folder: Path, asked: dict[str, Any]) -> float:
+    """Return the median time of `mlflow models serve` of the upstream model."""
+    folder.mkdir(parents=True)
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow
+        from anomaly_detector import EntireAnomalyDetector
+
+        frame = pd.DataFrame(asked["series"])
+        frame["timestamp"] = pd.to_datetime(frame["timestamp"]).dt.tz_localize(None)
+        params = {"granularity": asked["granularity"], "sensitivity": 99}
+        model = EntireAnomalyDetector()
+        signature = mlflow.models.infer_signature(frame, params=params)
+        path = folder / "model"
+        mlflow.pyfunc.save_model(
+            path, python_model=model, signature=signature, pip_requirements=["mlflow"]
+        )
+    port = conftest.free_port()
+    arguments = ["mlflow", "models", "serve", "-m", str(path), "--env-manager", "local"]
+    server = conftest.Service(folder, [*arguments, "-p", str(port), "--workers", "1"], port)
+    body = json.dumps(
+        {"dataframe_split": json.loads(frame.to_json(orient="split", date_format="iso"))}
+        | {"params": params}
+    ).encode()
+    try:
+        server.wait("/ping")
+        client = Client(port)
+        if client.post("/invocations", body) != 200:
+            raise SystemExit(f"the upstream model does not answer: {server.output[-2000:]}")
+        return median_ms(lambda: client.post("/invocations", body), 10)
+    finally:
+        server.stop()
+
+
+def resident_mb(pid: int) -> float:
+    """Return the memory of a process and its children."""
+    tree = [pid]
+    for process in tree:
+        children = Path(f"/proc/{process}/task/{process}/children")
+        with contextlib.suppress(OSError):
+            tree += [int(child) for child in children.read_text().split()]
+    total = 0
+    for process in tree:
+        with contextlib.suppress(OSError, IndexError):
+            status = Path(f"/proc/{process}/status").read_text()
+            total += int(status.split("VmRSS:")[1].split()[0])
+    return total / 1024
+
+
+def load(service: conftest.Service, minutes: float) -> dict[str, Any]:
+    """Load the service with mixed sizes; return what it answered and how large it was."""
+    sizes = ((47, "daily", 7), (180, "daily", 7), (2016, "hourly", 168), (8640, "hourly", 24))
+    bodies = [json.dumps(request(*size)).encode() for size in sizes]
+    end = time.monotonic() + minutes * 60
+    statuses: Counter[str] = Counter()
+
+    def ask(place: int) -> None:
+        client = Client(service.port)
+        turn = place
+        while time.monotonic() < end:
+            turn += 1
+            try:
+                statuses[str(client.post(ENTIRE, bodies[turn % len(bodies)]))] += 1
+            except OSError as error:
+                statuses[type(error).__name__] += 1
+                client = Client(service.port)
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    health, memory = [], []
+    while time.monotonic() < end:
+        started = time.perf_counter()
+        if service.call("/health/ready").status != 200:
+            statuses["health"] += 1
+        health.append(time.perf_counter() - started)
+        memory.append(resident_mb(service.process.pid))
+        time.sleep(1)
+    for thread in threads:
+        thread.join()
+    third = max(1, len(memory) // 3)
+    return {
+        "minutes": minutes,
+        "answers": dict(statuses),
+        "slowest health check, ms": max(health) * 1e3,
+        "memory after a third, MB": memory[third - 1],
+        "memory at the end, MB": memory[-1],
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="How fast the service answers.")
+    parser.add_argument("--minutes", type=float, default=5, help="how long to load it")
+    parser.add_argument("--no-upstream", action="store_true", help="leave the comparison out")
+    options = parser.parse_args()
+    small, year_half, large = recorded(), request(180, "daily", 7), request(8640, "hourly", 24)
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        with running(folder / "one") as service:
+            client = Client(service.port)
+            body = json.dumps(small).encode()
+            found["47 points, ms"] = median_ms(lambda: client.post(ENTIRE, body), 200)
+            # In a process that does nothing else, with the input that is already checked.
+            checked = Series.from_request(small | {"boundaryVersion": "V2"})
+            found["bare detection, ms"] = median_ms(lambda: detect_entire(checked), 200)
+            half = json.dumps(year_half).encode()
+            found["180 points, ms"] = median_ms(lambda: client.post(ENTIRE, half), 100)
+            heavy = json.dumps(large).encode()
+            found["1 worker, 1/s"] = throughput(service.port, heavy, 10)
+        with running(folder / "two", DETECTOR_WORKERS="2") as service:
+            found["2 workers, 1/s"] = throughput(service.port, heavy, 10)
+            if options.minutes:
+                found["load"] = load(service, options.minutes)
+        if not options.no_upstream:
+            found["upstream, 180 points, ms"] = upstream_ms(folder / "upstream", year_half)
+    bars = [
+        ("47 points, whole request, ms", found["47 points, ms"], "<", 10.0),
+        (
+            "of it above detection, ms",
+            found["47 points, ms"] - found["bare detection, ms"],
+            "<",
+            3.0,
+        ),
+        ("2 workers to 1", found["2 workers, 1/s"] / found["1 worker, 1/s"], ">=", 1.7),
+    ]
+    if not options.no_upstream:
+        faster = found["upstream, 180 points, ms"] / found["180 points, ms"]
+        bars.append(("times mlflow models serve, 180 points", faster, ">=", 20.0))
+    if options.minutes:
+        loaded = found["load"]
+        bars += [
+            (
+                "answers under load but 200 and 429",
+                sum(n for status, n in loaded["answers"].items() if status not in ("200", "429")),
+                "<",
+                1,
+            ),
+            (
+                "memory at the end of the load to a third of it",
+                loaded["memory at the end, MB"] / loaded["memory after a third, MB"],
+                "<",
+                1.1,
+            ),
+        ]
+    print("| what | figure | bar | |\n|---|---|---|---|")
+    missed = 0
+    for name, figure, sign, bar in bars:
+        held = figure < bar if sign == "<" else figure >= bar
+        missed += not held
+        print(f"| {name} | {figure:.2f} | {sign} {bar:g} | {'holds' if held else 'MISSED'} |")
+    print("\n" + json.dumps(found, indent=1))
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / "bench-api.json").write_text(json.dumps(found, indent=1) + "\n")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
