@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from statsmodels.datasets import nile
 
 from detector import ChangePointDetector
+from detector.breaks import find_breaks
 from detector.changepoint import detect_change_points
 from detector.errors import DetectionError
-from detector.kernel.breaks import find_breaks
 from detector.series import STABLE_TREND_WINDOWS, ChangePointOptions, ChangePointSeries
 
 FREQUENCIES = {
@@ -208,6 +208,16 @@ def test_gap_leaves_one_answer_for_each_point_sent() -> None:
     found = detect_change_points(series)
     assert len(found.confidence) == len(found.is_change_point) == 77
     assert np.flatnonzero(found.is_change_point).tolist() == [38]
+
+
+def test_change_in_a_gap_is_told_of_the_point_behind_it() -> None:
+    values = np.repeat([0.0, 9.0], 40) + np.random.default_rng(1).normal(size=80) / 10
+    days = pd.date_range("2024-01-01", periods=80, freq="D")
+    frame = pd.DataFrame({"timestamp": days, "value": values}).drop(index=range(38, 43))
+    answers = ChangePointDetector().predict(None, frame, {"granularity": "daily", "period": 0})
+    flagged = [a["timestamp"] for a in answers if a["result"]["is_change_point"]]
+    assert flagged
+    assert all(days[37] <= each <= days[45] for each in flagged)
 
 
 @pytest.mark.parametrize("granularity", sorted(STABLE_TREND_WINDOWS))
