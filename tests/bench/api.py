@@ -105,18 +105,18 @@ def running(folder: Path, **environment: str) -> Iterator[conftest.Service]:
 
 
 def throughput(port: int, body: bytes, seconds: float) -> float:
-    """Return the answers a second that four clients get."""
-    counts = [0] * 4
+    """Return the answers a second that the clients get."""
+    counts = [0] * CLIENTS
     end = time.monotonic() + seconds
 
     def ask(place: int) -> None:
-        client = Client(port)
         while time.monotonic() < end:
-            if client.post(ENTIRE, body) != 200:
+            # A connection each, because a connection stays with the worker that took it.
+            if Client(port).post(ENTIRE, body) != 200:
                 raise SystemExit("a request failed")
             counts[place] += 1
 
-    threads = [threading.Thread(target=ask, args=(place,)) for place in range(4)]
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(CLIENTS)]
     started = time.monotonic()
     for thread in threads:
         thread.start()
@@ -145,7 +145,10 @@ def upstream_ms(folder: Path, asked: dict[str, Any]) -> float:
         )
     port = conftest.free_port()
     arguments = ["mlflow", "models", "serve", "-m", str(path), "--env-manager", "local"]
-    server = conftest.Service(folder, [*arguments, "-p", str(port), "--workers", "1"], port)
+    # It starts its server by name.
+    path_of_tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    arguments += ["-p", str(port), "--workers", "1"]
+    server = conftest.Service(folder, arguments, port, PATH=path_of_tools)
     body = json.dumps(
         {"dataframe_split": json.loads(frame.to_json(orient="split", date_format="iso"))}
         | {"params": params}
