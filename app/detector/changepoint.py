@@ -9,7 +9,7 @@ Algorithm for Segmenting Time Series", IEEE International Conference on Data Min
 describes this as the sliding window algorithm.
 
 Such a cut is a change point only near a break that stands out from the noise; see
-`detector.kernel.breaks`.
+`detector.breaks`.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from detector.kernel.breaks import find_breaks
+from detector.breaks import find_breaks
 from detector.kernel.rank import moving_median
 from detector.kernel.stl import Stl
 from detector.series import ChangePointSeries
@@ -31,8 +31,8 @@ Flags = npt.NDArray[np.bool_]
 
 # A range below this part of the largest value is noise of rounding.
 _ROUNDING = 1e-9
-# So many median deviations are far for noise of any kind.
-_FAR = 20
+# In median bends of the series from point to point, 1.65 standard deviations of normal noise.
+_FAR = 5
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,19 @@ def detect_change_points(series: ChangePointSeries) -> ChangePoints:
             _scale(trend, smallest), 1 - options.threshold, breaks, window, lead
         )
     if filled:
-        found, confidence = found[series.index], confidence[series.index]
+        found, confidence = _only_present(found, confidence, series)
     return ChangePoints(period, found, np.clip(confidence, 0, 1))
+
+
+def _only_present(
+    found: Flags, confidence: Floats, series: ChangePointSeries
+) -> tuple[Flags, Floats]:
+    """Return the answers for the points sent, a change in a gap at the point behind it."""
+    filled = np.flatnonzero(found)
+    places = np.searchsorted(series.index, filled)
+    flags, scores = np.zeros(len(series.index), dtype=bool), confidence[series.index]
+    flags[places], scores[places] = True, confidence[filled]
+    return flags, scores
 
 
 def _find_breaks(values: Floats, window: int) -> list[int]:
@@ -89,8 +100,7 @@ def _find_breaks(values: Floats, window: int) -> list[int]:
     usual = moving_median(values, 2 * window - 1, ends=True)
     # An excursion leaves the median around it, far, for less than the window: F. Hampel, "The
     # Influence Curve and Its Role in Robust Estimation", JASA 69 (1974).
-    off = np.abs(values - usual)
-    far = off > _FAR * np.median(off)
+    far = np.abs(values - usual) > _FAR * np.median(np.abs(np.diff(values, 2)))
     if far.any():
         hidden = find_breaks(_scale(np.where(far, usual, values), _ROUNDING), window)
         breaks += [at for at in hidden if all(abs(at - known) >= window for known in breaks)]
@@ -167,6 +177,7 @@ class _Piece:
         self.stop = start + 1
         self._mean = values[start]
         self._moment = 0.0
+        self._is_off = False
 
     def follow(self, confidence: Floats, since: int, at: int, stop: int, tolerance: float) -> float:
         """Extend the piece, scoring its points, until one departs or `stop` is reached.
@@ -174,7 +185,6 @@ class _Piece:
         From `since` on a point may depart that is the first to lie off the line, from `at` on
         any. Its departure is returned, 0 for none; the piece then ends before it.
         """
-        was_off = False
         while self.stop < stop:
             count = self.stop - self.start
             value = self.values[self.stop]
@@ -186,9 +196,9 @@ class _Piece:
             inside = departure * (1 - 1 / (count + 1) - 3 * count / ((count + 1) * (count + 2)))
             confidence[self.stop] = inside
             is_off = inside > tolerance
-            if is_off and (self.stop >= at or (self.stop >= since and not was_off)):
+            if is_off and (self.stop >= at or (self.stop >= since and not self._is_off)):
                 return departure
-            was_off = is_off
+            self._is_off = is_off
             self._moment += above * count / 2
             self._mean += above / (count + 1)
             self.stop += 1

@@ -38,6 +38,24 @@ def test_table_ends_with_a_summary(csv: Path, capsys: pytest.CaptureFixture[str]
     assert last_line == "1 of 60 points judged are anomalies; the period is 7."
 
 
+def test_change_points_are_listed_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, picture = tmp_path / "series.csv", tmp_path / "out.png"
+    days = pd.date_range("2024-01-01", periods=60, freq="D")
+    pd.DataFrame({"timestamp": days, "value": [0.0] * 30 + [9.0] * 30}).to_csv(path, index=False)
+    arguments = ["changepoint", str(path), "--granularity", "daily", "--period", "0"]
+    assert main([*arguments, "--plot", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    last_line = capsys.readouterr().out.splitlines()[-1]
+    assert last_line == "1 of 60 points judged are change points; there is no season."
+    assert main([*arguments, "--format", "csv", "--stable-trend-window", "6"]) == 0
+    judged = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert judged["is_change_point"].idxmax() == 30
+    assert main([*arguments, "--threshold", "1"]) == 2
+    assert "'threshold'" in capsys.readouterr().err
+
+
 def test_latest_judges_one_point(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--granularity", "daily", "--mode", "latest", "--format", "json"]
     assert main(["detect", str(csv), *arguments]) == 0
