@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         "with InvalidSeries, as the service did.",
     )
     concurrent_detections: int = Field(
-        default=2,
+        default=1,
         ge=1,
         validation_alias="DETECTOR_CONCURRENT_DETECTIONS",
         description="Detections that one worker runs at a time.",
