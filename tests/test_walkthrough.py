@@ -190,3 +190,12 @@ def test_a_server_that_does_not_answer_gets_one_sentence(tmp_path: Path) -> None
     assert walk.stderr.startswith("No MLflow tracking server answers at http://127.0.0.1:9")
     assert "make up" in walk.stderr
     assert len(walk.stderr.splitlines()) == 1
+
+
+def test_a_file_that_is_no_database_is_named_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("not a database\n" * 100)
+    walk = walk_through(tmp_path)
+    assert walk.returncode == 1
+    assert f"sqlite:///{tmp_path}/mlflow.db cannot be opened" in walk.stderr
+    assert "make up" not in walk.stderr
+    assert "Traceback" not in walk.stderr

@@ -23,6 +23,7 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.models import infer_signature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.model import PythonModel
+from sqlalchemy.exc import SQLAlchemyError
 
 __all__ = [
     "RegisteredVersion",
@@ -104,7 +105,13 @@ def connect() -> str:
             "(a host name is allowed with MLFLOW_SERVER_ALLOWED_HOSTS on the server, a log-in is "
             "given with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD here)."
         ) from error
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
+        if not uri.startswith("http"):
+            raise TrackingError(
+                f"The runs kept at {uri} cannot be opened: {_root_cause(error)}. Is the folder "
+                "writable, with space left, and the file one that MLflow made? Work in another "
+                "folder, or name a server with MLFLOW_TRACKING_URI."
+            ) from error
         raise TrackingError(
             f"No MLflow tracking server answers at {uri} (MLFLOW_TRACKING_URI): "
             f"{_root_cause(error)}. Start the stack with `make up`, name another server, or unset "
