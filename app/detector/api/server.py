@@ -10,7 +10,7 @@ from types import FrameType
 import uvicorn
 from pydantic import ValidationError
 
-from detector.api.log import CONFIGURATION
+from detector.log import CONFIGURATION
 from detector.settings import Settings
 
 __all__ = ["serve"]

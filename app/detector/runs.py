@@ -1,0 +1,469 @@
+"""Multivariate models and the results of batch detections, kept as MLflow runs.
+
+One run of the experiment ``multivariate`` is one model, whoever trained it: a script, or the
+service. Its id is the run's. One run of ``multivariate-detections`` is one result, which is kept
+for 7 days. A run's tags hold what was asked, the status and the errors; what grows is an artifact.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from detector.errors import DetectionError
+
+if TYPE_CHECKING:
+    from detector.multivariate import Judgement, MultivariateModel, VariableState
+
+__all__ = [
+    "CREATED",
+    "FAILED",
+    "MODELS",
+    "READY",
+    "RESULTS",
+    "RUNNING",
+    "ModelRecord",
+    "ResultRecord",
+    "create_model",
+    "create_result",
+    "delete_model",
+    "expire_results",
+    "get_model",
+    "get_result",
+    "judgement_to_wire",
+    "list_models",
+    "load_model",
+    "mark",
+    "run_of",
+    "state_to_wire",
+    "store_diagnostics",
+    "store_result",
+    "time_to_wire",
+    "unfinished",
+]
+
+MODELS = "multivariate"
+RESULTS = "multivariate-detections"
+KEPT = timedelta(days=7)
+CREATED, RUNNING, READY, FAILED = "CREATED", "RUNNING", "READY", "FAILED"
+# What MLflow's own pages show for each status.
+_SHOWN = {CREATED: "SCHEDULED", RUNNING: "RUNNING", READY: "FINISHED", FAILED: "FAILED"}
+
+_STATUS, _UPDATED, _ERRORS = "detector.status", "detector.updated", "detector.errors"
+_ASKED, _MODEL = "detector.request", "detector.model"
+_DIAGNOSTICS, _RESULT = "diagnostics.json", "result.json.gz"
+_LONGEST_MESSAGE = 2000
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A multivariate model: what was asked for and how far it is.
+
+    Attributes
+    ----------
+    model_id : str
+        A UUID; without its dashes it is the id of the MLflow run.
+    created, updated : datetime
+        In UTC.
+    info : dict
+        What was asked, by its names on the wire: ``dataSource``, ``dataSchema``, ``startTime``,
+        ``endTime``, ``displayName``, ``slidingWindow``, ``alignPolicy``.
+    status : str
+        ``CREATED``, ``RUNNING``, ``READY`` or ``FAILED``.
+    errors : list of dict
+        ``code`` and ``message`` of what went wrong.
+    diagnostics : dict
+        ``modelState`` with ``epochIds``, ``trainLosses``, ``validationLosses`` and
+        ``latenciesInSeconds``, and ``variableStates``, by their names on the wire.
+    """
+
+    model_id: str
+    created: datetime
+    updated: datetime
+    info: dict[str, Any]
+    status: str
+    errors: list[dict[str, str]]
+    diagnostics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ResultRecord:
+    """A batch detection: what was asked for, how far it is, and what was found.
+
+    Attributes
+    ----------
+    result_id, model_id : str
+        UUIDs; the first without its dashes is the id of the MLflow run.
+    created : datetime
+        In UTC.
+    setup : dict
+        The request, by its names on the wire.
+    status : str
+        ``CREATED``, ``RUNNING``, ``READY`` or ``FAILED``.
+    errors, variable_states, results : list of dict
+        By their names on the wire; empty until there are any.
+    """
+
+    result_id: str
+    model_id: str
+    created: datetime
+    setup: dict[str, Any]
+    status: str
+    errors: list[dict[str, str]]
+    variable_states: list[dict[str, Any]]
+    results: list[dict[str, Any]]
+
+
+def create_model(info: Mapping[str, Any]) -> ModelRecord:
+    """Begin the run of a model that is to be trained; its status is ``CREATED``.
+
+    Parameters
+    ----------
+    info : mapping
+        What is asked, by its names on the wire, with every default filled in.
+    """
+    run = _begin(MODELS, info, name=info["displayName"] or None)
+    policy = info["alignPolicy"]
+    params = {
+        # Without the query: it may be what grants access.
+        "data_source": info["dataSource"].partition("?")[0],
+        "start_time": info["startTime"],
+        "end_time": info["endTime"],
+        "sliding_window": info["slidingWindow"],
+        "align_mode": policy["alignMode"],
+        "fill_na_method": policy["fillNAMethod"],
+    }
+    MlflowClient().log_batch(
+        run.info.run_id, params=[Param(name, str(value)) for name, value in params.items()]
+    )
+    return _model(run, no_diagnostics())
+
+
+def get_model(model_id: str) -> ModelRecord:
+    """Return a model.
+
+    Raises
+    ------
+    DetectionError
+        ``ModelNotExist`` for one that never was or is deleted.
+    """
+    run = run_of(model_id, MODELS)
+    if run is None:
+        raise DetectionError(
+            "ModelNotExist",
+            f"The model does not exist: there is none with the id '{model_id[:50]}'.",
+        )
+    return _model(run, _diagnostics(run))
+
+
+def list_models(skip: int, top: int) -> tuple[list[ModelRecord], int]:
+    """Return at most `top` models after the first `skip`, the last updated first, and how many are.
+
+    The models of the answer are read from the store one by one, all others not at all.
+    """
+    client = MlflowClient()
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [_experiment(MODELS)],
+            filter_string=f"tags.`{_STATUS}` != ''",
+            order_by=[f"tags.`{_UPDATED}` DESC"],
+            page_token=token,
+        )
+        runs += page
+        token = page.token
+        if not token:
+            break
+    return [_model(run, _diagnostics(run)) for run in runs[skip : skip + top]], len(runs)
+
+
+def delete_model(model_id: str) -> None:
+    """Delete a model; a training that runs is told to stop.
+
+    MLflow keeps a deleted run, marked as such, until ``mlflow gc``.
+
+    Raises
+    ------
+    DetectionError
+        ``ModelNotExist``.
+    """
+    record = get_model(model_id)
+    MlflowClient().delete_run(_run_id(record.model_id))
+
+
+def load_model(model_id: str) -> MultivariateModel:
+    """Load a trained model from the store.
+
+    Raises
+    ------
+    DetectionError
+        ``ModelNotExist``, ``ModelNotReady`` or ``ModelFailed``.
+    """
+    record = get_model(model_id)
+    if record.status == FAILED:
+        reasons = " ".join(error["message"] for error in record.errors)
+        raise DetectionError(
+            "ModelFailed", f"Model failed to be trained: {reasons} Train another one."
+        )
+    if record.status != READY:
+        raise DetectionError(
+            "ModelNotReady",
+            f"The model is not ready yet: its status is {record.status}. Ask for the model until "
+            "it is READY.",
+        )
+    loaded = mlflow.pyfunc.load_model(f"runs:/{_run_id(model_id)}/model")
+    model: MultivariateModel = loaded.unwrap_python_model().model
+    return model
+
+
+def create_result(model_id: str, setup: Mapping[str, Any]) -> ResultRecord:
+    """Begin the run of a batch detection; its status is ``CREATED``."""
+    run = _begin(RESULTS, setup, name=None, **{_MODEL: model_id})
+    return _result(run, {})
+
+
+def get_result(result_id: str) -> ResultRecord:
+    """Return a batch detection and what it found.
+
+    Raises
+    ------
+    DetectionError
+        ``ResultNotExist`` for one that never was, or is older than 7 days.
+    """
+    run = run_of(result_id, RESULTS)
+    if run is None or _created(run) + KEPT < datetime.now(timezone.utc):
+        raise DetectionError(
+            "ResultNotExist",
+            f"The result does not exist: there is none with the id '{result_id[:50]}', or it is "
+            f"older than {KEPT.days} days.",
+        )
+    if run.data.tags[_STATUS] != READY:
+        return _result(run, {})
+    with tempfile.TemporaryDirectory() as folder:
+        path = mlflow.artifacts.download_artifacts(
+            run_id=run.info.run_id, artifact_path=_RESULT, dst_path=folder
+        )
+        return _result(run, json.loads(gzip.decompress(Path(path).read_bytes())))
+
+
+def expire_results() -> int:
+    """Delete the results that are older than 7 days, with their files; return how many."""
+    client = MlflowClient()
+    oldest = datetime.now(timezone.utc) - KEPT
+    before = int(oldest.timestamp() * 1000)
+    old = client.search_runs([_experiment(RESULTS)], f"attributes.start_time < {before}")
+    for run in old:
+        repository = mlflow.artifacts._artifact_utils.get_artifact_repository(
+            run.info.artifact_uri
+        )
+        repository.delete_artifacts()
+        client.delete_run(run.info.run_id)
+    return len(old)
+
+
+def unfinished() -> list[tuple[str, str, datetime]]:
+    """Return the experiment, the id and the last update of what is neither READY nor FAILED."""
+    runs = MlflowClient().search_runs(
+        [_experiment(MODELS), _experiment(RESULTS)],
+        f"tags.`{_STATUS}` != '{READY}' and tags.`{_STATUS}` != '{FAILED}'",
+    )
+    names = {_experiment(name): name for name in (MODELS, RESULTS)}
+    return [
+        (names[run.info.experiment_id], _uuid(run), _time(run.data.tags[_UPDATED])) for run in runs
+    ]
+
+
+def mark(identity: str, status: str, errors: Iterable[DetectionError] = ()) -> None:
+    """Set the status of a model or a result, and why it failed."""
+    told = [
+        {"code": error.code, "message": error.message[:_LONGEST_MESSAGE]} for error in errors
+    ]
+    client, run_id = MlflowClient(), _run_id(identity)
+    tags = {_STATUS: status, _UPDATED: _now(), _ERRORS: json.dumps(told)}
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    if status in (READY, FAILED):
+        client.set_terminated(run_id, _SHOWN[status])
+    else:
+        client.update_run(run_id, _SHOWN[status])
+
+
+def store_diagnostics(model_id: str, diagnostics: Mapping[str, Any]) -> None:
+    """Keep how a training goes, in place of what was kept before."""
+    client, run_id = MlflowClient(), _run_id(model_id)
+    client.log_dict(run_id, dict(diagnostics), _DIAGNOSTICS)
+    client.set_tag(run_id, _UPDATED, _now())
+
+
+def store_result(
+    result_id: str, states: Iterable[VariableState], judgements: Iterable[Judgement]
+) -> None:
+    """Keep what a batch detection found."""
+    found = {
+        "variableStates": [state_to_wire(state) for state in states],
+        "results": [judgement_to_wire(judgement) for judgement in judgements],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / _RESULT
+        path.write_bytes(gzip.compress(json.dumps(found).encode(), compresslevel=3))
+        MlflowClient().log_artifact(_run_id(result_id), str(path))
+
+
+def run_of(identity: str, experiment: str) -> Run | None:
+    """Return the run of a model or a result; None where there is none of that kind."""
+    try:
+        run = MlflowClient().get_run(_run_id(identity))
+    except ValueError:
+        return None
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    there = run.info.experiment_id == _experiment(experiment) and _STATUS in run.data.tags
+    return run if there and run.info.lifecycle_stage == "active" else None
+
+
+def no_diagnostics() -> dict[str, Any]:
+    """Return the diagnostics of a model whose training has not begun."""
+    names = ("epochIds", "trainLosses", "validationLosses", "latenciesInSeconds")
+    return {"modelState": {name: [] for name in names}, "variableStates": []}
+
+
+def time_to_wire(moment: pd.Timestamp) -> str:
+    """Return a time in UTC as the service wrote it: ``2021-01-02T05:00:00Z``."""
+    return moment.isoformat() + "Z"
+
+
+def state_to_wire(state: VariableState) -> dict[str, Any]:
+    """Return the state of a variable by its names on the wire."""
+    return {
+        "variable": state.variable,
+        "filledNARatio": state.filled_na_ratio,
+        "effectiveCount": state.effective_count,
+        "firstTimestamp": time_to_wire(state.first_timestamp),
+        "lastTimestamp": time_to_wire(state.last_timestamp),
+    }
+
+
+def judgement_to_wire(judgement: Judgement) -> dict[str, Any]:
+    """Return what was found at one timestamp by its names on the wire.
+
+    ``changedValues`` goes along, which only the version v1.1-preview.1 showed.
+    """
+    errors = [judgement.error] if judgement.error else []
+    return {
+        "timestamp": time_to_wire(judgement.timestamp),
+        "value": {
+            "isAnomaly": judgement.is_anomaly,
+            "severity": judgement.severity,
+            "score": judgement.score,
+            "interpretation": [
+                {
+                    "variable": contributor.variable,
+                    "contributionScore": contributor.score,
+                    "correlationChanges": {
+                        "changedVariables": list(contributor.changed_variables),
+                        "changedValues": list(contributor.changed_values),
+                    },
+                }
+                for contributor in judgement.contributors
+            ],
+        },
+        "errors": [{"code": code, "message": message} for code, message in errors],
+    }
+
+
+def _begin(experiment: str, asked: Mapping[str, Any], *, name: str | None, **tags: str) -> Run:
+    client = MlflowClient()
+    state = {_STATUS: CREATED, _UPDATED: _now(), _ERRORS: "[]", _ASKED: json.dumps(asked)}
+    run = client.create_run(_experiment(experiment), tags={**state, **tags}, run_name=name)
+    client.update_run(run.info.run_id, _SHOWN[CREATED])
+    return run
+
+
+def _experiment(name: str) -> str:
+    client = MlflowClient()
+    experiment: Experiment | None = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    try:
+        return client.create_experiment(name)
+    except MlflowException as error:
+        # Another process was faster.
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return _experiment(name)
+
+
+def _model(run: Run, diagnostics: dict[str, Any]) -> ModelRecord:
+    tags = run.data.tags
+    return ModelRecord(
+        model_id=_uuid(run),
+        created=_created(run),
+        updated=_time(tags[_UPDATED]),
+        info=json.loads(tags[_ASKED]),
+        status=tags[_STATUS],
+        errors=json.loads(tags[_ERRORS]),
+        diagnostics=diagnostics,
+    )
+
+
+def _result(run: Run, found: Mapping[str, Any]) -> ResultRecord:
+    tags = run.data.tags
+    return ResultRecord(
+        result_id=_uuid(run),
+        model_id=tags[_MODEL],
+        created=_created(run),
+        setup=json.loads(tags[_ASKED]),
+        status=tags[_STATUS],
+        errors=json.loads(tags[_ERRORS]),
+        variable_states=found.get("variableStates", []),
+        results=found.get("results", []),
+    )
+
+
+def _diagnostics(run: Run) -> dict[str, Any]:
+    if run.data.tags[_STATUS] == CREATED:
+        return no_diagnostics()
+    address = f"{run.info.artifact_uri}/{_DIAGNOSTICS}"
+    try:
+        diagnostics: dict[str, Any] = mlflow.artifacts.load_dict(address)
+    except (OSError, MlflowException):
+        # Asked for only after it failed: a training that has just begun has none yet.
+        if any(file.path == _DIAGNOSTICS for file in MlflowClient().list_artifacts(run.info.run_id)):
+            raise
+        return no_diagnostics()
+    return diagnostics
+
+
+def _run_id(identity: str) -> str:
+    return uuid.UUID(identity).hex
+
+
+def _uuid(run: Run) -> str:
+    return str(uuid.UUID(run.info.run_id))
+
+
+def _created(run: Run) -> datetime:
+    return datetime.fromtimestamp(run.info.start_time / 1000, timezone.utc)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
