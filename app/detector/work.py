@@ -123,9 +123,7 @@ def train_model(
             if registered_as is None or alias is None:
                 registry.log_multivariate(model, example)
             else:
-                registry.log_multivariate(
-                    model, example, registered_as=registered_as, alias=alias
-                )
+                registry.log_multivariate(model, example, registered_as=registered_as, alias=alias)
         runs.mark(model_id, runs.READY)
         return model
 

@@ -250,9 +250,7 @@ def test_training_goes_on_while_mlflow_is_killed_and_started_again(
         server.stop()
 
 
-def test_service_that_is_killed_takes_its_worker_along_and_up_again(
-    folder: Path, kit: Any
-) -> None:
+def test_service_that_is_killed_takes_its_worker_along_and_up_again(folder: Path, kit: Any) -> None:
     settings = {"DETECTOR_LEASE_SECONDS": "3"}
     service = kit.start_detector(folder, DETECTOR_TRAINING_EPOCHS=LONG, **settings)
     try:
@@ -326,9 +324,7 @@ def test_result_is_gone_after_seven_days(folder: Path) -> None:
     client = MlflowClient()
     run = client.get_run(runs.run_id(kept[0].result_id))
     week = int(timedelta(days=7).total_seconds() * 1000) + 1
-    aged = client.create_run(
-        run.info.experiment_id, run.info.start_time - week, tags=run.data.tags
-    )
+    aged = client.create_run(run.info.experiment_id, run.info.start_time - week, tags=run.data.tags)
     client.log_text(aged.info.run_id, "found", "result.json.gz")
 
     with pytest.raises(runs.DetectionError) as refused:
