@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -171,7 +172,7 @@ class _Worker:
             self._perform, _DETECTION, self._detect
         )
 
-    def stop(self) -> None:
+    def stop(self, *_: object) -> None:
         self._stopping.set()
 
     def run(self) -> None:
@@ -189,7 +190,7 @@ class _Worker:
             consumer.start()
         # Huey's own handlers end one consumer.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
+            signal.signal(number, self.stop)
         for task in (self._renew, self._look_round):
             threading.Thread(target=task, name=task.__name__, daemon=True).start()
         _log.info("The worker takes up work.", extra=counts)
@@ -268,7 +269,8 @@ class _Worker:
                 )
             carry_out(identity)
         except DetectionError as error:
-            runs.mark(identity, runs.FAILED, [error])
+            if runs.is_unfinished(identity, experiment):
+                runs.mark(identity, runs.FAILED, [error])
             outcome, known["code"] = "failed", error.code
         except Stopped:
             outcome = "stopped"
@@ -341,7 +343,7 @@ class _Worker:
 
 
 def _read(asked: Mapping[str, Any], settings: JobSettings, sliding_window: int) -> pd.DataFrame:
-    return datasource.read(
+    frame: pd.DataFrame = datasource.read(
         asked["dataSource"],
         datasource.Access.from_settings(settings),
         schema=asked.get("dataSchema", "OneTable"),
@@ -349,6 +351,7 @@ def _read(asked: Mapping[str, Any], settings: JobSettings, sliding_window: int) 
         end=work.moment(asked["endTime"]),
         look_back=sliding_window - 1,
     )
+    return frame
 
 
 @contextlib.contextmanager
@@ -368,8 +371,7 @@ def train_here(model_id: str) -> int:
     int
         0 when the model is READY, or FAILED and says why; ``EX_TEMPFAIL`` when MLflow was away.
     """
-    logging.config.dictConfig(CONFIGURATION)
-    _be_patient()
+    _set_up()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     # The worker is gone when its end of the pipe is, and somebody else may begin this job.
@@ -382,7 +384,10 @@ def train_here(model_id: str) -> int:
             options = work.options_of(info, epochs=settings.epochs, device=settings.device)
             frame = _read(info, settings, options.sliding_window)
         work.train_model(model_id, frame, options, stop=stop.is_set)
-    except (DetectionError, Stopped):
+    except DetectionError as error:
+        _log.warning("failed", extra={"id": model_id, "code": error.code})
+        return 0
+    except Stopped:
         return 0
     except Exception as error:
         if not (isinstance(error, registry.TrackingError) or runs.is_outage(error)):
@@ -400,8 +405,7 @@ def work_on(*, until_stdin_closes: bool = False) -> None:
     until_stdin_closes
         Stop also when the process that started this one is gone.
     """
-    logging.config.dictConfig(CONFIGURATION)
-    _be_patient()
+    _set_up()
     settings = JobSettings()
     while True:
         try:
@@ -422,17 +426,25 @@ def _when_stdin_closes(then: Callable[[], None]) -> None:
     """Do something when the process at the other end of standard input is gone."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # Not through sys.stdin, whose lock the interpreter asks for at its end.
+        while os.read(0, 1):
+            pass
         then()
 
     threading.Thread(target=wait, name="stdin", daemon=True).start()
 
 
-def _be_patient() -> None:
-    """Have MLflow's client wait out a restart of its server, some two minutes."""
+def _set_up() -> None:
+    """Log as the service does, and have MLflow's client wait out a restart of its server."""
+    logging.config.dictConfig(CONFIGURATION)
+    # Of MLflow about the package's models, which are not what is logged.
+    warnings.filterwarnings("ignore", module=r"mlflow\.pyfunc\.utils\.data_validation")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # Tries after 0, 4, 8, 16, 32 and 64 seconds.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "6")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
