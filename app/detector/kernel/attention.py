@@ -46,7 +46,7 @@ def attend(
         Attention; rows sum to 1.
     """
     results, maps = [], []
-    for part in nodes.split(_graphs(nodes)):
+    for part in torch.split(nodes, _graphs(nodes)):
         scores, _, _ = _scores(part, key, query)
         scores /= scores.sum(dim=2, keepdim=True)
         results.append(torch.bmm(part.transpose(1, 2), scores.transpose(1, 2)))
@@ -59,7 +59,7 @@ def attend_with_dropout(
 ) -> tuple[torch.Tensor, list[Block]]:
     """Do as :func:`attend` with every other pair dropped by chance, and keep what `learn` needs."""
     blocks = []
-    for part in nodes.split(_graphs(nodes)):
+    for part in torch.split(nodes, _graphs(nodes)):
         scores, keys, queries = _scores(part, key, query)
         total = scores.sum(dim=2, keepdim=True)
         kept = scores * _coins(scores, random)
@@ -80,7 +80,7 @@ def learn(blocks: list[Block], gradient: torch.Tensor) -> tuple[torch.Tensor, to
         Of its result.
     """
     sums = []
-    for block, upper in zip(blocks, gradient.split(len(blocks[0].nodes)), strict=True):
+    for block, upper in zip(blocks, torch.split(gradient, len(blocks[0].nodes)), strict=True):
         share = (upper * block.result).sum(dim=1).unsqueeze(2)
         pairs = torch.bmm((upper.transpose(1, 2) * (2 / block.total)), block.nodes.transpose(1, 2))
         pairs *= block.kept

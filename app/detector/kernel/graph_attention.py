@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,7 @@ _LEVEL = 0.8
 _LIMIT = 0.95
 _CHANGEABLE = 1.9
 _NORMS = ("fc_layers.1", "vae.Encoder.1", "vae.Encoder.4", "vae.Decoder.1", "vae.Decoder.4")
-# Rows and windows in one go, where no batch says how many.
+# Rows normalised in one go.
 _ROWS = 65_536
 
 
@@ -120,7 +120,7 @@ def fit(
     Parameters
     ----------
     values : ndarray of float64, shape (n, d)
-        Without NaN.
+        Finite.
     sliding_window : int
         Half of it is the network's input, the other half, or 200, the window of the threshold.
     epochs : int
@@ -179,15 +179,16 @@ def fit(
         score_min=0.0,
         score_max=0.0,
     )
-    parts = [errors @ network.weights for errors, _ in _errors(network, trained, device, stop)]
-    scores = np.sort(np.concatenate(parts) / network.dimensions)
-    return Network(
-        **{
-            **network.__dict__,
-            "threshold": float(scores[int(len(scores) * _LEVEL)]),
-            "score_min": float(scores[0]),
-            "score_max": float(scores[-1]),
-        }
+    parts = [
+        (errors * network.weights).mean(axis=1)
+        for errors, _ in _errors(network, trained, device, stop)
+    ]
+    scores = np.sort(np.concatenate(parts))
+    return replace(
+        network,
+        threshold=float(scores[int(len(scores) * _LEVEL)]),
+        score_min=float(scores[0]),
+        score_max=float(scores[-1]),
     )
 
 
@@ -198,7 +199,7 @@ def judge(network: Network, values: Floats, *, device: str = "cpu") -> Scores:
     ----------
     network : Network
     values : ndarray of float64, shape (n, d)
-        Without NaN.
+        Finite.
     device : str
 
     Raises
@@ -231,9 +232,10 @@ def judge(network: Network, values: Floats, *, device: str = "cpu") -> Scores:
             flags[first:end] = above
             places = np.flatnonzero(above)
             found = weighted[places + first - start]
-            contributions.append(found / found.sum(axis=1, keepdims=True))
+            total = found.sum(axis=1, keepdims=True)
+            contributions.append(np.divide(found, total, out=found * 0, where=total > 0))
             changes.append(_changes(maps, places + len(maps) - (end - first), window))
-        before = maps[-(window - 1) :] if window > 1 else maps[:0]
+        before = maps[-(window - 1) :]
         start = end
     return Scores(
         flags[window - 1 :],
@@ -280,7 +282,7 @@ def _weights(values: Floats, window: int) -> Floats:
     for place in range(values.shape[1]):
         series = pd.Series(values[:, place] + 0.0001)
         ratios = [(series.shift(step) / series - 1).abs() for step in (1, -1)]
-        largest = np.maximum(*ratios).clip(0, 2)
+        largest = pd.Series(np.maximum(ratios[0], ratios[1])).clip(0, 2)
         means[place] = largest.rolling(window).max().mean()
     jumping = means > _CHANGEABLE
     return np.where(jumping, jumping.mean(), 1.0)
@@ -375,7 +377,7 @@ def _average(rows: torch.Tensor) -> torch.Tensor:
 
 
 class _Units(threading.local):
-    """The memory of each thread's recurrent unit, kept while the batches stay the same."""
+    """The memory of each thread's recurrent units, one for each size of batch there is."""
 
     def __init__(self) -> None:
         self._units: dict[tuple[int, int, bool], Unit] = {}
@@ -384,7 +386,6 @@ class _Units(threading.local):
         batch, _, variables = windows.shape
         key = (variables, batch, learns)
         if key not in self._units:
-            self._units = {kept: unit for kept, unit in self._units.items() if kept[2] != learns}
             self._units[key] = Unit(variables, batch, str(windows.device), learns=learns)
         return self._units[key]
 
@@ -469,24 +470,29 @@ def _errors(
 ) -> Iterator[tuple[Singles, Singles]]:
     """Yield errors ``(b, d)`` and attention ``(b, d, d)`` of the rows with an input before them."""
     state = {name: tensor.to(device) for name, tensor in network.state.items()}
-    rows = _Rows.of(
-        values, network.minimum, network.maximum, network.input_size, (-_CLIP, _CLIP), device
-    )
+    clip = (-_CLIP, _CLIP)
     units = _Units()
     gates = Gates.of(state)
 
-    def block(start: int) -> tuple[Singles, Singles]:
+    def blocks() -> Iterator[tuple[_Rows, int]]:
+        for first in range(0, len(values) - network.input_size, _ROWS):
+            part = values[first : first + _ROWS + network.input_size]
+            rows = _Rows.of(
+                part, network.minimum, network.maximum, network.input_size, clip, device
+            )
+            yield from ((rows, start) for start in range(0, len(rows), _BATCH))
+
+    def calculate(block: tuple[_Rows, int]) -> tuple[Singles, Singles]:
+        rows, start = block
         with torch.inference_mode():
-            count = min(_BATCH, len(rows) - start)
-            windows = rows.windows(start, count)
+            windows = rows.windows(start, min(_BATCH, len(rows) - start))
             hidden, maps = _encode(windows, state, gates, units.of(windows, learns=False))
-            forecast = _forecast(state, hidden, learns=False)
-            off = (forecast - rows.targets(start, count)).abs()
-            errors = torch.exp((2 * off).clamp(max=1)) - 1
+            off = _forecast(state, hidden, learns=False) - rows.targets(start, len(windows))
+            errors = torch.exp((2 * off.abs()).clamp(max=1)) - 1
             return errors.cpu().numpy(), maps.cpu().numpy()
 
     with Lanes(torch.get_num_threads()) as lanes:
-        for result in lanes.map(block, range(0, len(rows), _BATCH)):
+        for result in lanes.map(calculate, blocks()):
             if stop():
                 raise Stopped
             yield result
@@ -588,7 +594,7 @@ class _Training:
         stride = _STRIDE if count >= 2 * _STRIDE else 1
         starts = stride * torch.randperm(count // stride, generator=self._random)
         whole = max(1, len(starts) // _BATCH)
-        batches = starts[: whole * _BATCH].split(_BATCH)
+        batches = torch.split(starts[: whole * _BATCH], _BATCH)
         return [batch.to(self._training.rows.device) for batch in batches]
 
     def _learn(self, batch: torch.Tensor) -> float:

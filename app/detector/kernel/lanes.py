@@ -27,10 +27,10 @@ class Lanes:
         self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="lane")
 
     def __enter__(self) -> "Lanes":
-        # The setting holds for the thread that makes it, but also for threads that start later:
-        # made once more here, with what this thread has, it is as before for those.
+        # The setting holds for the thread that makes it, but a thread that starts later takes the
+        # one made last: so that one is read by a new thread, and made again by another.
         with _settings:
-            own = torch.get_num_threads()
+            last = _in_new_thread(torch.get_num_threads)
             ready = threading.Barrier(self.count)
 
             def prepare() -> None:
@@ -39,7 +39,7 @@ class Lanes:
 
             for begun in [self._pool.submit(prepare) for _ in range(self.count)]:
                 begun.result()
-            torch.set_num_threads(own)
+            _in_new_thread(lambda: torch.set_num_threads(last))
         return self
 
     def __exit__(
@@ -51,7 +51,7 @@ class Lanes:
         self._pool.shutdown(cancel_futures=True)
 
     def map(self, do: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-        """Return what `do` makes of each item, in order; few are begun before they are asked for."""
+        """Yield what `do` makes of each item, in order; few are begun before they are asked for."""
         begun: deque[Future[_Result]] = deque()
         for item in items:
             begun.append(self._pool.submit(do, item))
@@ -59,3 +59,8 @@ class Lanes:
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()
+
+
+def _in_new_thread(do: Callable[[], _Result]) -> _Result:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(do).result()

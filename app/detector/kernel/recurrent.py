@@ -185,7 +185,7 @@ class Unit:
     def _factors(self, start: int) -> None:
         """Write what the gradient of each step's state is multiplied by, for some steps."""
         kept = self._kept[start : start + _TOGETHER]
-        still, reset, update, fresh = kept.split(HIDDEN, dim=1)
+        still, reset, update, fresh = torch.split(kept, HIDDEN, dim=1)
         by_still, by_reset, by_update, by_fresh = self._changes.unbind(dim=1)
         rest = 1 - update
         torch.sub(self._states[start + 1 : start + 1 + _TOGETHER], fresh, out=by_update)
