@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -14,11 +15,12 @@ from typing import BinaryIO
 
 from detector.datasource import bucket
 from detector.datasource.access import Access
+from detector.datasource.archive import SIGNATURE
 from detector.datasource.reading import describe
 from detector.datasource.stream import shorten
 from detector.errors import DetectionError
 
-__all__ = ["Dataset", "datasets", "remove", "stem_of", "store"]
+__all__ = ["Dataset", "begins_well", "datasets", "remove", "stem_of", "store", "too_large"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SUFFIXES = (".csv", ".zip")
@@ -79,10 +81,7 @@ def store(name: str, file: BinaryIO | Path, access: Access) -> str:
             return store(name, opened, access)
     stem = stem_of(name)
     if file.seek(0, os.SEEK_END) > access.max_bytes:
-        raise DetectionError(
-            "InvalidFileSize",
-            f"File {stem} exceeds the file size limit ({access.max_bytes} bytes).",
-        )
+        raise too_large(stem, access)
     file.seek(0)
     suffix = describe(file, stem, access)
     file.seek(0)
@@ -90,6 +89,21 @@ def store(name: str, file: BinaryIO | Path, access: Access) -> str:
     source = keep.put(stem + suffix, file)
     keep.delete([stem + other for other in _SUFFIXES if other != suffix])
     return source
+
+
+def begins_well(start: bytes, name: str, access: Access) -> None:
+    """Refuse what begins neither as a CSV file of data nor as a zip, as :func:`store` would."""
+    if not start.startswith(SIGNATURE):
+        describe(io.BytesIO(start), name, access)
+
+
+def too_large(name: str, access: Access) -> DetectionError:
+    """Return the refusal of a file that is larger than may be kept."""
+    return DetectionError(
+        "InvalidFileSize",
+        f"File {name} exceeds the file size limit ({access.max_bytes} bytes; "
+        "DETECTOR_MAX_DATA_BYTES).",
+    )
 
 
 def datasets(access: Access) -> list[Dataset]:
