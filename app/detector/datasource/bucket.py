@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, BinaryIO, cast
 
 from detector.datasource.access import MOST_VARIABLES, Access
@@ -141,7 +141,7 @@ def _copy(answer: dict[str, Any], source: str, access: Access, file: BinaryIO) -
             f"The file '{shorten(source)}' exceeds the limit of {access.max_bytes} bytes "
             "(DETECTOR_MAX_DATA_BYTES).",
         )
-    with answer["Body"] as body:
+    with closing(answer["Body"]) as body:
         for block in body.iter_chunks(_BLOCK):
             file.write(block)
             if time.monotonic() > deadline:

@@ -185,4 +185,5 @@ class _Bucket:
                 key = entry["Key"]
                 if key.endswith(_SUFFIXES):
                     source = f"s3://{self._bucket}/{key}"
-                    yield Dataset(key[:-4], source, entry["Size"], entry["LastModified"])
+                    changed = entry["LastModified"].astimezone(timezone.utc)
+                    yield Dataset(key[:-4], source, entry["Size"], changed)
