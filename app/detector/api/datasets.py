@@ -1,7 +1,7 @@
 """``/datasets``: data of one's own for training and detection, without an account anywhere."""
 
 import tempfile
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, BinaryIO, cast
 
 import anyio
@@ -27,8 +27,9 @@ _STATUS = {
     "GetDataError": 503,
 }
 _BLOCK = 1024 * 1024
-# What is refused before its end is read on so far, so that the client sees why.
-_DISCARDED = 8 * _BLOCK
+_READ_ON_BYTES, _READ_ON_SECONDS = 8 * _BLOCK, 1
+# The rest of a refused body must not be taken for a request.
+_LAST_ANSWER = {"Connection": "close"}
 
 _DATA_SOURCE = {"type": "string", "description": "What training and detection name as dataSource."}
 _PROBLEM = {
@@ -131,6 +132,7 @@ async def _answered(request: Request, operation: str, answer: Awaitable[Response
         request.state.code = error.code
         refused = refusal(error)
         refused.status_code = _STATUS.get(error.code, 400)
+        refused.headers.update(_LAST_ANSWER)
         if refused.status_code == 503:
             refused.headers["Retry-After"] = "5"
         return refused
@@ -175,28 +177,48 @@ def _access(request: Request) -> Access:
 async def _receive(request: Request, name: str, file: BinaryIO, access: Access) -> None:
     """Write a body to a file; refuse it as soon as it is known to be too large or no data."""
     refused = _refused_unread(request, name, access)
+    if refused and "expect" in request.headers:
+        # The client waits to be told whether to send anything.
+        raise refused
+    chunks = request.stream()
     try:
         with anyio.fail_after(access.seconds):
-            block, size, read_on = bytearray(), 0, 0
-            async for chunk in request.stream():
-                if refused:
-                    read_on += len(chunk)
-                    if read_on > _DISCARDED:
-                        break
-                    continue
-                block += chunk
-                if len(block) >= _BLOCK:
-                    refused = await run_sync(_keep, block, size, name, file, access)
-                    size += len(block)
-                    block = bytearray()
-            refused = refused or await run_sync(_keep, block, size, name, file, access)
+            refused = refused or await _write(chunks, name, file, access)
     except TimeoutError:
         raise GatewayError(
             408,
             f"The body did not arrive within {access.seconds:g} seconds (DETECTOR_DATA_SECONDS).",
+            _LAST_ANSWER,
         ) from None
     if refused:
+        await _read_on(chunks)
         raise refused
+
+
+async def _write(
+    chunks: AsyncIterator[bytes], name: str, file: BinaryIO, access: Access
+) -> DetectionError | None:
+    """Write a body to a file up to where it is refused, and return why."""
+    block, size = bytearray(), 0
+    async for chunk in chunks:
+        block += chunk
+        if len(block) >= _BLOCK:
+            refused = await run_sync(_keep, block, size, name, file, access)
+            if refused:
+                return refused
+            size += len(block)
+            block = bytearray()
+    return await run_sync(_keep, block, size, name, file, access)
+
+
+async def _read_on(chunks: AsyncIterator[bytes]) -> None:
+    """Read more of a body that is refused: a client that still sends does not see the answer."""
+    size = 0
+    with anyio.move_on_after(_READ_ON_SECONDS):
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > _READ_ON_BYTES:
+                break
 
 
 def _refused_unread(request: Request, name: str, access: Access) -> DetectionError | None:

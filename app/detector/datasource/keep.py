@@ -8,10 +8,11 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from detector.datasource import bucket
 from detector.datasource.access import Access
@@ -162,28 +163,32 @@ class _Bucket:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._bucket = access.buckets[0]
-        self._s3 = bucket.client(access)
 
     def put(self, name: str, file: BinaryIO) -> str:
         source = f"s3://{self._bucket}/{name}"
-        with bucket.explained(source, self._access, code="StorageWriteError"):
-            self._s3.upload_fileobj(file, self._bucket, name)
+        with self._asked(source) as s3:
+            s3.upload_fileobj(file, self._bucket, name)
         return source
 
     def delete(self, names: list[str]) -> None:
-        for name in names:
-            source = f"s3://{self._bucket}/{name}"
-            with bucket.explained(source, self._access, code="StorageWriteError"):
-                self._s3.delete_object(Bucket=self._bucket, Key=name)
+        with self._asked(f"s3://{self._bucket}") as s3:
+            for name in names:
+                s3.delete_object(Bucket=self._bucket, Key=name)
 
     def list(self) -> Iterator[Dataset]:
-        with bucket.explained(f"s3://{self._bucket}", self._access):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Delimiter="/"
-            )
+        with self._asked(f"s3://{self._bucket}") as s3:
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Delimiter="/")
             for entry in (entry for page in pages for entry in page.get("Contents", [])):
                 key = entry["Key"]
                 if key.endswith(_SUFFIXES):
                     source = f"s3://{self._bucket}/{key}"
                     changed = entry["LastModified"].astimezone(timezone.utc)
                     yield Dataset(key[:-4], source, entry["Size"], changed)
+
+    @contextmanager
+    def _asked(self, source: str) -> Iterator[Any]:
+        with (
+            bucket.client(self._access) as s3,
+            bucket.explained(source, self._access, code="StorageWriteError"),
+        ):
+            yield s3
