@@ -28,7 +28,10 @@ class DataSettings(BaseSettings):
         For a value that makes no sense.
     """
 
-    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+    # Compose sets a variable that was left out to nothing.
+    model_config = SettingsConfigDict(
+        frozen=True, populate_by_name=True, extra="ignore", env_ignore_empty=True
+    )
 
     data_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(Path("datasets"),),
