@@ -416,9 +416,7 @@ def work_on(*, until_stdin_closes: bool = False) -> None:
             time.sleep(_ROUND_SECONDS)
     worker = _Worker(settings)
     if until_stdin_closes:
-        threading.Thread(
-            target=lambda: (sys.stdin.buffer.read(), worker.stop()), daemon=True
-        ).start()
+        _when_stdin_closes(worker.stop)
     worker.run()
 
 
