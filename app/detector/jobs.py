@@ -44,12 +44,20 @@ __all__ = ["beside", "submit_detection", "submit_training", "train_here", "work_
 _log = logging.getLogger("detector.jobs")
 
 _TRAINING, _DETECTION = "training", "detection"
-_KINDS = {runs.MODELS: _TRAINING, runs.RESULTS: _DETECTION}
+_EXPERIMENTS = {_TRAINING: runs.MODELS, _DETECTION: runs.RESULTS}
+_KINDS = {experiment: kind for kind, experiment in _EXPERIMENTS.items()}
 # A job that ended its worker this often would do so again.
 _MOST_ATTEMPTS = 3
+_GIVEN_UP = (
+    f"This was begun {_MOST_ATTEMPTS} times and broken off each time: the worker was lost, or MLflow "
+    "was away for long. If the worker needs more memory than there is, try fewer variables or a "
+    "shorter time range."
+)
 # How often the worker looks for work that nobody does, and for results that have expired.
 _ROUND_SECONDS = 5.0
 _EXPIRY_SECONDS = 3600.0
+# How often to look whether the model of a running training is deleted.
+_LOOK_SECONDS = 1.0
 # How long what runs may take to stop.
 _STOP_SECONDS = 10.0
 _MODELS_KEPT = 4
@@ -248,7 +256,7 @@ class _Worker:
 
     def _perform(self, kind: str, carry_out: Callable[[str], None], identity: str) -> None:
         """Carry out a job if it is still to be done and nobody else does it."""
-        experiment = next(name for name, known in _KINDS.items() if known == kind)
+        experiment = _EXPERIMENTS[kind]
         if self._stopping.is_set() or not runs.is_unfinished(identity, experiment):
             return
         leases = self._leases[kind]
@@ -260,26 +268,19 @@ class _Worker:
         started = time.monotonic()
         outcome = "ended"
         try:
-            if attempt > _MOST_ATTEMPTS:
-                raise DetectionError(
-                    "UnexpectedError",
-                    f"This was begun {_MOST_ATTEMPTS} times and broken off each time: the worker "
-                    "was lost, or MLflow was away for long. If the worker needs more memory than "
-                    "there is, try fewer variables or a shorter time range.",
-                )
-            carry_out(identity)
-        except DetectionError as error:
-            if runs.is_unfinished(identity, experiment):
-                runs.mark(identity, runs.FAILED, [error])
-            outcome, known["code"] = "failed", error.code
+            with runs.reasons(identity, experiment):
+                if attempt > _MOST_ATTEMPTS:
+                    raise DetectionError("UnexpectedError", _GIVEN_UP)
+                carry_out(identity)
         except Stopped:
             outcome = "stopped"
-        except Exception as error:  # noqa: BLE001 - a job must not end the worker
+        except DetectionError as error:
+            outcome, known["code"] = "failed", error.code
+        except Exception:  # noqa: BLE001 - a job must not end the worker
+            # The lease runs out, and another attempt begins where the run is unfinished.
+            leases.leave(identity)
             _log.exception("broken off", extra=known)
-            if runs.is_outage(error):
-                # The lease runs out, and another attempt begins.
-                leases.leave(identity)
-                return
+            return
         leases.release(identity)
         known["seconds"] = round(time.monotonic() - started, 3)
         _log.info(outcome, extra=known)
@@ -313,7 +314,7 @@ class _Worker:
         """Return how the child ended; None where it was stopped, or its model deleted."""
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return child.wait(timeout=0.5)
+                return child.wait(timeout=_LOOK_SECONDS)
             if self._stopping.is_set() or self._is_gone(model_id):
                 child.terminate()
                 try:
@@ -380,10 +381,10 @@ def train_here(model_id: str) -> int:
     try:
         registry.connect()
         info = runs.get_model(model_id).info
-        with work.failures(model_id):
+        with runs.reasons(model_id, runs.MODELS):
             options = work.options_of(info, epochs=settings.epochs, device=settings.device)
             frame = _read(info, settings, options.sliding_window)
-        work.train_model(model_id, frame, options, stop=stop.is_set)
+            work.train_model(model_id, frame, options, stop=stop.is_set)
     except DetectionError as error:
         _log.warning("failed", extra={"id": model_id, "code": error.code})
         return 0
