@@ -1,4 +1,4 @@
-"""Many variables in the stack: trained by the worker, kept in MLflow, whatever is killed meanwhile."""
+"""Many variables in the stack: trained by the worker, kept in MLflow, whatever is killed."""
 
 from __future__ import annotations
 
