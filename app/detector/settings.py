@@ -34,14 +34,16 @@ class DataSettings(BaseSettings):
     )
 
     data_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
-        default=(Path("datasets"),),
+        default="datasets",
+        validate_default=True,
         min_length=1,
         validation_alias="DETECTOR_DATA_FOLDERS",
         description="Folders whose files may be read, separated by commas. Relative paths start "
         "at the first, which also keeps uploads where there is no store.",
     )
     data_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("datasets",),
+        default="datasets",
+        validate_default=True,
         min_length=1,
         validation_alias="DETECTOR_DATA_BUCKETS",
         description="Buckets of the store whose files may be read, separated by commas; the first "
