@@ -13,9 +13,10 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
-demo: .venv/demo ## the walk-through and a real series, embedded: no Docker, no server
+demo: .venv/demo ## the walk-throughs and a real series, embedded: no Docker, no server
 	.venv/bin/python app/test.py
 	.venv/bin/python app/test.py --sample elnino
+	.venv/bin/python app/multivariate.py
 
 test: .venv/dev ## every test that runs here; the stack's too where a Docker engine answers
 	@if docker version >/dev/null 2>&1; then .ci/engine && .venv/bin/python -m pytest; \
@@ -56,9 +57,10 @@ test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their 
 	@.ci/engine
 	.venv/bin/python -m pytest -m stack
 
-bench: .venv/dev ## measure detection against the package it wraps, and the endpoint
+bench: .venv/dev ## measure detection, of one series and many, against the package; and the endpoint
 	.venv/bin/python tests/bench/detection.py
 	.venv/bin/python tests/bench/api.py
+	.venv/bin/python tests/bench/multivariate.py
 
 prove: .venv/dev ## judge 2,000 generated series as the package does (some 12 minutes)
 	.venv/bin/python tests/bench/equality.py
