@@ -7,6 +7,7 @@ for 7 days. A run's tags hold what was asked, the status and the errors; what gr
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import tempfile
@@ -22,6 +23,9 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from requests.exceptions import RequestException
+from sqlalchemy.exc import OperationalError
 
 from detector.errors import DetectionError
 
@@ -40,18 +44,24 @@ __all__ = [
     "create_model",
     "create_result",
     "delete_model",
+    "Unfinished",
     "expire_results",
     "get_model",
     "get_result",
+    "is_outage",
+    "is_unfinished",
     "judgement_to_wire",
     "list_models",
     "load_model",
     "mark",
+    "no_diagnostics",
+    "run_id",
     "run_of",
     "state_to_wire",
     "store_diagnostics",
     "store_result",
     "time_to_wire",
+    "touch",
     "unfinished",
 ]
 
@@ -63,9 +73,12 @@ CREATED, RUNNING, READY, FAILED = "CREATED", "RUNNING", "READY", "FAILED"
 _SHOWN = {CREATED: "SCHEDULED", RUNNING: "RUNNING", READY: "FINISHED", FAILED: "FAILED"}
 
 _STATUS, _UPDATED, _ERRORS = "detector.status", "detector.updated", "detector.errors"
-_ASKED, _MODEL = "detector.request", "detector.model"
+_ASKED, _MODEL, _QUEUED = "detector.request", "detector.model", "detector.queued"
 _DIAGNOSTICS, _RESULT = "diagnostics.json", "result.json.gz"
 _LONGEST_MESSAGE = 2000
+_READS = 3
+# The codes of MLflow's errors that another try may not meet.
+_PASSING = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"}
 
 
 @dataclass(frozen=True)
@@ -127,15 +140,40 @@ class ResultRecord:
     results: list[dict[str, Any]]
 
 
-def create_model(info: Mapping[str, Any]) -> ModelRecord:
+@dataclass(frozen=True)
+class Unfinished:
+    """What is neither READY nor FAILED.
+
+    Attributes
+    ----------
+    experiment : str
+        ``MODELS`` or ``RESULTS``.
+    identity : str
+        The id of the model or the result.
+    updated : datetime
+        When it last gave a sign of life, in UTC.
+    queued : bool
+        Whether it is a worker's to do; otherwise the program that began it does it.
+    """
+
+    experiment: str
+    identity: str
+    updated: datetime
+    queued: bool
+
+
+def create_model(info: Mapping[str, Any], *, queued: bool = True) -> ModelRecord:
     """Begin the run of a model that is to be trained; its status is ``CREATED``.
 
     Parameters
     ----------
     info : mapping
         What is asked, by its names on the wire, with every default filled in.
+    queued : bool
+        Whether a worker trains it. A program that trains it itself says no.
     """
-    run = _begin(MODELS, info, name=info["displayName"] or None)
+    tags = {_QUEUED: str(queued).lower()}
+    run = _begin(MODELS, info, name=info["displayName"] or None, tags=tags)
     policy = info["alignPolicy"]
     params = {
         # Without the query: it may be what grants access.
@@ -202,7 +240,7 @@ def delete_model(model_id: str) -> None:
         ``ModelNotExist``.
     """
     record = get_model(model_id)
-    MlflowClient().delete_run(_run_id(record.model_id))
+    MlflowClient().delete_run(run_id(record.model_id))
 
 
 def load_model(model_id: str) -> MultivariateModel:
@@ -225,14 +263,14 @@ def load_model(model_id: str) -> MultivariateModel:
             f"The model is not ready yet: its status is {record.status}. Ask for the model until "
             "it is READY.",
         )
-    loaded = mlflow.pyfunc.load_model(f"runs:/{_run_id(model_id)}/model")
+    loaded = mlflow.pyfunc.load_model(f"runs:/{run_id(model_id)}/model")
     model: MultivariateModel = loaded.unwrap_python_model().model
     return model
 
 
 def create_result(model_id: str, setup: Mapping[str, Any]) -> ResultRecord:
     """Begin the run of a batch detection; its status is ``CREATED``."""
-    run = _begin(RESULTS, setup, name=None, **{_MODEL: model_id})
+    run = _begin(RESULTS, setup, name=None, tags={_QUEUED: "true", _MODEL: model_id})
     return _result(run, {})
 
 
@@ -267,24 +305,44 @@ def expire_results() -> int:
     before = int(oldest.timestamp() * 1000)
     old = client.search_runs([_experiment(RESULTS)], f"attributes.start_time < {before}")
     for run in old:
-        repository = mlflow.artifacts._artifact_utils.get_artifact_repository(
-            run.info.artifact_uri
-        )
-        repository.delete_artifacts()
+        get_artifact_repository(run.info.artifact_uri).delete_artifacts()
         client.delete_run(run.info.run_id)
     return len(old)
 
 
-def unfinished() -> list[tuple[str, str, datetime]]:
-    """Return the experiment, the id and the last update of what is neither READY nor FAILED."""
-    runs = MlflowClient().search_runs(
-        [_experiment(MODELS), _experiment(RESULTS)],
-        f"tags.`{_STATUS}` != '{READY}' and tags.`{_STATUS}` != '{FAILED}'",
-    )
+def unfinished() -> list[Unfinished]:
+    """Return what is neither READY nor FAILED."""
     names = {_experiment(name): name for name in (MODELS, RESULTS)}
+    runs = MlflowClient().search_runs(
+        list(names), f"tags.`{_STATUS}` != '{READY}' and tags.`{_STATUS}` != '{FAILED}'"
+    )
     return [
-        (names[run.info.experiment_id], _uuid(run), _time(run.data.tags[_UPDATED])) for run in runs
+        Unfinished(
+            experiment=names[run.info.experiment_id],
+            identity=_uuid(run),
+            updated=_time(run.data.tags[_UPDATED]),
+            queued=run.data.tags[_QUEUED] == "true",
+        )
+        for run in runs
     ]
+
+
+def is_unfinished(identity: str, experiment: str) -> bool:
+    """Say whether a model or a result is there, and neither READY nor FAILED."""
+    run = run_of(identity, experiment)
+    return run is not None and run.data.tags[_STATUS] not in (READY, FAILED)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Say whether MLflow, its database or its store was away, rather than asked for nonsense."""
+    if isinstance(error, MlflowException):
+        return error.error_code in _PASSING
+    return isinstance(error, (RequestException, ConnectionError, TimeoutError, OperationalError))
+
+
+def touch(identity: str) -> None:
+    """Give a sign of life."""
+    MlflowClient().set_tag(run_id(identity), _UPDATED, _now())
 
 
 def mark(identity: str, status: str, errors: Iterable[DetectionError] = ()) -> None:
@@ -292,20 +350,20 @@ def mark(identity: str, status: str, errors: Iterable[DetectionError] = ()) -> N
     told = [
         {"code": error.code, "message": error.message[:_LONGEST_MESSAGE]} for error in errors
     ]
-    client, run_id = MlflowClient(), _run_id(identity)
+    client, run = MlflowClient(), run_id(identity)
     tags = {_STATUS: status, _UPDATED: _now(), _ERRORS: json.dumps(told)}
-    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])
     if status in (READY, FAILED):
-        client.set_terminated(run_id, _SHOWN[status])
+        client.set_terminated(run, _SHOWN[status])
     else:
-        client.update_run(run_id, _SHOWN[status])
+        client.update_run(run, _SHOWN[status])
 
 
 def store_diagnostics(model_id: str, diagnostics: Mapping[str, Any]) -> None:
     """Keep how a training goes, in place of what was kept before."""
-    client, run_id = MlflowClient(), _run_id(model_id)
-    client.log_dict(run_id, dict(diagnostics), _DIAGNOSTICS)
-    client.set_tag(run_id, _UPDATED, _now())
+    client, run = MlflowClient(), run_id(model_id)
+    client.log_dict(run, dict(diagnostics), _DIAGNOSTICS)
+    touch(model_id)
 
 
 def store_result(
@@ -319,13 +377,13 @@ def store_result(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / _RESULT
         path.write_bytes(gzip.compress(json.dumps(found).encode(), compresslevel=3))
-        MlflowClient().log_artifact(_run_id(result_id), str(path))
+        MlflowClient().log_artifact(run_id(result_id), str(path))
 
 
 def run_of(identity: str, experiment: str) -> Run | None:
     """Return the run of a model or a result; None where there is none of that kind."""
     try:
-        run = MlflowClient().get_run(_run_id(identity))
+        run = MlflowClient().get_run(run_id(identity))
     except ValueError:
         return None
     except MlflowException as error:
@@ -386,7 +444,9 @@ def judgement_to_wire(judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def _begin(experiment: str, asked: Mapping[str, Any], *, name: str | None, **tags: str) -> Run:
+def _begin(
+    experiment: str, asked: Mapping[str, Any], *, name: str | None, tags: Mapping[str, str]
+) -> Run:
     client = MlflowClient()
     state = {_STATUS: CREATED, _UPDATED: _now(), _ERRORS: "[]", _ASKED: json.dumps(asked)}
     run = client.create_run(_experiment(experiment), tags={**state, **tags}, run_name=name)
@@ -438,18 +498,21 @@ def _result(run: Run, found: Mapping[str, Any]) -> ResultRecord:
 def _diagnostics(run: Run) -> dict[str, Any]:
     if run.data.tags[_STATUS] == CREATED:
         return no_diagnostics()
-    address = f"{run.info.artifact_uri}/{_DIAGNOSTICS}"
-    try:
-        diagnostics: dict[str, Any] = mlflow.artifacts.load_dict(address)
-    except (OSError, MlflowException):
-        # Asked for only after it failed: a training that has just begun has none yet.
-        if any(file.path == _DIAGNOSTICS for file in MlflowClient().list_artifacts(run.info.run_id)):
-            raise
+    files = MlflowClient().list_artifacts(run.info.run_id)
+    if not any(file.path == _DIAGNOSTICS for file in files):
         return no_diagnostics()
-    return diagnostics
+    for _ in range(_READS):
+        # A local store writes in place: what is read meanwhile may be half of it.
+        with contextlib.suppress(json.JSONDecodeError):
+            diagnostics: dict[str, Any] = mlflow.artifacts.load_dict(
+                f"{run.info.artifact_uri}/{_DIAGNOSTICS}"
+            )
+            return diagnostics
+    return no_diagnostics()
 
 
-def _run_id(identity: str) -> str:
+def run_id(identity: str) -> str:
+    """Return the id of the run that is a model or a result; ValueError for what is no UUID."""
     return uuid.UUID(identity).hex
 
 
