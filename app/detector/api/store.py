@@ -4,11 +4,11 @@ import logging
 import re
 import sqlite3
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import requests
+from cachetools import LRUCache
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -44,7 +44,7 @@ class Store:
             _THREADS, _WAITING, name="store", what="requests to the model store"
         )
         self._connected = False
-        self._loaded: OrderedDict[str, MultivariateModel] = OrderedDict()
+        self._loaded: LRUCache[str, MultivariateModel] = LRUCache(_MODELS_KEPT)
         self._keeping = threading.Lock()
         self._loading = threading.Lock()
 
@@ -67,14 +67,14 @@ class Store:
             ``ModelNotExist``, ``ModelNotReady`` or ``ModelFailed``.
         """
         # Another worker, or a script, may have deleted a model that is still loaded here.
-        exists = runs.run_of(model_id, runs.MODELS) is not None
+        if runs.run_of(model_id, runs.MODELS) is None:
+            self._forget(model_id)
         model = self._kept(model_id)
-        if model is not None and exists:
+        if model is not None:
             return model
         # One at a time: the first one imports torch, and each takes memory.
         with self._loading:
-            model = self._kept(model_id) if exists else None
-            return model or self._load(model_id)
+            return self._kept(model_id) or self._load(model_id)
 
     def close(self) -> None:
         """Wait for what is running, and let go of the threads."""
@@ -98,19 +98,16 @@ class Store:
 
     def _kept(self, model_id: str) -> "MultivariateModel | None":
         with self._keeping:
-            model = self._loaded.get(model_id)
-            if model is not None:
-                self._loaded.move_to_end(model_id)
-            return model
+            return self._loaded.get(model_id)
 
-    def _load(self, model_id: str) -> "MultivariateModel":
+    def _forget(self, model_id: str) -> None:
         with self._keeping:
             self._loaded.pop(model_id, None)
+
+    def _load(self, model_id: str) -> "MultivariateModel":
         model = runs.load_model(model_id)
         with self._keeping:
             self._loaded[model_id] = model
-            while len(self._loaded) > _MODELS_KEPT:
-                self._loaded.popitem(last=False)
         return model
 
 
