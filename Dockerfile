@@ -1,6 +1,6 @@
 # Two images of the same requirements. The workspace: where `python app/test.py`, notebooks and
 # pytest run, and which the dev container opens; the checkout is mounted at /workspace. The
-# detector: the HTTP service, with the package built in.
+# detector: the HTTP service and its worker, with the package built in.
 ARG PYTHON_VERSION=3.12
 FROM python:${PYTHON_VERSION}-slim-bookworm AS workspace
 
@@ -33,6 +33,10 @@ WORKDIR /workspace
 CMD ["sleep", "infinity"]
 
 FROM workspace AS detector
+# The queue lies in a volume, which takes over this folder's owner.
+USER root
+RUN install -d -o workspace -g workspace /var/lib/detector
+USER workspace
 COPY app/detector /srv/app/detector
 ENV PYTHONPATH=/srv/app
 WORKDIR /srv/app

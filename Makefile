@@ -41,7 +41,7 @@ engine: ## on Debian: a Docker engine, and base images where no registry answers
 
 up: ## start the stack and wait until it is healthy
 	@.ci/env secrets
-	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector; exit 1; }
+	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker; exit 1; }
 	@echo "MLflow: http://localhost:$$(sed -n 's/^MLFLOW_PORT=//p' .env | grep . || echo 5000)"
 	@echo "Endpoint: http://localhost:$$(sed -n 's/^DETECTOR_PORT=//p' .env | grep . || echo 8080)"
 

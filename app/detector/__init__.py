@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 from detector.errors import DetectionError
 
 if TYPE_CHECKING:
-    from detector.models import ChangePointDetector, EntireAnomalyDetector, LatestAnomalyDetector
+    from detector.models import (
+        ChangePointDetector,
+        EntireAnomalyDetector,
+        LatestAnomalyDetector,
+        MultivariateAnomalyDetector,
+    )
 
 __all__ = [
     "ChangePointDetector",
     "DetectionError",
     "EntireAnomalyDetector",
     "LatestAnomalyDetector",
+    "MultivariateAnomalyDetector",
 ]
 
 

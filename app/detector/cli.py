@@ -1,4 +1,4 @@
-"""The command line: ``python -m detector detect FILE``, ``changepoint FILE`` and ``serve``."""
+"""The command line, ``python -m detector``: judge a file, serve, and work for the service."""
 
 import argparse
 import json
@@ -79,6 +79,19 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
+def _work(options: argparse.Namespace) -> int:
+    from detector.jobs import work_on
+
+    work_on(until_stdin_closes=options.until_stdin_closes)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from detector.jobs import train_here
+
+    return train_here(options.model_id)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m detector", description="Find anomalies as Azure AI Anomaly Detector did."
@@ -103,6 +116,18 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
     serve.add_argument("--workers", type=int, help="worker processes (DETECTOR_WORKERS, 1)")
     serve.set_defaults(command=_serve)
+    worker = commands.add_parser("worker", help="train multivariate models and judge batches")
+    worker.add_argument(
+        "--until-stdin-closes",
+        action="store_true",
+        help="stop when the process that started it is gone",
+    )
+    worker.set_defaults(command=_work)
+    train = commands.add_parser(
+        "train", help="train one model that was asked for (the worker does)"
+    )
+    train.add_argument("model_id", metavar="MODEL_ID")
+    train.set_defaults(command=_train)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The one error that detection raises."""
+"""The one error that detection raises, and the exception of a training that was told to stop."""
 
 
 class DetectionError(ValueError):
@@ -19,3 +19,7 @@ class DetectionError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+class Stopped(Exception):  # noqa: N818 - nothing is wrong with it
+    """A training was told to stop before its last epoch."""

@@ -33,9 +33,9 @@ from cachetools import LRUCache
 from huey import Huey, RedisHuey, SqliteHuey
 
 from detector import datasource, registry, runs, work
-from detector.errors import DetectionError
+from detector.errors import DetectionError, Stopped
 from detector.log import CONFIGURATION
-from detector.multivariate import MultivariateModel, Stopped
+from detector.multivariate import MultivariateModel
 from detector.settings import JobSettings
 
 __all__ = ["beside", "submit_detection", "submit_training", "train_here", "work_on"]
@@ -272,7 +272,7 @@ class _Worker:
             outcome, known["code"] = "failed", error.code
         except Stopped:
             outcome = "stopped"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a job must not end the worker
             _log.exception("broken off", extra=known)
             if runs.is_outage(error):
                 # The lease runs out, and another attempt begins.
@@ -356,7 +356,7 @@ def _told(what: str) -> Iterator[None]:
     """Log what a round of the worker met, and go on with the next one."""
     try:
         yield
-    except Exception:
+    except Exception:  # noqa: BLE001 - what it is, is logged; the next round may meet it no more
         _log.exception("The worker could not %s; it tries again.", what)
 
 
@@ -373,7 +373,7 @@ def train_here(model_id: str) -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     # The worker is gone when its end of the pipe is, and somebody else may begin this job.
-    threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(1)), daemon=True).start()
+    _when_stdin_closes(lambda: os._exit(1))
     settings = JobSettings()
     try:
         registry.connect()
@@ -412,8 +412,20 @@ def work_on(*, until_stdin_closes: bool = False) -> None:
             time.sleep(_ROUND_SECONDS)
     worker = _Worker(settings)
     if until_stdin_closes:
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), worker.stop()), daemon=True).start()
+        threading.Thread(
+            target=lambda: (sys.stdin.buffer.read(), worker.stop()), daemon=True
+        ).start()
     worker.run()
+
+
+def _when_stdin_closes(then: Callable[[], None]) -> None:
+    """Do something when the process at the other end of standard input is gone."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        then()
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()
 
 
 def _be_patient() -> None:

@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from detector.errors import DetectionError
+from detector.errors import DetectionError, Stopped
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from detector.kernel.graph_attention import Network, Scores, Stopped
+    from detector.kernel.graph_attention import Network, Scores
 
 __all__ = [
     "ALIGN_MODES",
@@ -710,12 +710,3 @@ def _shown(value: object) -> str:
 def _listed(names: list[str]) -> str:
     shown = ", ".join(_shown(name) for name in names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
-
-
-def __getattr__(name: str) -> Any:
-    # Raised by the kernel, which needs torch; aligning does not.
-    if name == "Stopped":
-        from detector.kernel.graph_attention import Stopped
-
-        return Stopped
-    raise AttributeError(f"module 'detector.multivariate' has no attribute {name!r}")

@@ -13,17 +13,24 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import mlflow
+import numpy as np
 import pandas as pd
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.models import infer_signature
+from mlflow.models.model import ModelInfo
+from mlflow.models.signature import ModelSignature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.model import PythonModel
+from mlflow.types import DataType, ParamSchema, ParamSpec
 from sqlalchemy.exc import SQLAlchemyError
+
+from detector.models import MultivariateAnomalyDetector
+from detector.multivariate import MultivariateModel
 
 __all__ = [
     "RegisteredVersion",
@@ -35,6 +42,7 @@ __all__ = [
     "load",
     "load_version",
     "log",
+    "log_multivariate",
     "run_address",
 ]
 
@@ -187,14 +195,108 @@ def log(
             python_model=str(_as_code(model, Path(folder))),
             signature=infer_signature(example, as_json, params=params),
             input_example=(example, params),
-            # The package goes along, so that the model loads where only its requirements are.
-            code_paths=[str(Path(__file__).parent)],
-            pip_requirements=[f"{package}=={_release(package)}" for package in _REQUIREMENTS],
             registered_model_name=registered_as,
+            **_what_it_needs(),
         )
-    version = int(info.registered_model_version)
-    MlflowClient().set_registered_model_alias(registered_as, alias, str(version))
-    return RegisteredVersion(registered_as, version, alias, info.model_uri)
+    return _aliased(info, registered_as, alias)
+
+
+@overload
+def log_multivariate(
+    model: MultivariateModel, example: pd.DataFrame, *, registered_as: str, alias: str
+) -> RegisteredVersion: ...
+
+
+@overload
+def log_multivariate(model: MultivariateModel, example: pd.DataFrame) -> str: ...
+
+
+def log_multivariate(
+    model: MultivariateModel,
+    example: pd.DataFrame,
+    *,
+    registered_as: str | None = None,
+    alias: str | None = None,
+) -> RegisteredVersion | str:
+    """Log a trained model to the active run as ``model``, and register it where that is asked.
+
+    It loads as ``runs:/<run id>/model``, and has no code but the package's and no pickle.
+
+    Parameters
+    ----------
+    example
+        Rows that the model could judge, with a column ``timestamp`` or timestamps as the index; no
+        more of them than one judgement takes are kept with the model.
+    registered_as, alias
+        The registered model, and the alias that the new version gets: both or neither.
+
+    Returns
+    -------
+    RegisteredVersion or str
+        The version; the address of the logged model where it is not registered.
+    """
+    rows = example.reset_index(names="timestamp") if "timestamp" not in example else example
+    rows = rows.tail(min(model.options.sliding_window, max(1, _EXAMPLE_CELLS // rows.shape[1])))
+    rows = rows.astype(dict.fromkeys(rows.columns.drop("timestamp"), np.float64))
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder, "model")
+        model.save(kept)
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(_as_code(MultivariateAnomalyDetector(), Path(folder))),
+            artifacts={"model": str(kept)},
+            # Where it judges; whoever loads it may say "cuda".
+            model_config={"device": "cpu"},
+            signature=ModelSignature(
+                inputs=infer_signature(rows).inputs,
+                outputs=infer_signature(_MULTIVARIATE_ANSWERS).inputs,
+                params=ParamSchema(_MULTIVARIATE_PARAMS),
+            ),
+            input_example=(rows, {"topContributorCount": 10}),
+            registered_model_name=registered_as,
+            **_what_it_needs(),
+        )
+    if registered_as is None or alias is None:
+        return str(info.model_uri)
+    return _aliased(info, registered_as, alias)
+
+
+# Of an input example: a window of many variables can have a million.
+_EXAMPLE_CELLS = 20_000
+_MULTIVARIATE_PARAMS = [
+    ParamSpec("topContributorCount", DataType.long, 10),
+    ParamSpec("startTime", DataType.string, None),
+    ParamSpec("endTime", DataType.string, None),
+]
+# What `MultivariateAnomalyDetector.predict` returns, as it looks to a client of a served model.
+_MULTIVARIATE_ANSWERS = [
+    {
+        "timestamp": "2026-01-01 00:00:00",
+        "result": {
+            "is_anomaly": True,
+            "severity": 0.5,
+            "score": 0.86,
+            "interpretation": [
+                {"variable": "a", "contribution_score": 1.0, "changed_variables": ["b"]}
+            ],
+            "error": {"code": "InsufficientHistoricalData", "message": "..."},
+        },
+    }
+]
+
+
+def _what_it_needs() -> dict[str, Any]:
+    return {
+        # The package goes along, so that the model loads where only its requirements are.
+        "code_paths": [str(Path(__file__).parent)],
+        "pip_requirements": [f"{package}=={_release(package)}" for package in _REQUIREMENTS],
+    }
+
+
+def _aliased(info: ModelInfo, name: str, alias: str) -> RegisteredVersion:
+    version: Any = info.registered_model_version
+    MlflowClient().set_registered_model_alias(name, alias, str(version))
+    return RegisteredVersion(name, int(version), alias, info.model_uri)
 
 
 def _as_code(model: PythonModel, folder: Path) -> Path:

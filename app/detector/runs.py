@@ -41,10 +41,10 @@ __all__ = [
     "RUNNING",
     "ModelRecord",
     "ResultRecord",
+    "Unfinished",
     "create_model",
     "create_result",
     "delete_model",
-    "Unfinished",
     "expire_results",
     "get_model",
     "get_result",
@@ -305,7 +305,7 @@ def expire_results() -> int:
     before = int(oldest.timestamp() * 1000)
     old = client.search_runs([_experiment(RESULTS)], f"attributes.start_time < {before}")
     for run in old:
-        get_artifact_repository(run.info.artifact_uri).delete_artifacts()
+        get_artifact_repository(run.info.artifact_uri).delete_artifacts()  # type: ignore[no-untyped-call]
         client.delete_run(run.info.run_id)
     return len(old)
 
@@ -347,9 +347,7 @@ def touch(identity: str) -> None:
 
 def mark(identity: str, status: str, errors: Iterable[DetectionError] = ()) -> None:
     """Set the status of a model or a result, and why it failed."""
-    told = [
-        {"code": error.code, "message": error.message[:_LONGEST_MESSAGE]} for error in errors
-    ]
+    told = [{"code": error.code, "message": error.message[:_LONGEST_MESSAGE]} for error in errors]
     client, run = MlflowClient(), run_id(identity)
     tags = {_STATUS: status, _UPDATED: _now(), _ERRORS: json.dumps(told)}
     client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])

@@ -1,15 +1,147 @@
 """Every setting of the service: its environment variable, its default and its meaning."""
 
 import ipaddress
-from typing import Annotated, Any
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-__all__ = ["Settings"]
+__all__ = ["DataSettings", "JobSettings", "Settings"]
+
+_HOST = re.compile(r"([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 
 
-class Settings(BaseSettings):
+def _split(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+class DataSettings(BaseSettings):
+    """Where training data may be read from, and where it is kept, read from the environment.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        For a value that makes no sense.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    data_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(Path("datasets"),),
+        min_length=1,
+        validation_alias="DETECTOR_DATA_FOLDERS",
+        description="Folders whose files may be read, separated by commas. Relative paths start "
+        "at the first, which also keeps uploads where there is no store.",
+    )
+    data_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("datasets",),
+        min_length=1,
+        validation_alias="DETECTOR_DATA_BUCKETS",
+        description="Buckets of the store whose files may be read, separated by commas; the first "
+        "also keeps uploads.",
+    )
+    store_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/?#]+/?$",
+        validation_alias="MLFLOW_S3_ENDPOINT_URL",
+        description="The S3 store; its keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. "
+        "Without it, no s3:// address can be read.",
+    )
+    data_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        validation_alias="DETECTOR_DATA_HOSTS",
+        description="Hosts from which files may be read over http and https, separated by commas: "
+        "a name, and a port where it is not the usual one.",
+    )
+    private_data_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        validation_alias="DETECTOR_PRIVATE_DATA_HOSTS",
+        description="Like DETECTOR_DATA_HOSTS, for hosts whose address may be one of a private "
+        "network or of this machine.",
+    )
+    max_data_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=1,
+        validation_alias="DETECTOR_MAX_DATA_BYTES",
+        description="The largest upload or data source, also when unpacked.",
+    )
+    max_data_cells: int = Field(
+        default=50_000_000,
+        ge=1,
+        validation_alias="DETECTOR_MAX_DATA_CELLS",
+        description="The most values, rows times variables, that one data source may bring into "
+        "memory; each takes 8 bytes, and twice that while they are read.",
+    )
+    data_seconds: float = Field(
+        default=600,
+        gt=0,
+        validation_alias="DETECTOR_DATA_SECONDS",
+        description="How long a file may take to arrive, from a host, the store or a client.",
+    )
+
+    _split_lists = field_validator(
+        "data_folders", "data_buckets", "data_hosts", "private_data_hosts", mode="before"
+    )(_split)
+
+    @field_validator("data_hosts", "private_data_hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        hosts = tuple(host.lower() for host in hosts)
+        wrong = [host for host in hosts if not _HOST.fullmatch(host)]
+        if wrong:
+            raise ValueError(
+                f"'{wrong[0]}' is no host: write a name or an address and, where it is not the "
+                "usual one, a port, such as data.example.com or 10.0.0.5:9000"
+            )
+        return hosts
+
+
+class JobSettings(DataSettings):
+    """How trainings and batch detections are run, read from the environment."""
+
+    queue: str = Field(
+        default="jobs.db",
+        min_length=1,
+        validation_alias="DETECTOR_QUEUE",
+        description="Where work waits for a worker: an SQLite file that the service and its "
+        "workers share, or redis://HOST:6379/0 where they are on several hosts.",
+    )
+    trainings: int = Field(
+        default=2,
+        ge=1,
+        validation_alias="DETECTOR_TRAININGS",
+        description="Trainings that a worker runs at once, each in a process of its own.",
+    )
+    batch_detections: int = Field(
+        default=2,
+        ge=1,
+        validation_alias="DETECTOR_BATCH_DETECTIONS",
+        description="Batch detections that a worker runs at once.",
+    )
+    epochs: int = Field(
+        default=100,
+        ge=1,
+        validation_alias="DETECTOR_TRAINING_EPOCHS",
+        description="How often a training goes through its data.",
+    )
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        validation_alias="DETECTOR_DEVICE",
+        description="What multivariate models are trained and judged on.",
+    )
+    lease_seconds: float = Field(
+        default=30,
+        gt=0,
+        validation_alias="DETECTOR_LEASE_SECONDS",
+        description="How long after its worker's last sign of life a job is taken up by another.",
+    )
+
+
+class Settings(JobSettings):
     """The settings of one service, read from the environment.
 
     Raises
@@ -17,8 +149,6 @@ class Settings(BaseSettings):
     pydantic.ValidationError
         For a value that makes no sense, or for an address that others can reach without keys.
     """
-
-    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
 
     host: str = Field(
         default="127.0.0.1",
@@ -43,6 +173,12 @@ class Settings(BaseSettings):
     )
     workers: int = Field(
         default=1, ge=1, validation_alias="DETECTOR_WORKERS", description="Worker processes."
+    )
+    embedded_worker: bool = Field(
+        default=True,
+        validation_alias="DETECTOR_EMBEDDED_WORKER",
+        description="Whether the service runs a worker beside itself. Without, one must be started "
+        "with `python -m detector worker`.",
     )
     model_alias: str = Field(
         default="champion",
@@ -95,12 +231,7 @@ class Settings(BaseSettings):
         description="How long a stopping worker waits for the requests it has begun.",
     )
 
-    @field_validator("api_keys", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        return tuple(key.strip() for key in value.split(",") if key.strip())
+    _split_keys = field_validator("api_keys", mode="before")(_split)
 
     @model_validator(mode="after")
     def _require_keys_where_others_reach(self) -> "Settings":

@@ -18,8 +18,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from detector import registry, runs
-from detector.errors import DetectionError
-from detector.multivariate import AlignPolicy, Epoch, Stopped, TrainingOptions, align, train
+from detector.errors import DetectionError, Stopped
+from detector.multivariate import AlignPolicy, Epoch, TrainingOptions, align, train
 
 if TYPE_CHECKING:
     from detector.multivariate import MultivariateModel, Table

@@ -1,5 +1,6 @@
 """Runs the service: ``python -m detector serve``."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from types import FrameType
 import uvicorn
 from pydantic import ValidationError
 
+from detector import jobs
 from detector.log import CONFIGURATION
 from detector.settings import Settings
 
@@ -44,7 +46,8 @@ def serve(given: Mapping[str, object]) -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     # uvicorn raises the signal again when it has stopped; what is temporary must still go.
     signal.signal(signal.SIGTERM, _leave)
-    with tempfile.TemporaryDirectory(prefix="detector-metrics-") as folder:
+    worker = jobs.beside() if settings.embedded_worker else contextlib.nullcontext()
+    with worker, tempfile.TemporaryDirectory(prefix="detector-metrics-") as folder:
         # Where the workers count together; read when prometheus_client is imported.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         uvicorn.run(

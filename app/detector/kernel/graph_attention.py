@@ -17,11 +17,9 @@ from anomaly_detector.multivariate.module import (
 )
 from anomaly_detector.multivariate.util import get_multiple_variables_pct_weight_score
 
+from detector.errors import Stopped
+
 Floats = npt.NDArray[np.float64]
-
-
-class Stopped(Exception):
-    """A training was told to stop before its last epoch."""
 
 
 @dataclass(frozen=True)
