@@ -7,7 +7,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from fastapi import APIRouter, Depends, Request
@@ -27,6 +27,7 @@ from detector.settings import Settings
 
 __all__ = ["router"]
 
+_Made = TypeVar("_Made")
 # The largest request for the last timestamps, 300 variables of 2,880, is so many times the largest
 # one for a single series.
 _LARGER = 10
@@ -48,12 +49,14 @@ def _only(*versions: str) -> Any:
     return Depends(check)
 
 
-_V1_1 = ("v1.1",)
-_LAST_PREVIEW = ("v1.1-preview.1",)
-router = APIRouter(prefix="/multivariate", dependencies=[_only(*_V1_1, *asked.PREVIEWS)])
+# The routes that every version has, that version v1.1 has alone, and that only the previews had.
+_every = APIRouter(dependencies=[_only("v1.1", *asked.PREVIEWS)])
+_general = APIRouter(dependencies=[_only("v1.1")])
+_previews = APIRouter(dependencies=[_only(*asked.PREVIEWS)])
+_last_preview = APIRouter(dependencies=[_only("v1.1-preview.1")])
 
 
-@router.post("/models", **description.TRAIN)
+@_every.post("/models", **description.TRAIN)
 async def train(request: Request) -> Response:
     """Begin to train a model on many variables; ask for the model until it is READY."""
 
@@ -71,7 +74,7 @@ async def train(request: Request) -> Response:
     return await _answer(request, "multivariate-train", begin)
 
 
-@router.get("/models", **description.LIST)
+@_every.get("/models", **description.LIST)
 async def models(request: Request) -> Response:
     """List the models, the last updated first."""
 
@@ -83,9 +86,9 @@ async def models(request: Request) -> Response:
     return await _answer(request, "multivariate-list", look)
 
 
-@router.get("/models/{model_id}", **description.GET)
+@_every.get("/models/{model_id}", **description.GET)
 async def model(request: Request) -> Response:
-    """Say what is known of a model: what was asked for, how far it is, and how its training went."""
+    """Say what is known of a model: what was asked for, how far it is, how its training went."""
 
     def look(_: bytes, version: str) -> Response:
         return Json(answer.model(runs.get_model(_model_id(request)), version))
@@ -93,7 +96,7 @@ async def model(request: Request) -> Response:
     return await _answer(request, "multivariate-get", look)
 
 
-@router.delete("/models/{model_id}", **description.DELETE)
+@_every.delete("/models/{model_id}", **description.DELETE)
 async def delete(request: Request) -> Response:
     """Delete a model; if it is being trained, that is stopped."""
 
@@ -104,7 +107,7 @@ async def delete(request: Request) -> Response:
     return await _answer(request, "multivariate-delete", remove)
 
 
-@router.post("/models/{model_id}:detect-batch", dependencies=[_only(*_V1_1)], **description.DETECT_BATCH)
+@_general.post("/models/{model_id}:detect-batch", **description.DETECT_BATCH)
 async def detect_batch(request: Request) -> Response:
     """Begin to judge a time range; ask for the result until it is READY."""
 
@@ -119,7 +122,7 @@ async def detect_batch(request: Request) -> Response:
     return await _answer(request, "multivariate-detect-batch", begin)
 
 
-@router.post("/models/{model_id}/detect", dependencies=[_only(*asked.PREVIEWS)], **description.DETECT)
+@_previews.post("/models/{model_id}/detect", **description.DETECT)
 async def detect(request: Request) -> Response:
     """Begin to judge a time range; ask for the result until it is READY."""
 
@@ -131,10 +134,8 @@ async def detect(request: Request) -> Response:
     return await _answer(request, "multivariate-detect-batch", begin)
 
 
-@router.get(
-    "/detect-batch/{result_id}", dependencies=[_only(*_V1_1)], **description.RESULT_OF_BATCH
-)
-@router.get("/results/{result_id}", dependencies=[_only(*asked.PREVIEWS)], **description.RESULT)
+@_general.get("/detect-batch/{result_id}", **description.RESULT_OF_BATCH)
+@_previews.get("/results/{result_id}", **description.RESULT)
 async def result(request: Request) -> Response:
     """Say how far the judging of a time range is, and when it is READY what was found."""
 
@@ -144,12 +145,9 @@ async def result(request: Request) -> Response:
     return await _answer(request, "multivariate-result", look)
 
 
-@router.post(
-    "/models/{model_id}:detect-last", dependencies=[_only(*_V1_1)], **description.DETECT_LAST
-)
-@router.post(
+@_general.post("/models/{model_id}:detect-last", **description.DETECT_LAST)
+@_last_preview.post(
     "/models/{model_id}/last/detect",
-    dependencies=[_only(*_LAST_PREVIEW)],
     **description.LAST_DETECT,
 )
 async def detect_last(request: Request) -> Response:
@@ -167,7 +165,7 @@ async def detect_last(request: Request) -> Response:
     return await limits.run(lambda: _judge(request, last, trained))
 
 
-@router.get("/models/{model_id}/export", dependencies=[_only(*asked.PREVIEWS)], **description.EXPORT)
+@_previews.get("/models/{model_id}/export", **description.EXPORT)
 async def export(request: Request) -> Response:
     """Return the files of a trained model in a zip."""
     store: Store = request.app.state.store
@@ -184,8 +182,8 @@ async def export(request: Request) -> Response:
 
 
 async def _answer(
-    request: Request, operation: str, work: Callable[[bytes, str], Any], *, times: int = 1
-) -> Any:
+    request: Request, operation: str, work: Callable[[bytes, str], _Made], *, times: int = 1
+) -> _Made:
     """Return what the work makes of the body and the version, done where it may take its time."""
     version = request.path_params["version"]
     request.state.operation, request.state.api_version = operation, version
@@ -228,12 +226,12 @@ def _check_room(settings: Settings) -> None:
             f"{settings.max_models} (DETECTOR_MAX_MODELS). Delete some first.",
         )
     begun = sum(each.experiment == runs.MODELS for each in runs.unfinished())
-    if begun >= settings.max_trainings:
+    if begun >= settings.max_unfinished_models:
         raise DetectionError(
             "TooManyRunningModels",
             "This service has reached the maximum number of running models: "
-            f"{begun} are being trained or wait for it, and {settings.max_trainings} may "
-            "(DETECTOR_MAX_TRAININGS). Try again when one of them is READY.",
+            f"{begun} are being trained or wait for it, and {settings.max_unfinished_models} may "
+            "(DETECTOR_MAX_UNFINISHED_MODELS). Try again when one of them is READY.",
         )
 
 
@@ -270,3 +268,8 @@ def _zipped(model: MultivariateModel) -> bytes:
             for path in sorted(Path(folder).iterdir()):
                 packed.write(path, path.name)
     return content.getvalue()
+
+
+router = APIRouter(prefix="/multivariate")
+for _each in (_every, _general, _previews, _last_preview):
+    router.include_router(_each)

@@ -71,9 +71,7 @@ def result(record: ResultRecord, version: str) -> _Wire:
     }
 
 
-def latest(
-    states: Iterable[VariableState], judgements: Iterable[Judgement], version: str
-) -> _Wire:
+def latest(states: Iterable[VariableState], judgements: Iterable[Judgement], version: str) -> _Wire:
     """Return what was found at the last timestamps."""
     return {
         "variableStates": _states(map(state_to_wire, states), version),

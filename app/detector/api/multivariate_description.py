@@ -281,7 +281,10 @@ _LATEST = _object({"variableStates": _STATES, "results": _JUDGED})
 
 
 def _route(
-    answers: _Schema, *parameters: _Schema, versions: tuple[str, ...], body: _Schema | None = None
+    answers: dict[int, _Schema],
+    *parameters: _Schema,
+    versions: tuple[str, ...],
+    body: _Schema | None = None,
 ) -> dict[str, Any]:
     """Return what a route says of itself."""
     (status,) = answers
@@ -360,9 +363,7 @@ DETECT_BATCH = _route(
     versions=_V1_1,
     body=_BATCH,
 )
-DETECT = _route(
-    {201: {"description": _BEGUN}}, _MODEL_ID, versions=PREVIEWS, body=_PREVIEW_BATCH
-)
+DETECT = _route({201: {"description": _BEGUN}}, _MODEL_ID, versions=PREVIEWS, body=_PREVIEW_BATCH)
 RESULT_OF_BATCH = _route({200: as_json("The result.", _RESULT)}, _RESULT_ID, versions=_V1_1)
 RESULT = _route({200: as_json("The result.", _RESULT)}, _RESULT_ID, versions=PREVIEWS)
 DETECT_LAST = _route(

@@ -252,7 +252,7 @@ def _frame(variables: Any) -> pd.DataFrame:
                 "DuplicatedVariables", f"The variable {_shown(name)} is given more than once."
             )
         timestamps, values = _pair(name, given)
-        # Nearly always the timestamps of all variables are the same, and reading them takes longest.
+        # Reading timestamps takes longest, and nearly always they are the same for all variables.
         if timestamps != shared[0]:
             shared = (timestamps, _index(name, timestamps))
         columns[name] = pd.Series(_values(name, values), index=shared[1])
@@ -298,7 +298,7 @@ def _pair(name: str, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
 def _index(name: str, timestamps: list[Any]) -> pd.DatetimeIndex:
     index = _times(f"timestamps of the variable {_shown(name)}", timestamps)
     if not index.is_unique:
-        twice = index[index.duplicated()][0]
+        twice = index[int(index.duplicated().argmax())]
         raise DetectionError(
             "MergeDataFailed",
             f"The timestamp {_wire(twice)} is there more than once in the variable "
@@ -313,7 +313,9 @@ def _times(field: str, given: list[Any]) -> pd.DatetimeIndex:
     def read(moments: list[Any]) -> pd.DatetimeIndex:
         if not all(isinstance(moment, str) and _DATE.fullmatch(moment) for moment in moments):
             raise ValueError("not a date")
-        return pd.DatetimeIndex(pd.to_datetime(moments, format="ISO8601", utc=True)).tz_convert(None)
+        return pd.DatetimeIndex(pd.to_datetime(moments, format="ISO8601", utc=True)).tz_convert(
+            None
+        )
 
     try:
         return read(given).as_unit("ns")
@@ -373,9 +375,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _bad(field: str, rule: str, value: Any) -> DetectionError:
-    return DetectionError(
-        "BadArgument", f"The '{field}' field must {rule}; it is {_shown(value)}."
-    )
+    return DetectionError("BadArgument", f"The '{field}' field must {rule}; it is {_shown(value)}.")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -40,9 +40,7 @@ class Store:
     """The model store as one worker sees it."""
 
     def __init__(self) -> None:
-        self._turns = Turns(
-            _THREADS, _WAITING, name="store", what="requests to the model store"
-        )
+        self._turns = Turns(_THREADS, _WAITING, name="store", what="requests to the model store")
         self._connected = False
         self._loaded: LRUCache[str, MultivariateModel] = LRUCache(_MODELS_KEPT)
         self._keeping = threading.Lock()
