@@ -75,6 +75,8 @@ def train_model(
     *,
     on_epoch: Callable[[Epoch], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    registered_as: str | None = None,
+    alias: str | None = None,
 ) -> MultivariateModel:
     """Train the model of a run, telling MLflow how it goes, and log it.
 
@@ -86,6 +88,8 @@ def train_model(
         The variables as columns, rows by time; `align` says more.
     on_epoch, stop
         As in `detector.multivariate.train`.
+    registered_as, alias
+        As in `detector.registry.log_multivariate`.
 
     Raises
     ------
@@ -115,7 +119,11 @@ def train_model(
                     "variables": len(model.variables),
                 }
             )
-            registry.log_multivariate(model, _example(table))
+            example = _example(table)
+            if registered_as is None or alias is None:
+                registry.log_multivariate(model, example)
+            else:
+                registry.log_multivariate(model, example, registered_as=registered_as, alias=alias)
         runs.mark(model_id, runs.READY)
         return model
 

@@ -1,0 +1,11 @@
+"""Reads training data: a path below an allowed folder, the stack's S3 store, or an allowed host.
+
+What may be read is decided by settings, and everything else is refused; so is what would take
+more memory, disk or time than they allow. ``docs/data-sources.md`` says it for people.
+"""
+
+from detector.datasource.access import Access
+from detector.datasource.keep import store
+from detector.datasource.reading import check, read, redact
+
+__all__ = ["Access", "check", "read", "redact", "store"]

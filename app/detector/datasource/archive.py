@@ -1,0 +1,94 @@
+"""The CSV files of a zip, read without unpacking it anywhere."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from detector.datasource.access import MOST_VARIABLES
+from detector.datasource.folder import too_many_files
+from detector.datasource.stream import File, shorten
+from detector.errors import DetectionError
+
+__all__ = ["SIGNATURE", "members"]
+
+SIGNATURE = b"PK\x03\x04"
+_ENCRYPTED = 1
+# The directory of 301 files is some 30 kB; it is read at once, before anything in it is known.
+_MOST_AT_ONCE = 1024 * 1024
+
+
+class _Narrow(io.BufferedReader):
+    """A file of which little is read at once."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > _MOST_AT_ONCE:
+            raise zipfile.BadZipFile("its directory is too large")
+        block = super().read(_MOST_AT_ONCE + 1 if size is None or size < 0 else size)
+        if len(block) > _MOST_AT_ONCE:
+            raise zipfile.BadZipFile("its directory is too large")
+        return block
+
+
+def members(stream: BinaryIO, name: str) -> list[File]:
+    """Return the CSV files at the top level of a zip; folders in it are left out.
+
+    Parameters
+    ----------
+    stream : BinaryIO
+        The zip, which can be sought in and stays open while the files are read.
+    name : str
+        Of the zip, for messages.
+    """
+    try:
+        archive = zipfile.ZipFile(_Narrow(cast(io.RawIOBase, stream)))
+    # What zipfile raises on a directory of garbage is not documented; all of it is the zip's fault.
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+        raise DetectionError(
+            "ReadingFileError", f"The zip '{shorten(name)}' cannot be read: {error}."
+        ) from error
+    found = [entry for entry in archive.infolist() if _is_variable(entry.filename)]
+    if len(found) > MOST_VARIABLES:
+        raise too_many_files(name)
+    for entry in found:
+        _check(entry, name)
+    return [_member(archive, entry) for entry in found]
+
+
+def _is_variable(name: str) -> bool:
+    return name.lower().endswith(".csv") and "/" not in name and "\\" not in name and name[0] != "."
+
+
+def _check(entry: zipfile.ZipInfo, archive: str) -> None:
+    shown = f"The file '{shorten(entry.filename)}' in '{shorten(archive)}'"
+    if entry.flag_bits & _ENCRYPTED:
+        raise DetectionError(
+            "ReadingFileError", f"{shown} is encrypted. Pack it without a password."
+        )
+    # The others take memory as the file says.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DetectionError(
+            "ReadingFileError",
+            f"{shown} is packed with method {entry.compress_type}. Pack it with the usual one, "
+            "deflate.",
+        )
+
+
+def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> File:
+    @contextmanager
+    def opened() -> Iterator[BinaryIO]:
+        try:
+            file = archive.open(entry)
+        except (zipfile.BadZipFile, OSError, RuntimeError, ValueError, struct.error) as error:
+            raise DetectionError(
+                "ReadingFileError",
+                f"The file '{shorten(entry.filename)}' cannot be unpacked: {error}.",
+            ) from error
+        with file:
+            yield cast(BinaryIO, file)
+
+    return File(entry.filename, opened)

@@ -1,0 +1,174 @@
+"""Keeps uploaded data: in the store's first bucket, or without a store in the first folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import BinaryIO
+
+from detector.datasource import bucket
+from detector.datasource.access import Access
+from detector.datasource.reading import describe
+from detector.datasource.stream import shorten
+from detector.errors import DetectionError
+
+__all__ = ["Dataset", "datasets", "remove", "stem_of", "store"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SUFFIXES = (".csv", ".zip")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Uploaded data.
+
+    Attributes
+    ----------
+    source : str
+        What a request names as its ``dataSource``.
+    changed : datetime
+        In UTC.
+    """
+
+    name: str
+    source: str
+    bytes: int
+    changed: datetime
+
+
+def stem_of(name: str) -> str:
+    """Return a name without the suffix of its file; refuse one that cannot be a name."""
+    if not _NAME.fullmatch(name):
+        raise DetectionError(
+            "BadArgument",
+            f"The name '{shorten(name)}' cannot be that of a data set: use up to 100 letters, "
+            "digits, '.', '_' and '-', the first a letter or digit.",
+        )
+    return name[:-4] if name.lower().endswith(_SUFFIXES) else name
+
+
+def store(name: str, file: BinaryIO | Path, access: Access) -> str:
+    """Keep a CSV file or zip under a name, in place of what had it.
+
+    Parameters
+    ----------
+    name : str
+        With the suffix of its kind or without.
+    file : BinaryIO or Path
+        A file that can be sought in; what it is, its content decides.
+
+    Returns
+    -------
+    str
+        Its ``dataSource``.
+
+    Raises
+    ------
+    DetectionError
+        ``BadArgument`` for the name, ``InvalidFileSize``, the codes of reading for a file that is
+        neither, ``StorageWriteError`` where it cannot be kept.
+    """
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return store(name, opened, access)
+    stem = stem_of(name)
+    if file.seek(0, os.SEEK_END) > access.max_bytes:
+        raise DetectionError(
+            "InvalidFileSize",
+            f"File {stem} exceeds the file size limit ({access.max_bytes} bytes).",
+        )
+    file.seek(0)
+    suffix = describe(file, stem, access)
+    file.seek(0)
+    keep = _Folder(access) if access.store_url is None else _Bucket(access)
+    source = keep.put(stem + suffix, file)
+    keep.delete([stem + other for other in _SUFFIXES if other != suffix])
+    return source
+
+
+def datasets(access: Access) -> list[Dataset]:
+    """Return what is kept, by name."""
+    keep = _Folder(access) if access.store_url is None else _Bucket(access)
+    return sorted(keep.list(), key=lambda dataset: dataset.name)
+
+
+def remove(name: str, access: Access) -> None:
+    """Delete what is kept under a name; ``FileNotExist`` where nothing is."""
+    stem = stem_of(name)
+    if all(dataset.name != stem for dataset in datasets(access)):
+        raise DetectionError("FileNotExist", f"File {stem} does not exist.")
+    keep = _Folder(access) if access.store_url is None else _Bucket(access)
+    keep.delete([stem + suffix for suffix in _SUFFIXES])
+
+
+class _Folder:
+    def __init__(self, access: Access) -> None:
+        self._folder = access.folders[0]
+
+    def put(self, name: str, file: BinaryIO) -> str:
+        path = self._folder / name
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            descriptor, part = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".part")
+            try:
+                with os.fdopen(descriptor, "wb") as copy:
+                    shutil.copyfileobj(file, copy, 1024 * 1024)
+                    os.fsync(descriptor)
+                    # Read by a worker too, which may be another user.
+                    os.fchmod(descriptor, 0o644)
+                Path(part).replace(path)
+            except BaseException:
+                Path(part).unlink()
+                raise
+        except OSError as error:
+            raise DetectionError(
+                "StorageWriteError", f"File {name} cannot be kept: {error.strerror}."
+            ) from error
+        return path.as_uri()
+
+    def delete(self, names: list[str]) -> None:
+        for name in names:
+            (self._folder / name).unlink(missing_ok=True)
+
+    def list(self) -> Iterator[Dataset]:
+        for path in self._folder.glob("[!.]*"):
+            if path.suffix in _SUFFIXES and path.is_file():
+                known = path.stat()
+                changed = datetime.fromtimestamp(known.st_mtime, timezone.utc)
+                yield Dataset(path.stem, path.as_uri(), known.st_size, changed)
+
+
+class _Bucket:
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._bucket = access.buckets[0]
+        self._s3 = bucket.client(access)
+
+    def put(self, name: str, file: BinaryIO) -> str:
+        source = f"s3://{self._bucket}/{name}"
+        with bucket.explained(source, self._access, code="StorageWriteError"):
+            self._s3.upload_fileobj(file, self._bucket, name)
+        return source
+
+    def delete(self, names: list[str]) -> None:
+        for name in names:
+            source = f"s3://{self._bucket}/{name}"
+            with bucket.explained(source, self._access, code="StorageWriteError"):
+                self._s3.delete_object(Bucket=self._bucket, Key=name)
+
+    def list(self) -> Iterator[Dataset]:
+        with bucket.explained(f"s3://{self._bucket}", self._access):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Delimiter="/"
+            )
+            for entry in (entry for page in pages for entry in page.get("Contents", [])):
+                key = entry["Key"]
+                if key.endswith(_SUFFIXES):
+                    source = f"s3://{self._bucket}/{key}"
+                    yield Dataset(key[:-4], source, entry["Size"], entry["LastModified"])

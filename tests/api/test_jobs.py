@@ -1,0 +1,368 @@
+"""What outlives a request outlives its worker, the service and MLflow too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+from detector import jobs, registry, runs, work
+from detector.multivariate import TrainingOptions, align
+
+START, ROWS, WINDOW = pd.Timestamp("2026-01-01"), 420, 28
+QUICK, LONG = "3", "100000"
+Start = Callable[..., Any]
+
+
+def variables(seed: int) -> pd.DataFrame:
+    """Return three variables that go together, by the minute."""
+    noise = np.random.default_rng(seed)
+    wave = np.sin(np.arange(ROWS) / 9)[:, None] + noise.normal(0, 0.1, (ROWS, 3))
+    times = pd.date_range(START, periods=ROWS, freq="min", name="timestamp")
+    return pd.DataFrame(wave, columns=list("abc"), index=times)
+
+
+def asked(source: str) -> dict[str, Any]:
+    options = TrainingOptions(sliding_window=WINDOW)
+    return work.info_of(source, START, START + pd.Timedelta(minutes=ROWS - 1), options)
+
+
+def judge(model_id: str, source: str, first: int, last: int) -> str:
+    """Ask for a batch detection of some minutes; return its id."""
+    times = [runs.time_to_wire(START + pd.Timedelta(minutes=minute)) for minute in (first, last)]
+    setup = {"dataSource": source, "startTime": times[0], "endTime": times[1]}
+    record = runs.create_result(model_id, setup | {"topContributorCount": 2})
+    jobs.submit_detection(record.result_id)
+    return record.result_id
+
+
+def train(source: str = "waves.csv") -> str:
+    """Ask for a training; return the id of the model."""
+    model_id = runs.create_model(asked(source)).model_id
+    jobs.submit_training(model_id)
+    return model_id
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in a folder with data in it, on the store that a worker started there uses."""
+    (tmp_path / "datasets").mkdir()
+    for seed, name in enumerate(("waves.csv", "other.csv")):
+        variables(seed).to_csv(tmp_path / "datasets" / name, date_format="%Y-%m-%dT%H:%M:%SZ")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("MLFLOW_TRACKING_URI", "DETECTOR_QUEUE"):
+        monkeypatch.delenv(name, raising=False)
+    registry.connect()
+    jobs._jobs.cache_clear()
+    yield tmp_path
+    jobs._jobs.cache_clear()
+    mlflow.set_tracking_uri("")
+
+
+@pytest.fixture
+def worker(folder: Path, kit: Any) -> Iterator[Start]:
+    """Return what starts a worker in the folder."""
+    begun: list[Any] = []
+
+    def start(**environment: str) -> Any:
+        settings = {"DETECTOR_TRAINING_EPOCHS": QUICK, "DETECTOR_LEASE_SECONDS": "3"} | environment
+        begun.append(kit.Service(folder, ["detector", "worker"], 0, **settings))
+        return begun[-1]
+
+    yield start
+    for each in begun:
+        each.stop()
+
+
+def status(model_id: str) -> str:
+    return runs.get_model(model_id).status
+
+
+def training(parent: int) -> psutil.Process | None:
+    """Return the process in which a worker trains."""
+    found = psutil.Process(parent).children(recursive=True)
+    return next((each for each in found if "train" in each.cmdline()), None)
+
+
+def has_begun(model_id: str) -> bool:
+    return bool(runs.get_model(model_id).diagnostics["modelState"]["epochIds"])
+
+
+def test_trainings_and_detections_at_once_are_all_right(worker: Start, kit: Any) -> None:
+    worker()
+    models = {source: train(source) for source in ("waves.csv", "other.csv")}
+    for model_id in models.values():
+        kit.until(lambda each=model_id: status(each) == runs.READY, f"{model_id} is READY")
+
+    ranges = [(40 + 10 * each, 90 + 20 * each) for each in range(5)]
+    wanted = {
+        judge(model_id, source, *minutes): (source, model_id, minutes)
+        for minutes in ranges
+        for source, model_id in models.items()
+    }
+
+    for result_id, (source, model_id, minutes) in wanted.items():
+        kit.until(lambda each=result_id: runs.get_result(each).status == runs.READY, result_id)
+        first, last = (START + pd.Timedelta(minutes=minute) for minute in minutes)
+        model = runs.load_model(model_id)
+        table = align(
+            variables(("waves.csv", "other.csv").index(source)).round(12),
+            start=first,
+            end=last,
+            sliding_window=WINDOW,
+            policy=model.options.align,
+        )
+        expected = [runs.judgement_to_wire(each) for each in model.judge(table, top_contributors=2)]
+        found = runs.get_result(result_id).results
+        assert [each["timestamp"] for each in found] == [each["timestamp"] for each in expected]
+        assert [each["value"]["score"] for each in found] == pytest.approx(
+            [each["value"]["score"] for each in expected]
+        )
+
+
+def test_training_tells_its_losses_and_variables(worker: Start, kit: Any) -> None:
+    worker(DETECTOR_TRAINING_EPOCHS="20")
+    model_id = train()
+    kit.until(lambda: status(model_id) == runs.READY, "READY")
+
+    record = runs.get_model(model_id)
+
+    assert record.errors == []
+    assert record.diagnostics["modelState"]["epochIds"] == [10, 20]
+    assert all(len(each) == 2 for each in record.diagnostics["modelState"].values())
+    assert [each["effectiveCount"] for each in record.diagnostics["variableStates"]] == [ROWS] * 3
+    losses = MlflowClient().get_metric_history(runs.run_id(model_id), "train_loss")
+    assert [loss.step for loss in losses] == list(range(1, 21))
+    run = MlflowClient().get_run(runs.run_id(model_id))
+    assert run.info.status == "FINISHED"
+    assert run.data.params["epochs"] == "20"
+
+
+def test_training_of_a_killed_worker_is_done_by_the_next(worker: Start, kit: Any) -> None:
+    lost = worker(DETECTOR_TRAINING_EPOCHS=LONG)
+    other, model_id = train("other.csv"), train()
+    kit.until(lambda: has_begun(model_id) and has_begun(other), "both trainings have begun")
+    child = training(lost.process.pid)
+    assert child is not None
+    lost.process.kill()
+    # The training notices that nobody waits for it any more.
+    kit.until(lambda: not child.is_running(), "the training has ended")
+
+    worker()
+
+    for each in (model_id, other):
+        kit.until(lambda each=each: status(each) == runs.READY, "READY")
+
+
+def test_training_whose_process_is_killed_fails_and_says_so(worker: Start, kit: Any) -> None:
+    running = worker(DETECTOR_TRAINING_EPOCHS=LONG)
+    model_id = train()
+    kit.until(lambda: has_begun(model_id), "the training has begun")
+    child = training(running.process.pid)
+    assert child is not None
+
+    child.kill()
+
+    kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
+    [error] = runs.get_model(model_id).errors
+    assert "SIGKILL" in error["message"]
+    assert running.process.poll() is None
+
+
+def test_stopped_worker_gives_its_training_back_at_once(worker: Start, kit: Any) -> None:
+    first = worker(DETECTOR_TRAINING_EPOCHS=LONG, DETECTOR_LEASE_SECONDS="3600")
+    model_id = train()
+    kit.until(lambda: has_begun(model_id), "the training has begun")
+
+    assert first.stop() == 0
+    worker(DETECTOR_LEASE_SECONDS="3600")
+
+    kit.until(lambda: status(model_id) == runs.READY, "READY")
+
+
+def test_deleted_model_is_trained_no_longer(worker: Start, kit: Any) -> None:
+    running = worker(DETECTOR_TRAINING_EPOCHS=LONG)
+    model_id = train()
+    kit.until(lambda: has_begun(model_id), "the training has begun")
+
+    runs.delete_model(model_id)
+
+    kit.until(lambda: training(running.process.pid) is None, "the training has ended")
+
+
+def test_work_that_is_in_no_queue_is_found(worker: Start, kit: Any) -> None:
+    model_id = runs.create_model(asked("waves.csv")).model_id
+
+    worker()
+
+    kit.until(lambda: status(model_id) == runs.READY, "READY")
+
+
+@pytest.mark.parametrize(
+    ("source", "code"), [("nowhere.csv", "FileNotExist"), ("/etc/passwd", "InvalidBlobURL")]
+)
+def test_data_that_cannot_be_read_fails_the_model(
+    worker: Start, kit: Any, source: str, code: str
+) -> None:
+    worker()
+    model_id = train(source)
+
+    kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
+
+    assert [error["code"] for error in runs.get_model(model_id).errors] == [code]
+
+
+def test_training_goes_on_while_mlflow_is_killed_and_started_again(
+    folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = kit.free_port()
+    server = kit.start_mlflow(folder / "mlflow", port).wait("/health")
+    address = {"MLFLOW_TRACKING_URI": server.url}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+    registry.connect()
+    epochs = {"DETECTOR_TRAINING_EPOCHS": "300"}
+    running = kit.Service(folder, ["detector", "worker"], 0, **address, **epochs)
+    try:
+        model_id = train()
+        kit.until(lambda: has_begun(model_id), "the training has begun")
+        os.killpg(server.process.pid, signal.SIGKILL)
+        server = kit.start_mlflow(folder / "mlflow", port).wait("/health")
+        kit.until(lambda: status(model_id) == runs.READY, "READY", 120)
+        state = runs.get_model(model_id).diagnostics["modelState"]
+        assert state["epochIds"] == list(range(10, 301, 10))
+    finally:
+        running.stop()
+        server.stop()
+
+
+def test_service_that_is_killed_takes_its_worker_along_and_up_again(folder: Path, kit: Any) -> None:
+    settings = {"DETECTOR_LEASE_SECONDS": "3"}
+    service = kit.start_detector(folder, DETECTOR_TRAINING_EPOCHS=LONG, **settings)
+    try:
+        service.wait()
+        model_id = train()
+        kit.until(lambda: has_begun(model_id), "the training has begun")
+        children = psutil.Process(service.process.pid).children(recursive=True)
+        service.process.kill()
+        kit.until(lambda: not any(each.is_running() for each in children), "no child is left")
+    finally:
+        service.stop()
+    service = kit.start_detector(folder, DETECTOR_TRAINING_EPOCHS=QUICK, **settings)
+    try:
+        kit.until(lambda: status(model_id) == runs.READY, "READY")
+    finally:
+        service.stop()
+
+
+def test_worker_beside_the_service_is_started_again(folder: Path, kit: Any) -> None:
+    service = kit.start_detector(folder)
+    try:
+        service.wait()
+        parent = psutil.Process(service.process.pid)
+        [first] = kit.until(parent.children, "the worker is there")
+        first.kill()
+        kit.until(
+            lambda: [each.pid for each in parent.children() if each.pid != first.pid],
+            "another worker is there",
+        )
+    finally:
+        service.stop()
+
+
+def test_job_that_loses_every_worker_is_given_up(folder: Path, worker: Start, kit: Any) -> None:
+    model_id = train()
+    runs.mark(model_id, runs.RUNNING)
+    for _ in range(3):
+        lost = jobs._Leases(jobs._jobs()["training"].huey, seconds=0)
+        assert lost.take(model_id)
+
+    worker()
+
+    kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
+    [error] = runs.get_model(model_id).errors
+    assert "3 times" in error["message"]
+
+
+def test_only_one_worker_takes_an_attempt(folder: Path) -> None:
+    huey = jobs._jobs()["training"].huey
+    workers = [jobs._Leases(huey, seconds=60) for _ in range(8)]
+
+    with ThreadPoolExecutor(8) as threads:
+        taken = list(threads.map(lambda each: each.take("a job"), workers))
+
+    assert sorted(filter(None, taken)) == [1]
+
+
+def test_run_of_a_program_that_went_silent_fails(folder: Path, worker: Start, kit: Any) -> None:
+    record = runs.create_model(asked("waves.csv"), queued=False)
+    runs.mark(record.model_id, runs.RUNNING)
+    silent = (datetime.now(timezone.utc) - timedelta(minutes=11)).isoformat()
+    MlflowClient().set_tag(runs.run_id(record.model_id), "detector.updated", silent)
+
+    worker()
+
+    kit.until(lambda: status(record.model_id) == runs.FAILED, "FAILED")
+
+
+def test_result_is_gone_after_seven_days(folder: Path) -> None:
+    kept = [runs.create_result("no model", {"dataSource": "waves.csv"}) for _ in range(2)]
+    client = MlflowClient()
+    run = client.get_run(runs.run_id(kept[0].result_id))
+    week = int(timedelta(days=7).total_seconds() * 1000) + 1
+    aged = client.create_run(run.info.experiment_id, run.info.start_time - week, tags=run.data.tags)
+    client.log_text(aged.info.run_id, "found", "result.json.gz")
+
+    with pytest.raises(runs.DetectionError) as refused:
+        runs.get_result(aged.info.run_id)
+    assert refused.value.code == "ResultNotExist"
+    assert runs.expire_results() == 1
+
+    assert client.get_run(aged.info.run_id).info.lifecycle_stage == "deleted"
+    assert client.list_artifacts(aged.info.run_id) == []
+    assert runs.get_result(kept[1].result_id).status == runs.CREATED
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+def test_queue_can_be_redis(
+    folder: Path, worker: Start, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = kit.free_port()
+    server = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        monkeypatch.setenv("DETECTOR_QUEUE", f"redis://127.0.0.1:{port}/0")
+        worker(DETECTOR_QUEUE=f"redis://127.0.0.1:{port}/0")
+        model_id = runs.create_model(asked("waves.csv")).model_id
+        kit.until(lambda: submitted(model_id), "redis answers")
+        kit.until(lambda: status(model_id) == runs.READY, "READY")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def submitted(model_id: str) -> bool:
+    from redis.exceptions import ConnectionError
+
+    try:
+        jobs.submit_training(model_id)
+    except ConnectionError:
+        return False
+    return True
