@@ -413,7 +413,7 @@ def work_on(*, until_stdin_closes: bool = False) -> None:
     worker = _Worker(settings)
     if until_stdin_closes:
         threading.Thread(
-            target=lambda: (sys.stdin.buffer.read(), worker.stop()), daemon=True
+            target=lambda: (os.read(0, 1), worker.stop()), daemon=True
         ).start()
     worker.run()
 
@@ -422,7 +422,7 @@ def _when_stdin_closes(then: Callable[[], None]) -> None:
     """Do something when the process at the other end of standard input is gone."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        os.read(0, 1)
         then()
 
     threading.Thread(target=wait, name="stdin", daemon=True).start()

@@ -26,7 +26,9 @@ KEYS = ("the-first-key", "the-second-key")
 HEADER = "Ocp-Apim-Subscription-Key"
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def until(
+    condition: Callable[[], Any], what: str, seconds: float = 60, *, pause: float = 0.05
+) -> Any:
     """Return what the condition returns once it is true; fail after a deadline."""
     deadline = time.monotonic() + seconds
     while True:
@@ -34,7 +36,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         if result:
             return result
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def free_port() -> int:
@@ -156,6 +158,7 @@ def start_mlflow(folder: Path, port: int) -> Service:
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Service]]:
     """Start at once, because each takes seconds: one plain service, one guarded, one follower."""
     folder = tmp_path_factory.mktemp("services")
+    keep_data(folder / "guarded")
     mlflow = start_mlflow(folder / "mlflow", free_port())
     services = {
         "mlflow": mlflow,
@@ -236,6 +239,12 @@ def table() -> str:
     return "\n".join([",".join(["timestamp", *VARIABLES]), *rows]) + "\n"
 
 
+def keep_data(folder: Path) -> None:
+    """Keep the data where a service that runs in the folder may read it."""
+    (folder / "datasets").mkdir(parents=True)
+    (folder / "datasets" / "machine.csv").write_text(table())
+
+
 def training(**changes: Any) -> dict[str, Any]:
     """Return a request to train on the data, with changes."""
     asked = {"dataSource": "machine.csv", "startTime": minute(0), "endTime": minute(MINUTES - 1)}
@@ -260,8 +269,7 @@ def latest(rows: int = WINDOW, **changes: Any) -> dict[str, Any]:
 def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service with a worker beside it, and data that it may read."""
     folder = tmp_path_factory.mktemp("factory")
-    (folder / "datasets").mkdir()
-    (folder / "datasets" / "machine.csv").write_text(table())
+    keep_data(folder)
     service = start_detector(folder, DETECTOR_EMBEDDED_WORKER="true", DETECTOR_TRAINING_EPOCHS="10")
     try:
         yield service.wait()
@@ -285,7 +293,7 @@ def model_id(factory: Service, begun_model: Answer) -> str:
         assert info["status"] != "FAILED", info["errors"]
         return bool(info["status"] == "READY")
 
-    until(trained, "the model is READY", 120)
+    until(trained, "the model is READY", 120, pause=0.5)
     return model_id
 
 

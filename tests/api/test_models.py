@@ -170,6 +170,9 @@ def test_detection_goes_on_without_mlflow(
         path = ENTIRE.replace("entire", operation)
         assert follower.call(path, weeks).status == 200
     assert follower.call("/health/ready").status == 200
+    for method, asked in (("GET", None), ("POST", b"{}")):
+        path = f"/anomalydetector/v1.1/multivariate/models{'' if asked is None else '/x:detect-last'}"
+        assert follower.call(path, asked, method=method).status in (400, 503)
 
 
 def test_without_mlflow_at_the_start_it_waits_and_says_so(

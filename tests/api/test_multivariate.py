@@ -43,7 +43,7 @@ def ready(service: Any, kit: Any, path: str) -> Any:
         assert found["summary"]["status"] != "FAILED", found["summary"]["errors"]
         return found if found["summary"]["status"] == "READY" else None
 
-    return kit.until(look, "the result is READY", 60)
+    return kit.until(look, "the result is READY", 60, pause=0.2)
 
 
 @pytest.fixture
@@ -205,7 +205,8 @@ def test_rows_without_history_have_a_value_and_say_why(
 def test_what_is_wrong_with_the_data_appears_in_the_result(
     factory: Any, model_id: str, kit: Any
 ) -> None:
-    asked = {"dataSource": "nothing.csv", "startTime": kit.minute(0), "endTime": kit.minute(9)}
+    late = {"startTime": "2030-01-01T00:00:00Z", "endTime": "2030-01-02T00:00:00Z"}
+    asked = {"dataSource": "machine.csv"} | late
     begun = factory.call(f"{MODELS}/{model_id}:detect-batch", asked)
     assert begun.status == 202
 
@@ -213,8 +214,8 @@ def test_what_is_wrong_with_the_data_appears_in_the_result(
         summary = factory.call(f"{RESULTS}/{begun.json['resultId']}").json["summary"]
         return summary["errors"] if summary["status"] == "FAILED" else None
 
-    errors = kit.until(failed, "the result is FAILED", 60)
-    assert errors[0]["code"] == "FileNotExist"
+    errors = kit.until(failed, "the result is FAILED", 60, pause=0.2)
+    assert errors[0]["code"] == "NoData"
 
 
 def test_one_more_row_than_the_window_is_judged_once_from_the_last_window(
@@ -358,8 +359,8 @@ REFUSED_LATEST: list[tuple[str, str, Callable[[dict[str, Any]], Any]]] = [
         ),
     ),
     (
-        "NotEnoughInput",
-        "The length of data is 0",
+        "NoData",
+        "there is not one timestamp",
         with_variables(lambda v: [each | {"timestamps": [], "values": []} for each in v]),
     ),
     ("ColumnNotFound", "lacks 'torque'", with_variables(lambda v: v[:2])),
@@ -445,6 +446,7 @@ REFUSED_TRAINING: list[tuple[str, str, Callable[[dict[str, Any]], Any]]] = [
     ("InvalidBlobURL", "", given(dataSource="ftp://data.example.com/machine.csv")),
     ("InvalidBlobURL", "", given(dataSource="../machine.csv")),
     ("InvalidBlobURL", "", given(dataSource="https://data.example.com/machine.csv?sig=secret")),
+    ("FileNotExist", "nothing.csv", given(dataSource="nothing.csv")),
     ("InvalidBlobURL", "at most 4096 characters", given(dataSource="a" * 5000)),
     ("InvalidBlobURL", "all printable", given(dataSource="a\ud800")),
 ]

@@ -226,7 +226,7 @@ def test_the_documented_examples_are_answered(service: Any) -> None:
     description = service.call("/openapi.json").json
     asked = 0
     for path, route in description["paths"].items():
-        if "{version}" in path:
+        if "/timeseries/" in path:
             schema = route["post"]["requestBody"]["content"]["application/json"]["schema"]
             answer = service.call(path.format(version="v1.1"), schema["example"])
             assert answer.status == 200, answer.content

@@ -117,7 +117,7 @@ def latest(body: Any, version: str) -> Latest:
     ------
     DetectionError
         ``InvalidJsonFormat``, ``DataExceedsLimit``, ``DuplicatedVariables``, ``MergeDataFailed``,
-        ``InvalidTimestampFormat``, ``VariableParseError``, or ``BadArgument`` for another field.
+        ``NoData``, ``InvalidTimestampFormat``, ``VariableParseError``, or ``BadArgument`` for another field.
     """
     asked = _given(body)
     points = 1
@@ -256,7 +256,10 @@ def _frame(variables: Any) -> pd.DataFrame:
         if timestamps != shared[0]:
             shared = (timestamps, _index(name, timestamps))
         columns[name] = pd.Series(_values(name, values), index=shared[1])
-    return pd.DataFrame(columns).sort_index()
+    frame = pd.DataFrame(columns).sort_index()
+    if frame.empty:
+        raise DetectionError("NoData", "In the 'variables' field there is not one timestamp.")
+    return frame
 
 
 _Shared = tuple[Any, pd.DatetimeIndex]
