@@ -16,7 +16,12 @@ import urllib.error
 import urllib.request
 from urllib.parse import quote
 
-BUCKET = os.environ["MLFLOW_ARTIFACTS_DESTINATION"].removeprefix("s3://").split("/")[0]
+# Model files lie in one bucket, and data for training and detection in another: requests that
+# name data can then never read a model.
+BUCKETS = (
+    os.environ["MLFLOW_ARTIFACTS_DESTINATION"].removeprefix("s3://").split("/")[0],
+    "datasets",
+)
 S3_ENDPOINT = os.environ["MLFLOW_S3_ENDPOINT_URL"]
 STORE_DEADLINE_SECONDS = 120
 
@@ -52,7 +57,7 @@ def database_uri() -> str:
 
 
 def bucket() -> None:
-    """Wait until the store answers, and make the bucket if it is not there."""
+    """Wait until the store answers, and make the buckets that are not there."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -68,11 +73,12 @@ def bucket() -> None:
     while True:
         try:
             names = [entry["Name"] for entry in s3.list_buckets()["Buckets"]]
-            if BUCKET in names:
-                print(f"bucket '{BUCKET}' is there.")
-            else:
-                s3.create_bucket(Bucket=BUCKET)
-                print(f"bucket '{BUCKET}' made.")
+            for name in BUCKETS:
+                if name in names:
+                    print(f"bucket '{name}' is there.")
+                else:
+                    s3.create_bucket(Bucket=name)
+                    print(f"bucket '{name}' made.")
             return
         except ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]

@@ -28,17 +28,22 @@ class DataSettings(BaseSettings):
         For a value that makes no sense.
     """
 
-    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+    # Compose sets a variable that was left out to nothing.
+    model_config = SettingsConfigDict(
+        frozen=True, populate_by_name=True, extra="ignore", env_ignore_empty=True
+    )
 
     data_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
-        default=(Path("datasets"),),
+        default="datasets",
+        validate_default=True,
         min_length=1,
         validation_alias="DETECTOR_DATA_FOLDERS",
         description="Folders whose files may be read, separated by commas. Relative paths start "
         "at the first, which also keeps uploads where there is no store.",
     )
     data_buckets: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("datasets",),
+        default="datasets",
+        validate_default=True,
         min_length=1,
         validation_alias="DETECTOR_DATA_BUCKETS",
         description="Buckets of the store whose files may be read, separated by commas; the first "

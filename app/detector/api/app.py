@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from detector.api import changepoint, errors, metrics, multivariate, page, univariate
+from detector.api import changepoint, datasets, errors, metrics, multivariate, page, univariate
 from detector.api.auth import HEADER, require_key
 from detector.api.detection import VERSIONS, require_version
 from detector.api.limits import Limits
@@ -61,6 +61,8 @@ def create() -> FastAPI:
             dependencies=[Depends(require_key), Depends(require_version)],
             tags=[tag],
         )
+
+    app.include_router(datasets.router, dependencies=[Depends(require_key)], tags=["datasets"])
 
     @app.get("/", tags=["service"])
     async def about(request: Request) -> dict[str, Any]:

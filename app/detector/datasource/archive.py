@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -22,13 +21,15 @@ _ENCRYPTED = 1
 _MOST_AT_ONCE = 1024 * 1024
 
 
-class _Narrow(io.BufferedReader):
-    """A file of which little is read at once."""
+class _Narrow:
+    """A file of which little is read at once; what ``zipfile`` asks of one."""
 
-    def read(self, size: int | None = -1) -> bytes:
-        if size is not None and size > _MOST_AT_ONCE:
-            raise zipfile.BadZipFile("its directory is too large")
-        block = super().read(_MOST_AT_ONCE + 1 if size is None or size < 0 else size)
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._file.read(size if 0 <= size <= _MOST_AT_ONCE else _MOST_AT_ONCE + 1)
         if len(block) > _MOST_AT_ONCE:
             raise zipfile.BadZipFile("its directory is too large")
         return block
@@ -45,7 +46,7 @@ def members(stream: BinaryIO, name: str) -> list[File]:
         Of the zip, for messages.
     """
     try:
-        archive = zipfile.ZipFile(_Narrow(cast(io.RawIOBase, stream)))
+        archive = zipfile.ZipFile(cast(BinaryIO, _Narrow(stream)))
     # What zipfile raises on a directory of garbage is not documented; all of it is the zip's fault.
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise DetectionError(

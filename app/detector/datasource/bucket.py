@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, BinaryIO, cast
 
 from detector.datasource.access import MOST_VARIABLES, Access
@@ -50,10 +50,9 @@ def parse(source: str, access: Access) -> tuple[str, str]:
 def find(source: str, access: Access) -> File | list[File]:
     """Return the file at a key, or the CSV files below it."""
     bucket, key = parse(source, access)
-    with explained(source, access):
-        s3 = client(access)
+    with client(access) as s3, explained(source, access):
         if not key.endswith("/") and _is_there(s3, bucket, key):
-            return _file(s3, bucket, key, access)
+            return _file(bucket, key, access)
         prefix = key.removesuffix("/") + "/"
         listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/")
     keys = [entry["Key"] for entry in listed.get("Contents", [])]
@@ -62,10 +61,11 @@ def find(source: str, access: Access) -> File | list[File]:
     variables = [each for each in keys if each.lower().endswith(".csv")]
     if len(variables) > MOST_VARIABLES or listed["IsTruncated"]:
         raise too_many_files(source)
-    return [_file(s3, bucket, each, access) for each in sorted(variables)]
+    return [_file(bucket, each, access) for each in sorted(variables)]
 
 
-def client(access: Access) -> Any:
+@contextmanager
+def client(access: Access) -> Iterator[Any]:
     """Return boto3's client of the store; its keys come from the environment."""
     import boto3  # type: ignore[import-untyped]
     from botocore.config import Config  # type: ignore[import-untyped]
@@ -77,7 +77,9 @@ def client(access: Access) -> Any:
         read_timeout=30,
         retries={"total_max_attempts": 2},
     )
-    return boto3.session.Session().client("s3", endpoint_url=access.store_url, config=config)
+    session = boto3.session.Session()
+    with closing(session.client("s3", endpoint_url=access.store_url, config=config)) as s3:
+        yield s3
 
 
 @contextmanager
@@ -119,13 +121,13 @@ def _is_there(s3: Any, bucket: str, key: str) -> bool:
     return True
 
 
-def _file(s3: Any, bucket: str, key: str, access: Access) -> File:
+def _file(bucket: str, key: str, access: Access) -> File:
     source = f"{_PREFIX}{bucket}/{key}"
 
     @contextmanager
     def opened() -> Iterator[BinaryIO]:
         with tempfile.TemporaryFile() as file:
-            with explained(source, access):
+            with client(access) as s3, explained(source, access):
                 _copy(s3.get_object(Bucket=bucket, Key=key), source, access, cast(BinaryIO, file))
             file.seek(0)
             yield cast(BinaryIO, file)
@@ -141,7 +143,7 @@ def _copy(answer: dict[str, Any], source: str, access: Access, file: BinaryIO) -
             f"The file '{shorten(source)}' exceeds the limit of {access.max_bytes} bytes "
             "(DETECTOR_MAX_DATA_BYTES).",
         )
-    with answer["Body"] as body:
+    with closing(answer["Body"]) as body:
         for block in body.iter_chunks(_BLOCK):
             file.write(block)
             if time.monotonic() > deadline:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from detector.datasource import bucket
 from detector.datasource.access import Access
+from detector.datasource.archive import SIGNATURE
 from detector.datasource.reading import describe
 from detector.datasource.stream import shorten
 from detector.errors import DetectionError
 
-__all__ = ["Dataset", "datasets", "remove", "stem_of", "store"]
+__all__ = ["Dataset", "begins_well", "datasets", "remove", "stem_of", "store", "too_large"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SUFFIXES = (".csv", ".zip")
@@ -79,10 +82,7 @@ def store(name: str, file: BinaryIO | Path, access: Access) -> str:
             return store(name, opened, access)
     stem = stem_of(name)
     if file.seek(0, os.SEEK_END) > access.max_bytes:
-        raise DetectionError(
-            "InvalidFileSize",
-            f"File {stem} exceeds the file size limit ({access.max_bytes} bytes).",
-        )
+        raise too_large(stem, access)
     file.seek(0)
     suffix = describe(file, stem, access)
     file.seek(0)
@@ -90,6 +90,21 @@ def store(name: str, file: BinaryIO | Path, access: Access) -> str:
     source = keep.put(stem + suffix, file)
     keep.delete([stem + other for other in _SUFFIXES if other != suffix])
     return source
+
+
+def begins_well(start: bytes, name: str, access: Access) -> None:
+    """Refuse what begins neither as a CSV file of data nor as a zip, as :func:`store` would."""
+    if not start.startswith(SIGNATURE):
+        describe(io.BytesIO(start), name, access)
+
+
+def too_large(name: str, access: Access) -> DetectionError:
+    """Return the refusal of a file that is larger than may be kept."""
+    return DetectionError(
+        "InvalidFileSize",
+        f"File {name} exceeds the file size limit ({access.max_bytes} bytes; "
+        "DETECTOR_MAX_DATA_BYTES).",
+    )
 
 
 def datasets(access: Access) -> list[Dataset]:
@@ -148,27 +163,32 @@ class _Bucket:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._bucket = access.buckets[0]
-        self._s3 = bucket.client(access)
 
     def put(self, name: str, file: BinaryIO) -> str:
         source = f"s3://{self._bucket}/{name}"
-        with bucket.explained(source, self._access, code="StorageWriteError"):
-            self._s3.upload_fileobj(file, self._bucket, name)
+        with self._asked(source) as s3:
+            s3.upload_fileobj(file, self._bucket, name)
         return source
 
     def delete(self, names: list[str]) -> None:
-        for name in names:
-            source = f"s3://{self._bucket}/{name}"
-            with bucket.explained(source, self._access, code="StorageWriteError"):
-                self._s3.delete_object(Bucket=self._bucket, Key=name)
+        with self._asked(f"s3://{self._bucket}") as s3:
+            for name in names:
+                s3.delete_object(Bucket=self._bucket, Key=name)
 
     def list(self) -> Iterator[Dataset]:
-        with bucket.explained(f"s3://{self._bucket}", self._access):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Delimiter="/"
-            )
+        with self._asked(f"s3://{self._bucket}") as s3:
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Delimiter="/")
             for entry in (entry for page in pages for entry in page.get("Contents", [])):
                 key = entry["Key"]
                 if key.endswith(_SUFFIXES):
                     source = f"s3://{self._bucket}/{key}"
-                    yield Dataset(key[:-4], source, entry["Size"], entry["LastModified"])
+                    changed = entry["LastModified"].astimezone(timezone.utc)
+                    yield Dataset(key[:-4], source, entry["Size"], changed)
+
+    @contextmanager
+    def _asked(self, source: str) -> Iterator[Any]:
+        with (
+            bucket.client(self._access) as s3,
+            bucket.explained(source, self._access, code="StorageWriteError"),
+        ):
+            yield s3

@@ -106,7 +106,7 @@ class Counted:
         """Do nothing: who opened the file closes it."""
 
     def first_line(self) -> bytes:
-        """Take the first line, whichever of the three ends it has; the rest is read after it."""
+        """Take the first line, whichever of the three ends it has, or too much of it."""
         seen = b""
         while True:
             block = self.read(_BLOCK)
@@ -117,14 +117,8 @@ class Counted:
                 end = min(ends)
                 self._ahead = seen[end + 1 :] + self._ahead
                 return seen[:end]
-            if not block:
+            if not block or len(seen) > LONGEST_LINE:
                 return seen
-            if len(seen) > LONGEST_LINE:
-                raise DetectionError(
-                    "ReadingFileError",
-                    f"The first line of '{self.name}' is longer than {LONGEST_LINE} bytes. It must "
-                    "be a CSV file whose first line names its columns, the first 'timestamp'.",
-                )
 
     def peek(self) -> bytes:
         """Return the next bytes without taking them, none at the end."""

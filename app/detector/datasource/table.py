@@ -27,6 +27,7 @@ _LARGEST = 1e100
 # Rows before the start are kept until enough of them are complete, but no more than these.
 _MOST_BEFORE = 100_000
 _PRUNED_TOGETHER = 16_384
+_BAD_ROW = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+)")
 _BAD_VALUE = re.compile(
     r"In CSV column #(\d+): Row #(\d+): .*?(?:invalid value '(.*)')?", re.DOTALL
 )
@@ -56,18 +57,21 @@ def header(stream: Counted) -> list[str]:
         raise _unreadable(stream.name, "it is UTF-16 or no text at all")
     if line.startswith(b"\x1f\x8b"):
         raise _unreadable(stream.name, "it is compressed with gzip")
+    variables = line.count(b",")
+    if variables > MOST_VARIABLES:
+        raise DetectionError(
+            "DataExceedsLimit",
+            f"The file '{stream.name}' has {variables} columns beside '{TIMESTAMP}', and at most "
+            f"{MOST_VARIABLES} variables can be judged together.",
+        )
+    if len(line) > LONGEST_LINE:
+        raise _unreadable(stream.name, f"its first line is longer than {LONGEST_LINE} bytes")
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _unreadable(
             stream.name, f"byte {error.start + 1} of its first line is not UTF-8"
         ) from error
-    if text.count(",") > MOST_VARIABLES:
-        raise DetectionError(
-            "DataExceedsLimit",
-            f"The file '{stream.name}' has {text.count(',')} columns beside '{TIMESTAMP}', and at "
-            f"most {MOST_VARIABLES} variables can be judged together.",
-        )
     try:
         names = next(csv.reader([text], strict=True), [])
     except csv.Error as error:
@@ -161,12 +165,6 @@ def _blocks(stream: Counted, names: Sequence[str]) -> Iterator[tuple[_Times, _Va
         return
     variables = sorted(name for name in names if name != TIMESTAMP)
     types = {name: pa.float64() for name in variables} | {TIMESTAMP: pa.string()}
-    wrong_rows: list[pyarrow.csv.InvalidRow] = []
-
-    def refuse(row: pyarrow.csv.InvalidRow) -> str:
-        wrong_rows.append(row)
-        return "error"
-
     row = 2  # The header is the first, as an editor counts.
     try:
         reader = pyarrow.csv.open_csv(
@@ -175,7 +173,6 @@ def _blocks(stream: Counted, names: Sequence[str]) -> Iterator[tuple[_Times, _Va
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False, block_size=LONGEST_LINE, column_names=list(names)
             ),
-            parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=refuse),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=types, null_values=_MISSING, strings_can_be_null=True
             ),
@@ -188,7 +185,7 @@ def _blocks(stream: Counted, names: Sequence[str]) -> Iterator[tuple[_Times, _Va
             yield times, values
             row += batch.num_rows
     except pa.ArrowInvalid as error:
-        raise _explain(str(error), wrong_rows, names, stream.name) from error
+        raise _explain(str(error), names, stream.name) from error
 
 
 def _times(texts: pa.Array, file: str, first_row: int) -> _Times:
@@ -221,15 +218,14 @@ def _check_size(values: _Values, variables: Sequence[str], file: str, first_row:
         )
 
 
-def _explain(
-    message: str, wrong_rows: Sequence[pyarrow.csv.InvalidRow], names: Sequence[str], file: str
-) -> DetectionError:
-    if wrong_rows:
-        wrong = wrong_rows[0]
+def _explain(message: str, names: Sequence[str], file: str) -> DetectionError:
+    """Say in our words what pyarrow says of a file."""
+    found = _BAD_ROW.match(message)
+    if found:
         return DetectionError(
             "ReadingFileError",
-            f"Row {wrong.number + 1} of '{file}' has {wrong.actual_columns} columns, and the first "
-            f"row names {wrong.expected_columns}.",
+            f"Row {int(found[1]) + 1} of '{file}' has {found[3]} columns, and the first row names "
+            f"{found[2]}.",
         )
     found = _BAD_VALUE.fullmatch(message)
     if not found:

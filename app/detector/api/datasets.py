@@ -1,0 +1,246 @@
+"""``/datasets``: data of one's own for training and detection, without an account anywhere."""
+
+import tempfile
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, BinaryIO, cast
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from detector.api.errors import CODES, GatewayError, refusal
+from detector.api.wire import Json
+from detector.datasource import Access, datasets, remove, store
+from detector.datasource.keep import begins_well, stem_of, too_large
+from detector.errors import DetectionError
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+# The store may be back soon; every other refusal is the request's fault.
+_STATUS = {
+    "InvalidFileSize": 413,
+    "FileNotExist": 404,
+    "StorageWriteError": 503,
+    "GetDataError": 503,
+}
+_BLOCK = 1024 * 1024
+_READ_ON_BYTES, _READ_ON_SECONDS = 8 * _BLOCK, 1
+# The rest of a refused body must not be taken for a request.
+_LAST_ANSWER = {"Connection": "close"}
+
+_DATA_SOURCE = {"type": "string", "description": "What training and detection name as dataSource."}
+_PROBLEM = {
+    "type": "object",
+    "required": ["code", "message"],
+    "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+}
+_GATEWAY_PROBLEM = {"type": "object", "required": ["error"], "properties": {"error": _PROBLEM}}
+_DATASET = {
+    "type": "object",
+    "required": ["name", "dataSource", "bytes", "lastUpdatedTime"],
+    "properties": {
+        "name": {"type": "string"},
+        "dataSource": _DATA_SOURCE,
+        "bytes": {"type": "integer", "minimum": 0},
+        "lastUpdatedTime": {"type": "string", "format": "date-time"},
+    },
+}
+_AWAY = "The store of data does not answer; try again after Retry-After seconds."
+
+
+def _answers(*statuses: int, **described: str) -> dict[str, Any]:
+    """Return what a route says of its refusals: the gateway's, and those of its own."""
+    responses: dict[int, Any] = {
+        status: _json(CODES[status], _GATEWAY_PROBLEM) for status in statuses
+    }
+    responses |= {
+        int(name.removeprefix("s")): _json(text, _PROBLEM) for name, text in described.items()
+    }
+    return {"responses": responses, "openapi_extra": {"security": [{"key": []}]}}
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+_PUT = _answers(
+    401,
+    408,
+    s400="The name is none, or the body is neither a CSV file with a timestamp column nor a zip "
+    "of CSV files; the code says which.",
+    s413="The body is larger than DETECTOR_MAX_DATA_BYTES.",
+    s503=_AWAY,
+)
+_PUT["responses"][201] = _json(
+    "Kept, in place of what had the name.",
+    {"type": "object", "required": ["dataSource"], "properties": {"dataSource": _DATA_SOURCE}},
+)
+_PUT["openapi_extra"]["requestBody"] = {
+    "required": True,
+    "description": "Whatever its Content-Type, its content decides.",
+    "content": {
+        "text/csv": {
+            "schema": {"type": "string"},
+            "example": "timestamp,speed,load\n2021-01-01T00:00:00Z,0.5,1.25\n",
+        },
+        "application/zip": {"schema": {"type": "string", "format": "binary"}},
+    },
+}
+_LIST = _answers(401, s503=_AWAY)
+_LIST["responses"][200] = _json(
+    "What is kept, by name.",
+    {
+        "type": "object",
+        "required": ["datasets"],
+        "properties": {"datasets": {"type": "array", "items": _DATASET}},
+    },
+)
+_DELETE = _answers(
+    401,
+    s400="The name cannot be that of a data set.",
+    s404="Nothing is kept under the name.",
+    s503=_AWAY,
+)
+
+
+@router.put("/datasets/{name}", status_code=201, **_PUT)
+async def put_dataset(request: Request, name: str) -> Response:
+    """Keep a CSV file, or a zip of CSV files, for training and detection."""
+    return await _answered(request, "put-dataset", _put(request, name))
+
+
+@router.get("/datasets", **_LIST)
+async def list_datasets(request: Request) -> Response:
+    """List what is kept."""
+    return await _answered(request, "list-datasets", _list(request))
+
+
+@router.delete("/datasets/{name}", status_code=204, **_DELETE)
+async def delete_dataset(request: Request, name: str) -> Response:
+    """Delete what is kept under a name."""
+    return await _answered(request, "delete-dataset", _delete(request, name))
+
+
+async def _answered(request: Request, operation: str, answer: Awaitable[Response]) -> Response:
+    request.state.operation = operation
+    try:
+        return await answer
+    except DetectionError as error:
+        request.state.code = error.code
+        refused = refusal(error)
+        refused.status_code = _STATUS.get(error.code, 400)
+        refused.headers.update(_LAST_ANSWER)
+        if refused.status_code == 503:
+            refused.headers["Retry-After"] = "5"
+        return refused
+
+
+async def _put(request: Request, name: str) -> Json:
+    access = _access(request)
+    stem_of(name)
+    # It has no name on the disk, so that nothing is left of an upload that breaks off.
+    with tempfile.TemporaryFile() as file:
+        await _receive(request, name, cast(BinaryIO, file), access)
+        source = await run_sync(store, name, cast(BinaryIO, file), access)
+    return Json({"dataSource": source}, status_code=201)
+
+
+async def _list(request: Request) -> Json:
+    found = await run_sync(datasets, _access(request))
+    return Json(
+        {
+            "datasets": [
+                {
+                    "name": dataset.name,
+                    "dataSource": dataset.source,
+                    "bytes": dataset.bytes,
+                    "lastUpdatedTime": f"{dataset.changed:%Y-%m-%dT%H:%M:%SZ}",
+                }
+                for dataset in found
+            ]
+        }
+    )
+
+
+async def _delete(request: Request, name: str) -> Response:
+    await run_sync(remove, name, _access(request))
+    return Response(status_code=204)
+
+
+def _access(request: Request) -> Access:
+    return Access.from_settings(request.app.state.settings)
+
+
+async def _receive(request: Request, name: str, file: BinaryIO, access: Access) -> None:
+    """Write a body to a file; refuse it as soon as it is known to be too large or no data."""
+    refused = _refused_unread(request, name, access)
+    if refused and "expect" in request.headers:
+        # The client waits to be told whether to send anything.
+        raise refused
+    chunks = request.stream()
+    try:
+        with anyio.fail_after(access.seconds):
+            refused = refused or await _write(chunks, name, file, access)
+    except TimeoutError:
+        raise GatewayError(
+            408,
+            f"The body did not arrive within {access.seconds:g} seconds (DETECTOR_DATA_SECONDS).",
+            _LAST_ANSWER,
+        ) from None
+    if refused:
+        await _read_on(chunks)
+        raise refused
+
+
+async def _write(
+    chunks: AsyncIterator[bytes], name: str, file: BinaryIO, access: Access
+) -> DetectionError | None:
+    """Write a body to a file up to where it is refused, and return why."""
+    block, size = bytearray(), 0
+    async for chunk in chunks:
+        block += chunk
+        if len(block) >= _BLOCK:
+            refused = await run_sync(_keep, block, size, name, file, access)
+            if refused:
+                return refused
+            size += len(block)
+            block = bytearray()
+    return await run_sync(_keep, block, size, name, file, access)
+
+
+async def _read_on(chunks: AsyncIterator[bytes]) -> None:
+    """Read more of a body that is refused: a client that still sends does not see the answer."""
+    size = 0
+    with anyio.move_on_after(_READ_ON_SECONDS):
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > _READ_ON_BYTES:
+                break
+
+
+def _refused_unread(request: Request, name: str, access: Access) -> DetectionError | None:
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > access.max_bytes:
+        return too_large(name, access)
+    return None
+
+
+def _keep(
+    block: bytearray, size: int, name: str, file: BinaryIO, access: Access
+) -> DetectionError | None:
+    """Write a block of a body after ``size`` bytes of it, or return why it is refused."""
+    if size + len(block) > access.max_bytes:
+        return too_large(name, access)
+    if not size:
+        try:
+            begins_well(bytes(block), name, access)
+        except DetectionError as error:
+            return error
+    try:
+        file.write(block)
+    except OSError as error:
+        return DetectionError("StorageWriteError", f"File {name} cannot be kept: {error.strerror}.")
+    return None
