@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -43,12 +44,20 @@ __all__ = ["beside", "submit_detection", "submit_training", "train_here", "work_
 _log = logging.getLogger("detector.jobs")
 
 _TRAINING, _DETECTION = "training", "detection"
-_KINDS = {runs.MODELS: _TRAINING, runs.RESULTS: _DETECTION}
+_EXPERIMENTS = {_TRAINING: runs.MODELS, _DETECTION: runs.RESULTS}
+_KINDS = {experiment: kind for kind, experiment in _EXPERIMENTS.items()}
 # A job that ended its worker this often would do so again.
 _MOST_ATTEMPTS = 3
+_GIVEN_UP = (
+    f"This was begun {_MOST_ATTEMPTS} times and broken off each time: the worker was lost, or MLflow "
+    "was away for long. If the worker needs more memory than there is, try fewer variables or a "
+    "shorter time range."
+)
 # How often the worker looks for work that nobody does, and for results that have expired.
 _ROUND_SECONDS = 5.0
 _EXPIRY_SECONDS = 3600.0
+# How often to look whether the model of a running training is deleted.
+_LOOK_SECONDS = 1.0
 # How long what runs may take to stop.
 _STOP_SECONDS = 10.0
 _MODELS_KEPT = 4
@@ -171,7 +180,7 @@ class _Worker:
             self._perform, _DETECTION, self._detect
         )
 
-    def stop(self) -> None:
+    def stop(self, *_: object) -> None:
         self._stopping.set()
 
     def run(self) -> None:
@@ -189,7 +198,7 @@ class _Worker:
             consumer.start()
         # Huey's own handlers end one consumer.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
+            signal.signal(number, self.stop)
         for task in (self._renew, self._look_round):
             threading.Thread(target=task, name=task.__name__, daemon=True).start()
         _log.info("The worker takes up work.", extra=counts)
@@ -247,7 +256,7 @@ class _Worker:
 
     def _perform(self, kind: str, carry_out: Callable[[str], None], identity: str) -> None:
         """Carry out a job if it is still to be done and nobody else does it."""
-        experiment = next(name for name, known in _KINDS.items() if known == kind)
+        experiment = _EXPERIMENTS[kind]
         if self._stopping.is_set() or not runs.is_unfinished(identity, experiment):
             return
         leases = self._leases[kind]
@@ -259,25 +268,19 @@ class _Worker:
         started = time.monotonic()
         outcome = "ended"
         try:
-            if attempt > _MOST_ATTEMPTS:
-                raise DetectionError(
-                    "UnexpectedError",
-                    f"This was begun {_MOST_ATTEMPTS} times and broken off each time: the worker "
-                    "was lost, or MLflow was away for long. If the worker needs more memory than "
-                    "there is, try fewer variables or a shorter time range.",
-                )
-            carry_out(identity)
-        except DetectionError as error:
-            runs.mark(identity, runs.FAILED, [error])
-            outcome, known["code"] = "failed", error.code
+            with runs.reasons(identity, experiment):
+                if attempt > _MOST_ATTEMPTS:
+                    raise DetectionError("UnexpectedError", _GIVEN_UP)
+                carry_out(identity)
         except Stopped:
             outcome = "stopped"
-        except Exception as error:  # noqa: BLE001 - a job must not end the worker
+        except DetectionError as error:
+            outcome, known["code"] = "failed", error.code
+        except Exception:  # noqa: BLE001 - a job must not end the worker
+            # The lease runs out, and another attempt begins where the run is unfinished.
+            leases.leave(identity)
             _log.exception("broken off", extra=known)
-            if runs.is_outage(error):
-                # The lease runs out, and another attempt begins.
-                leases.leave(identity)
-                return
+            return
         leases.release(identity)
         known["seconds"] = round(time.monotonic() - started, 3)
         _log.info(outcome, extra=known)
@@ -311,7 +314,7 @@ class _Worker:
         """Return how the child ended; None where it was stopped, or its model deleted."""
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return child.wait(timeout=0.5)
+                return child.wait(timeout=_LOOK_SECONDS)
             if self._stopping.is_set() or self._is_gone(model_id):
                 child.terminate()
                 try:
@@ -341,7 +344,7 @@ class _Worker:
 
 
 def _read(asked: Mapping[str, Any], settings: JobSettings, sliding_window: int) -> pd.DataFrame:
-    return datasource.read(
+    frame: pd.DataFrame = datasource.read(
         asked["dataSource"],
         datasource.Access.from_settings(settings),
         schema=asked.get("dataSchema", "OneTable"),
@@ -349,6 +352,7 @@ def _read(asked: Mapping[str, Any], settings: JobSettings, sliding_window: int) 
         end=work.moment(asked["endTime"]),
         look_back=sliding_window - 1,
     )
+    return frame
 
 
 @contextlib.contextmanager
@@ -368,8 +372,7 @@ def train_here(model_id: str) -> int:
     int
         0 when the model is READY, or FAILED and says why; ``EX_TEMPFAIL`` when MLflow was away.
     """
-    logging.config.dictConfig(CONFIGURATION)
-    _be_patient()
+    _set_up()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     # The worker is gone when its end of the pipe is, and somebody else may begin this job.
@@ -378,11 +381,14 @@ def train_here(model_id: str) -> int:
     try:
         registry.connect()
         info = runs.get_model(model_id).info
-        with work.failures(model_id):
+        with runs.reasons(model_id, runs.MODELS):
             options = work.options_of(info, epochs=settings.epochs, device=settings.device)
             frame = _read(info, settings, options.sliding_window)
-        work.train_model(model_id, frame, options, stop=stop.is_set)
-    except (DetectionError, Stopped):
+            work.train_model(model_id, frame, options, stop=stop.is_set)
+    except DetectionError as error:
+        _log.warning("failed", extra={"id": model_id, "code": error.code})
+        return 0
+    except Stopped:
         return 0
     except Exception as error:
         if not (isinstance(error, registry.TrackingError) or runs.is_outage(error)):
@@ -400,8 +406,7 @@ def work_on(*, until_stdin_closes: bool = False) -> None:
     until_stdin_closes
         Stop also when the process that started this one is gone.
     """
-    logging.config.dictConfig(CONFIGURATION)
-    _be_patient()
+    _set_up()
     settings = JobSettings()
     while True:
         try:
@@ -412,9 +417,7 @@ def work_on(*, until_stdin_closes: bool = False) -> None:
             time.sleep(_ROUND_SECONDS)
     worker = _Worker(settings)
     if until_stdin_closes:
-        threading.Thread(
-            target=lambda: (os.read(0, 1), worker.stop()), daemon=True
-        ).start()
+        _when_stdin_closes(worker.stop)
     worker.run()
 
 
@@ -422,17 +425,25 @@ def _when_stdin_closes(then: Callable[[], None]) -> None:
     """Do something when the process at the other end of standard input is gone."""
 
     def wait() -> None:
-        os.read(0, 1)
+        # Not through sys.stdin, whose lock the interpreter asks for at its end.
+        while os.read(0, 1):
+            pass
         then()
 
     threading.Thread(target=wait, name="stdin", daemon=True).start()
 
 
-def _be_patient() -> None:
-    """Have MLflow's client wait out a restart of its server, some two minutes."""
+def _set_up() -> None:
+    """Log as the service does, and have MLflow's client wait out a restart of its server."""
+    logging.config.dictConfig(CONFIGURATION)
+    # Of MLflow about the package's models, which are not what is logged.
+    warnings.filterwarnings("ignore", module=r"mlflow\.pyfunc\.utils\.data_validation")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # Tries after 0, 4, 8, 16, 32 and 64 seconds.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "6")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "2")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 

@@ -1,16 +1,20 @@
-"""The picture of a judged series."""
+"""The pictures of judged series."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["change_points", "figure"]
+__all__ = ["change_points", "figure", "together"]
 
 _VALUE, _EXPECTED, _ANOMALY = "#1f4e79", "#9fc3e6", "#c0392b"
+# More variables than this share a picture badly: those that contribute most are drawn.
+_MOST_DRAWN = 12
 
 
 def figure(judged: pd.DataFrame, *, title: str) -> "Figure":
@@ -81,6 +85,85 @@ def change_points(judged: pd.DataFrame, *, title: str) -> "Figure":
     )
     _add_legend(axes)
     return picture
+
+
+def together(
+    frame: pd.DataFrame,
+    judged: pd.DataFrame,
+    *,
+    title: str,
+    faults: Sequence[tuple[str, pd.Timestamp, pd.Timestamp]] = (),
+) -> "Figure":
+    """Draw variables one above the other, their anomalies, and how severe these are.
+
+    Every anomaly is a thin line through all variables, and a dot on the one that contributes most.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One column for each variable; the index is the timestamps. Of more than 12 variables those
+        are drawn that contribute most.
+    judged : DataFrame
+        One row for each timestamp judged with the columns ``timestamp``, ``is_anomaly``,
+        ``severity`` (0 to 1) and ``top``, the variable that contributes most or None.
+    title : str
+        What stands above the picture.
+    faults : sequence of (variable, start, end), optional
+        Known faults, shaded where they are.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+
+    anomalies = judged[judged["is_anomaly"]]
+    blame = anomalies.groupby("top")["severity"].sum()
+    ranked = sorted(frame.columns, key=lambda name: -float(blame.get(name, 0.0)))
+    drawn = [name for name in frame.columns if name in ranked[:_MOST_DRAWN]]
+    frame = frame.loc[judged["timestamp"].min() : judged["timestamp"].max()]
+    picture = Figure(figsize=(11, 1.6 + 1.05 * len(drawn)), layout="constrained")
+    *rows, last = picture.subplots(
+        len(drawn) + 1, sharex=True, height_ratios=[1.0] * len(drawn) + [0.8]
+    )
+    when = anomalies["timestamp"].to_numpy()
+    for axes, name in zip(rows, drawn, strict=True):
+        values = frame[name].interpolate()
+        for variable, start, end in faults:
+            if variable == name:
+                axes.axvspan(start, end, color=_EXPECTED, alpha=0.5, linewidth=0)
+        axes.plot(values.index.to_numpy(), values.to_numpy(), color=_VALUE, linewidth=0.9)
+        _mark(axes, when)
+        mine = anomalies.loc[anomalies["top"] == name, "timestamp"].to_numpy()
+        axes.scatter(mine, values.reindex(mine).to_numpy(), color=_ANOMALY, s=13, zorder=3)
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+    _mark(last, when)
+    last.vlines(when, 0, anomalies["severity"].to_numpy(), color=_ANOMALY, linewidth=1.4)
+    last.set_ylim(0, max(0.5, 1.1 * float(judged["severity"].max())))
+    last.set_ylabel("severity", rotation=0, ha="right", va="center")
+    for axes in (*rows, last):
+        axes.margins(x=0.005)
+        axes.grid(axis="y", alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8, length=0)
+    picture.align_ylabels()
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    last.xaxis.set_major_locator(locator)
+    last.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    picture.suptitle(title, x=0.01, ha="left", fontsize=12)
+    picture.supxlabel(_legend(len(anomalies), bool(faults)), fontsize=9, color="0.35")
+    return picture
+
+
+def _mark(axes: "Axes", when: "np.ndarray[tuple[int], np.dtype[np.datetime64]]") -> None:
+    for moment in when:
+        axes.axvline(moment, color=_ANOMALY, alpha=0.15, linewidth=0.8, zorder=0)
+
+
+def _legend(anomalies: int, faults: bool) -> str:
+    lines = f"lines: {anomalies} anomalies; dots: on the variable that contributes most"
+    return lines + ("; shaded: the planted faults" if faults else "")
 
 
 def _axes(title: str) -> "tuple[Figure, Axes]":

@@ -12,7 +12,7 @@ import gzip
 import json
 import tempfile
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -27,7 +27,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from requests.exceptions import RequestException
 from sqlalchemy.exc import OperationalError
 
-from detector.errors import DetectionError
+from detector.errors import DetectionError, Stopped
 
 if TYPE_CHECKING:
     from detector.multivariate import Judgement, MultivariateModel, VariableState
@@ -55,6 +55,7 @@ __all__ = [
     "load_model",
     "mark",
     "no_diagnostics",
+    "reasons",
     "run_id",
     "run_of",
     "state_to_wire",
@@ -355,6 +356,32 @@ def mark(identity: str, status: str, errors: Iterable[DetectionError] = ()) -> N
         client.set_terminated(run, _SHOWN[status])
     else:
         client.update_run(run, _SHOWN[status])
+
+
+@contextlib.contextmanager
+def reasons(identity: str, experiment: str) -> Iterator[None]:
+    """Write into the run why the work on it failed, and raise that again.
+
+    What MLflow's own absence causes is not the work's failure, and a training that was told to
+    stop has not failed.
+    """
+    try:
+        yield
+    except Stopped:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if is_outage(error):
+            raise
+        if isinstance(error, DetectionError):
+            told = error
+        elif isinstance(error, KeyboardInterrupt):
+            told = DetectionError("UnexpectedError", "The work was interrupted. Begin it again.")
+        else:
+            reason = f"The work failed unexpectedly with {type(error).__name__}: {error}"
+            told = DetectionError("UnexpectedError", reason)
+        if is_unfinished(identity, experiment):
+            mark(identity, FAILED, [told])
+        raise
 
 
 def store_diagnostics(model_id: str, diagnostics: Mapping[str, Any]) -> None:

@@ -130,6 +130,7 @@ class JobSettings(DataSettings):
     epochs: int = Field(
         default=100,
         ge=1,
+        le=10_000,
         validation_alias="DETECTOR_TRAINING_EPOCHS",
         description="How often a training goes through its data.",
     )

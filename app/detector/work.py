@@ -6,10 +6,9 @@ worker, so that a model is the same model whoever trained it.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -18,13 +17,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 
 from detector import registry, runs
-from detector.errors import DetectionError, Stopped
 from detector.multivariate import AlignPolicy, Epoch, TrainingOptions, align, train
 
 if TYPE_CHECKING:
     from detector.multivariate import MultivariateModel, Table
 
-__all__ = ["failures", "info_of", "judge_batch", "moment", "options_of", "train_model"]
+__all__ = ["info_of", "judge_batch", "moment", "options_of", "train_model"]
 
 # The service told the losses of every tenth epoch.
 _TOLD_EVERY = 10
@@ -98,7 +96,7 @@ def train_model(
     Stopped
         If `stop` asked for it; the run's status stays as it is.
     """
-    with failures(model_id):
+    with runs.reasons(model_id, runs.MODELS):
         runs.mark(model_id, runs.RUNNING)
         record = runs.get_model(model_id)
         table = _table(frame, record.info, options)
@@ -128,11 +126,7 @@ def train_model(
         return model
 
 
-def judge_batch(
-    result_id: str,
-    frame: pd.DataFrame,
-    model: MultivariateModel,
-) -> None:
+def judge_batch(result_id: str, frame: pd.DataFrame, model: MultivariateModel) -> None:
     """Judge the data of a batch detection and keep what was found.
 
     Raises
@@ -140,11 +134,11 @@ def judge_batch(
     DetectionError
         If the data cannot be judged; the run is then FAILED and says why.
     """
-    with failures(result_id):
+    with runs.reasons(result_id, runs.RESULTS):
         runs.mark(result_id, runs.RUNNING)
         setup = runs.get_result(result_id).setup
         table = _table(frame, setup, model.options)
-        judgements = model.judge(table, top_contributors=setup["topContributorCount"])
+        judgements = model.judge(table, top_contributors=setup.get("topContributorCount", 10))
         runs.store_result(result_id, table.states, judgements)
         runs.mark(result_id, runs.READY)
 
@@ -163,23 +157,6 @@ def _example(table: Table) -> pd.DataFrame:
     rows = pd.DataFrame(table.values, columns=list(table.variables))
     rows.insert(0, "timestamp", table.timestamps)
     return rows
-
-
-@contextlib.contextmanager
-def failures(identity: str) -> Iterator[None]:
-    """Write into the run why it failed; what MLflow's own absence causes is not its failure."""
-    try:
-        yield
-    except DetectionError as error:
-        runs.mark(identity, runs.FAILED, [error])
-        raise
-    except Stopped:
-        raise
-    except Exception as error:
-        if not runs.is_outage(error):
-            reason = f"The work failed unexpectedly with {type(error).__name__}: {error}"
-            runs.mark(identity, runs.FAILED, [DetectionError("UnexpectedError", reason)])
-        raise
 
 
 class _Report:

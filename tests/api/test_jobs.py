@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -24,7 +23,7 @@ from detector import jobs, registry, runs, work
 from detector.multivariate import TrainingOptions, align
 
 START, ROWS, WINDOW = pd.Timestamp("2026-01-01"), 420, 28
-QUICK, LONG = "3", "100000"
+QUICK, LONG = "3", "10000"
 Start = Callable[..., Any]
 
 

@@ -1,29 +1,72 @@
-"""The network that judges many series together: how it is trained, and what it says of rows."""
+"""The network that judges many series together: how it is trained, and what it says of rows.
 
-import copy
+It is that of ``MultivariateAnomalyDetector`` in ``time-series-anomaly-detector``: moving averages
+of a window of rows, pooled to a hundred steps; attention between the steps and between the
+variables; a gated recurrent unit; then a forecast of the row that follows and a variational
+autoencoder (Zhao et al., Multivariate Time-series Anomaly Detection via Graph Attention Network,
+ICDM 2020). The weights and their names are the package's, so either can use the other's.
+"""
+
+import math
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
-from anomaly_detector.multivariate.contract import MultiADConfig
-from anomaly_detector.multivariate.dataset import MultiADDataset
-from anomaly_detector.multivariate.module import (
-    AnomalyDetectionCriterion,
-    MultivariateGraphAttnDetector,
-)
-from anomaly_detector.multivariate.util import get_multiple_variables_pct_weight_score
+from torch.nn import functional
 
-from detector.errors import Stopped
+from detector.errors import DetectionError, Stopped
+from detector.kernel.attention import Block, attend, attend_with_dropout, learn
+from detector.kernel.lanes import Lanes
+from detector.kernel.recurrent import HIDDEN, STEPS, Gates, Unit
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+State = Mapping[str, torch.Tensor]
+
+_AVERAGED = 7
+_BATCH = 128
+_STRIDE = 10
+_NOISE = 0.1
+_RATE = 1e-3
+_DECAYS = (0.9, 0.999)
+_MOMENTUM = 0.1
+_CLIP = 1000.0
+_UPPER, _LOWER = 0.5, 0.3
+_LEVEL = 0.8
+_LIMIT = 0.95
+_CHANGEABLE = 1.9
+_NORMS = ("fc_layers.1", "vae.Encoder.1", "vae.Encoder.4", "vae.Decoder.1", "vae.Decoder.4")
+# Rows normalised in one go.
+_ROWS = 65_536
 
 
 @dataclass(frozen=True)
 class Network:
+    """All that judging needs: tensors and plain numbers.
+
+    Parameters
+    ----------
+    state : dict of str to Tensor
+        The weights, float32 on the CPU, by the package's names.
+    dimensions : int
+        Variables, d.
+    input_size : int
+        Rows the network sees before the one it judges.
+    threshold_window : int
+        Scores the score of a row is compared with.
+    minimum, maximum : ndarray of float64, shape (d,)
+        Of the rows trained on.
+    weights : ndarray of float64, shape (d,)
+        How much each variable counts: 1, or less where most of its changes are large.
+    threshold, score_min, score_max : float
+        Of the scores of the rows trained on: the 80th percentile, the least, the largest.
+    """
+
     state: dict[str, torch.Tensor]
     dimensions: int
     input_size: int
@@ -38,10 +81,24 @@ class Network:
 
 @dataclass(frozen=True)
 class Scores:
+    """What a network says of the last m rows of what it was given.
+
+    Parameters
+    ----------
+    is_anomaly : ndarray of bool, shape (m,)
+    score : ndarray of float64, shape (m,)
+        0 to e - 1.
+    contributions : ndarray of float64, shape (a, d)
+        Of the a anomalies alone, in order: each variable's part of the score; a row sums to 1.
+    attention_changes : ndarray of float32, shape (a, d, d)
+        Of the anomalies alone: the attention of the row's variable to the column's, less its
+        moving mean.
+    """
+
     is_anomaly: npt.NDArray[np.bool_]
     score: Floats
     contributions: Floats
-    attention_changes: npt.NDArray[np.float32]
+    attention_changes: Singles
 
 
 def fit(
@@ -54,94 +111,617 @@ def fit(
     on_epoch: Callable[[int, float, float, float], None],
     stop: Callable[[], bool],
 ) -> Network:
+    """Train a network on `values`: the first 8 tenths of the rows, validated on the 9th.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n, d)
+        Finite.
+    sliding_window : int
+        Half of it is the network's input, the other half, or 200, the window of the threshold.
+    epochs : int
+    seed : int
+        The same one gives the same network on the same machine.
+    device : str
+        ``cpu`` or ``cuda``.
+    on_epoch : callable
+        Told the epoch's number from 1, the losses of training and validation, its seconds. The
+        losses are means over windows of the summed squared errors of forecast and
+        reconstruction, plus the divergence of the autoencoder; validation is 0 without windows.
+    stop : callable
+        Asked at every batch whether to stop.
+
+    Returns
+    -------
+    Network
+        That of the epoch with the least loss of validation; the last where nothing is validated.
+
+    Raises
+    ------
+    Stopped
+        When `stop` said so.
+    DetectionError
+        ``NotEnoughInput`` for fewer rows than give two windows to train on.
+    """
     size = sliding_window // 2
-    threshold_window = min(200, sliding_window - size)
     count = int(len(values) * 0.8)
-    train = values[:count]
     held = values[count : count + int(len(values) * 0.1)]
-    low, high = train.min(axis=0), train.max(axis=0)
-    config = MultiADConfig(data_dim=values.shape[1], input_size=size, device=device)
-    torch.manual_seed(seed)
-    model = MultivariateGraphAttnDetector(config)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    training = MultiADDataset(train, size, 10, 1, high, low, 0.0, 1.0)
-    validation = MultiADDataset(held, size, 1, 1, high, low, -1000.0, 1000.0)
-    batches = torch.utils.data.DataLoader(
-        training, 128, shuffle=True, drop_last=len(training) >= 128
-    )
-    others = torch.utils.data.DataLoader(validation, 128)
-    best, state = np.inf, model.state_dict()
-    for epoch in range(1, epochs + 1):
-        started = time.perf_counter()
-        losses = []
-        for model_trains, loader in ((True, batches), (False, others)):
-            model.train(model_trains)
-            total, seen = 0.0, 0
-            for x, y in loader:
-                if stop():
-                    raise Stopped
-                if model_trains:
-                    x = x + 0.1 * torch.randn_like(x)
-                with torch.set_grad_enabled(model_trains):
-                    pred, recon, mu, logv, _ = model(x.to(device))
-                    loss = AnomalyDetectionCriterion()(pred, recon, y.to(device), mu, logv)[0]
-                if model_trains:
-                    optimizer.zero_grad()
-                    loss.backward()
-                    optimizer.step()
-                total += loss.item()
-                seen += len(x)
-            losses.append(total / seen if seen else 0.0)
-        if losses[1] < best or not len(validation):
-            best = losses[1]
-            state = copy.deepcopy(model.state_dict())
-        on_epoch(epoch, losses[0], losses[1], time.perf_counter() - started)
-    weights = np.array(get_multiple_variables_pct_weight_score(values, size + threshold_window))
-    state = {name: tensor.cpu() for name, tensor in state.items()}
+    trained = values[:count]
+    if count < size + 2:
+        raise DetectionError(
+            "NotEnoughInput",
+            f"A sliding window of {sliding_window} needs at least "
+            f"{math.ceil((size + 2) / 0.8)} rows to train on, and there are {len(values)}.",
+        )
+    low, high = trained.min(axis=0), trained.max(axis=0)
+    with Lanes(2) as lanes:
+        training = _Training(
+            _Rows.of(trained, low, high, size, (0.0, 1.0), device),
+            _Rows.of(held, low, high, size, (-_CLIP, _CLIP), device),
+            seed,
+            lanes,
+        )
+        state = training.run(epochs, on_epoch, stop)
+    window = min(200, sliding_window - size)
     network = Network(
-        state, values.shape[1], size, threshold_window, low, high, weights, 0.0, 0.0, 0.0
+        state=state,
+        dimensions=values.shape[1],
+        input_size=size,
+        threshold_window=window,
+        minimum=low,
+        maximum=high,
+        weights=_weights(values, size + window),
+        threshold=0.0,
+        score_min=0.0,
+        score_max=0.0,
     )
-    scores = np.sort(_infer(network, train, device)[1])
-    return Network(
-        **{
-            **network.__dict__,
-            "threshold": float(scores[int(len(scores) * 0.8)]),
-            "score_min": float(scores[0]),
-            "score_max": float(scores[-1]),
-        }
+    parts = [
+        (errors * network.weights).mean(axis=1)
+        for errors, _ in _errors(network, trained, device, stop)
+    ]
+    scores = np.sort(np.concatenate(parts))
+    return replace(
+        network,
+        threshold=float(scores[int(len(scores) * _LEVEL)]),
+        score_min=float(scores[0]),
+        score_max=float(scores[-1]),
     )
-
-
-def _infer(network: Network, values: Floats, device: str) -> tuple[Any, Any, Any]:
-    config = MultiADConfig(
-        data_dim=network.dimensions, input_size=network.input_size, device=device
-    )
-    model = MultivariateGraphAttnDetector(config)
-    model.load_state_dict(network.state)
-    model.eval()
-    data = MultiADDataset(
-        values, network.input_size, 1, 1, network.maximum, network.minimum, -1000.0, 1000.0
-    )
-    parts, maps = [], []
-    with torch.no_grad():
-        for x, y in torch.utils.data.DataLoader(data, 128):
-            pred, _, _, _, attention = model(x.to(device))
-            off = torch.exp(torch.clamp(2 * (pred.cpu() - y).abs(), max=1)) - 1
-            parts.append(off.numpy() * network.weights)
-            maps.append(attention.cpu().numpy())
-    contributions = np.concatenate(parts)
-    return contributions, contributions.mean(axis=1), np.concatenate(maps)
 
 
 def judge(network: Network, values: Floats, *, device: str = "cpu") -> Scores:
-    contributions, scores, maps = _infer(network, values, device)
-    window = network.threshold_window
-    upper, lower = max(0.5, network.threshold), min(0.3, network.threshold)
-    limits = np.sort(np.lib.stride_tricks.sliding_window_view(scores, window), axis=1)
-    tail = scores[window - 1 :]
-    flags = ((tail >= limits[:, int(window * 0.95)]) & (tail >= lower)) | (tail > upper)
-    means = np.lib.stride_tricks.sliding_window_view(maps, window, axis=0).mean(axis=-1)
-    kept = contributions[window - 1 :][flags]
+    """Judge the rows from ``input_size + threshold_window - 1`` on.
+
+    Parameters
+    ----------
+    network : Network
+    values : ndarray of float64, shape (n, d)
+        Finite.
+    device : str
+
+    Raises
+    ------
+    DetectionError
+        ``NotEnoughInput`` for fewer than ``input_size + threshold_window`` rows.
+    """
+    window, least = network.threshold_window, network.input_size + network.threshold_window
+    if len(values) < least:
+        raise DetectionError(
+            "NotEnoughInput", f"At least {least} rows are needed, and there are {len(values)}."
+        )
+    upper, lower = max(_UPPER, network.threshold), min(_LOWER, network.threshold)
+    scores = np.empty(len(values) - network.input_size)
+    flags = np.zeros(len(scores), dtype=bool)
+    contributions: list[Floats] = []
+    changes: list[Singles] = []
+    before = np.empty((0, network.dimensions, network.dimensions), dtype=np.float32)
+    start = 0
+    for errors, maps in _errors(network, values, device, lambda: False):
+        weighted = errors * network.weights
+        end = start + len(weighted)
+        scores[start:end] = weighted.mean(axis=1)
+        first = max(start, window - 1)
+        maps = np.concatenate([before, maps])
+        if end > first:
+            recent = scores[first:end]
+            least_scores = _limits(scores[:end], window, first - (window - 1))
+            above = (recent >= least_scores) & (recent >= lower) | (recent > upper)
+            flags[first:end] = above
+            places = np.flatnonzero(above)
+            found = weighted[places + first - start]
+            total = found.sum(axis=1, keepdims=True)
+            contributions.append(np.divide(found, total, out=found * 0, where=total > 0))
+            changes.append(_changes(maps, places + len(maps) - (end - first), window))
+        before = maps[-(window - 1) :]
+        start = end
     return Scores(
-        flags, tail, kept / kept.sum(axis=1, keepdims=True), (maps[window - 1 :] - means)[flags]
+        flags[window - 1 :],
+        scores[window - 1 :],
+        np.concatenate(contributions),
+        np.concatenate(changes),
     )
+
+
+def _limits(scores: Floats, window: int, start: int) -> Floats:
+    """Return the 95th percentile of the scores up to each from `start` on, ``window - 1`` left out.
+
+    The package compares a score with those of the window that ends ``window - 1`` rows before it;
+    the first of them are compared with the few there are.
+    """
+    end = len(scores) - (window - 1)
+    growing = [
+        np.sort(scores[: place + 1])[int((place + 1) * _LIMIT)]
+        for place in range(start, min(window - 1, end))
+    ]
+    first = max(start, window - 1)
+    if first >= end:
+        return np.array(growing)
+    rank = int(window * _LIMIT)
+    views = np.lib.stride_tricks.sliding_window_view(scores[first - (window - 1) : end], window)
+    full = np.partition(views, rank, axis=1)[:, rank]
+    return np.concatenate([growing, full])
+
+
+def _changes(maps: Singles, places: npt.NDArray[np.int64], window: int) -> Singles:
+    """Return the maps at `places` less the mean of the `window` of them that ends there."""
+    shape = maps.shape[1:]
+    if not len(places):
+        return np.empty((0, *shape), dtype=np.float32)
+    back = places[:, None] - np.arange(len(maps))
+    chosen = ((back >= 0) & (back < window)).astype(np.float32)
+    means = chosen @ maps.reshape(len(maps), -1) / np.float32(window)
+    return np.asarray(maps[places] - means.reshape(-1, *shape))
+
+
+def _weights(values: Floats, window: int) -> Floats:
+    """Return how much each variable counts: less for those that mostly jump, as counters do."""
+    means = np.empty(values.shape[1])
+    for place in range(values.shape[1]):
+        series = pd.Series(values[:, place] + 0.0001)
+        ratios = [(series.shift(step) / series - 1).abs() for step in (1, -1)]
+        largest = pd.Series(np.maximum(ratios[0], ratios[1])).clip(0, 2)
+        means[place] = largest.rolling(window).max().mean()
+    jumping = means > _CHANGEABLE
+    return np.where(jumping, jumping.mean(), 1.0)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows as the network sees them, and where its pooling looks.
+
+    `averages` has the shape ``(n - 6, d)``: what the windows share of the moving average.
+    """
+
+    rows: torch.Tensor
+    averages: torch.Tensor
+    size: int
+    starts: torch.Tensor
+    lengths: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        values: Floats,
+        low: Floats,
+        high: Floats,
+        size: int,
+        clip: tuple[float, float],
+        device: str,
+    ) -> "_Rows":
+        singles = np.empty(values.shape, dtype=np.float32)
+        for start in range(0, len(values), _ROWS):
+            part = (values[start : start + _ROWS] - low) / (high - low + 1e-8)
+            singles[start : start + _ROWS] = np.clip(part, *clip)
+        rows = torch.from_numpy(singles).to(device)
+        length = size - _AVERAGED + 1
+        steps = torch.arange(STEPS)
+        starts = steps * length // STEPS
+        ends = -(-(steps + 1) * length // STEPS)
+        averages = _average(rows[None])[0] if len(rows) >= _AVERAGED else rows[:0]
+        return cls(rows, averages, size, starts.to(device), (ends - starts).to(device))
+
+    def __len__(self) -> int:
+        """Return how many windows have a row that follows them."""
+        return max(0, len(self.rows) - self.size)
+
+    def windows(self, first: int, count: int) -> torch.Tensor:
+        """Return the pooled windows from `first` on, shape ``(count, steps, d)``."""
+        length = self.size - _AVERAGED + 1
+        pools = self._pools(self.averages[None, first : first + count - 1 + length])
+        shifts = torch.arange(count, device=self.starts.device)[:, None]
+        places = (self._places(pools) + shifts).reshape(-1)
+        return pools[0].flatten(0, 1).index_select(0, places).view(count, STEPS, -1)
+
+    def targets(self, first: int, count: int) -> torch.Tensor:
+        """Return the rows that follow the windows from `first` on, shape ``(count, d)``."""
+        return self.rows[first + self.size : first + self.size + count]
+
+    def noisy(self, starts: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+        """Return the pooled windows from these rows on, with noise of their own."""
+        length = self.size - _AVERAGED + 1
+        noise = torch.empty(len(starts), self.size, self.rows.shape[1])
+        noise.normal_(0.0, _NOISE, generator=random)
+        averages = _average(noise.to(self.rows.device))
+        places = (starts[:, None] + torch.arange(length, device=starts.device)).reshape(-1)
+        averages += self.averages.index_select(0, places).view_as(averages)
+        pools = self._pools(averages)
+        return pools.flatten(1, 2).index_select(1, self._places(pools))
+
+    def _pools(self, averages: torch.Tensor) -> torch.Tensor:
+        """Return the largest of each run of every length there is, ``(b, lengths, n, d)``."""
+        shortest, longest = int(self.lengths.min()), int(self.lengths.max())
+        largest = averages.clone()
+        pools = []
+        for length in range(1, longest + 1):
+            if length > 1:
+                rest = averages[:, length - 1 :]
+                largest[:, : rest.shape[1]] = torch.maximum(largest[:, : rest.shape[1]], rest)
+            if length >= shortest:
+                pools.append(largest.clone())
+        return torch.stack(pools, dim=1)
+
+    def _places(self, pools: torch.Tensor) -> torch.Tensor:
+        return (self.lengths - self.lengths.min()) * pools.shape[2] + self.starts
+
+
+def _average(rows: torch.Tensor) -> torch.Tensor:
+    """Return the mean of each run of rows, shape ``(b, n - 6, d)``."""
+    count = rows.shape[1] - _AVERAGED + 1
+    sums = rows[:, :count].clone()
+    for shift in range(1, _AVERAGED):
+        sums += rows[:, shift : shift + count]
+    return sums.div_(_AVERAGED)
+
+
+class _Units(threading.local):
+    """The memory of each thread's recurrent units, one for each size of batch there is."""
+
+    def __init__(self) -> None:
+        self._units: dict[tuple[int, int, bool], Unit] = {}
+
+    def of(self, windows: torch.Tensor, *, learns: bool) -> Unit:
+        batch, _, variables = windows.shape
+        key = (variables, batch, learns)
+        if key not in self._units:
+            self._units[key] = Unit(variables, batch, str(windows.device), learns=learns)
+        return self._units[key]
+
+
+def _enter(
+    unit: Unit, between: torch.Tensor, over_time: torch.Tensor, windows: torch.Tensor
+) -> None:
+    """Put attended variables ``(b, steps, d)``, steps ``(b, d, steps)`` and windows into `unit`."""
+    variables = unit.variables
+    unit.inputs[:, :variables] = between.permute(1, 2, 0)
+    unit.inputs[:, variables : 2 * variables] = over_time.permute(2, 1, 0)
+    unit.inputs[:, 2 * variables :] = windows.permute(1, 2, 0)
+
+
+def _encode(
+    windows: torch.Tensor, state: State, gates: Gates, unit: Unit
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the unit's last state, ``(b, hidden)``, and the variables' attention ``(b, d, d)``."""
+    turned = windows.transpose(1, 2).contiguous()
+    between, maps = attend(turned, *_attention(state, "feat"))
+    over_time, _ = attend(windows, *_attention(state, "time"))
+    _enter(unit, between, over_time, windows)
+    return unit.run(gates), maps
+
+
+def _attention(state: State, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    return state[f"{name}_gat.weight_key"], state[f"{name}_gat.weight_query"]
+
+
+def _linear(state: State, name: str, inputs: torch.Tensor) -> torch.Tensor:
+    return functional.linear(inputs, state[f"{name}.weight"], state[f"{name}.bias"])
+
+
+def _norm(state: State, name: str, inputs: torch.Tensor, *, learns: bool) -> torch.Tensor:
+    return functional.batch_norm(
+        inputs,
+        state[f"{name}.running_mean"],
+        state[f"{name}.running_var"],
+        state[f"{name}.weight"],
+        state[f"{name}.bias"],
+        training=learns,
+        momentum=_MOMENTUM,
+    )
+
+
+def _forecast(state: State, hidden: torch.Tensor, *, learns: bool) -> torch.Tensor:
+    """Return the expected next rows, ``(b, d)``."""
+    values = _norm(state, "fc_layers.1", hidden.relu(), learns=learns)
+    values = _linear(state, "fc_layers.2", values).relu()
+    values = _linear(state, "fc_layers.4", values).relu()
+    return _linear(state, "fc_layers.6", values).sigmoid()
+
+
+def _coder(state: State, name: str, inputs: torch.Tensor, *, learns: bool) -> torch.Tensor:
+    for layer in (0, 3):
+        values = _linear(state, f"vae.{name}.{layer}", inputs)
+        inputs = _norm(state, f"vae.{name}.{layer + 1}", values, learns=learns).relu()
+    return inputs
+
+
+def _loss(
+    state: State, hidden: torch.Tensor, targets: torch.Tensor, chance: torch.Tensor, *, learns: bool
+) -> torch.Tensor:
+    """Return the summed loss of forecast, reconstruction and divergence.
+
+    `chance` is what the latent variable is drawn by, ``(b, z)`` or ``(z,)``.
+    """
+    code = _coder(state, "Encoder", hidden, learns=learns)
+    mean = _linear(state, "vae.linear_mu", code)
+    spread = _linear(state, "vae.linear_logv", code)
+    latent = mean + chance * torch.exp(0.5 * spread)
+    decoded = _coder(state, "Decoder", latent, learns=learns)
+    rebuilt = _linear(state, "vae.linear_recon", decoded).sigmoid()
+    divergence = -0.5 * torch.sum(1.0 + spread - mean.pow(2) - spread.exp())
+    forecast = _forecast(state, hidden, learns=learns)
+    off = functional.mse_loss(rebuilt, targets, reduction="sum")
+    return off + divergence + functional.mse_loss(forecast, targets, reduction="sum")
+
+
+def _errors(
+    network: Network, values: Floats, device: str, stop: Callable[[], bool]
+) -> Iterator[tuple[Singles, Singles]]:
+    """Yield errors ``(b, d)`` and attention ``(b, d, d)`` of the rows with an input before them."""
+    state = {name: tensor.to(device) for name, tensor in network.state.items()}
+    clip = (-_CLIP, _CLIP)
+    units = _Units()
+    gates = Gates.of(state)
+
+    def blocks() -> Iterator[tuple[_Rows, int]]:
+        for first in range(0, len(values) - network.input_size, _ROWS):
+            part = values[first : first + _ROWS + network.input_size]
+            rows = _Rows.of(
+                part, network.minimum, network.maximum, network.input_size, clip, device
+            )
+            yield from ((rows, start) for start in range(0, len(rows), _BATCH))
+
+    def calculate(block: tuple[_Rows, int]) -> tuple[Singles, Singles]:
+        rows, start = block
+        with torch.inference_mode():
+            windows = rows.windows(start, min(_BATCH, len(rows) - start))
+            hidden, maps = _encode(windows, state, gates, units.of(windows, learns=False))
+            off = _forecast(state, hidden, learns=False) - rows.targets(start, len(windows))
+            errors = torch.exp((2 * off.abs()).clamp(max=1)) - 1
+            return errors.cpu().numpy(), maps.cpu().numpy()
+
+    with Lanes(torch.get_num_threads()) as lanes:
+        for result in lanes.map(calculate, blocks()):
+            if stop():
+                raise Stopped
+            yield result
+
+
+class _Parameters:
+    """The weights, their gradients and Adam's memory of them, each in one vector."""
+
+    def __init__(self, initial: State, device: str) -> None:
+        count = sum(tensor.numel() for tensor in initial.values())
+        self.values, self._gradients, self._mean, self._square = torch.zeros(4, count).to(device)
+        self.state: dict[str, torch.Tensor] = {}
+        self._slots: dict[str, torch.Tensor] = {}
+        start = 0
+        for name, tensor in initial.items():
+            part = slice(start, start + tensor.numel())
+            self.state[name] = self.values[part].view(tensor.shape)
+            self.state[name].copy_(tensor)
+            self._slots[name] = self._gradients[part].view(tensor.shape)
+            start = part.stop
+        self._steps = 0
+
+    def step(self, gradients: State) -> None:
+        """Go one step of Adam (Kingma and Ba, ICLR 2015); `gradients` has every weight's."""
+        for name, slot in self._slots.items():
+            slot.copy_(gradients[name])
+        self._steps += 1
+        first, second = _DECAYS
+        self._mean.lerp_(self._gradients, 1 - first)
+        self._square.mul_(second).addcmul_(self._gradients, self._gradients, value=1 - second)
+        scale = math.sqrt(1 - second**self._steps)
+        size = self._square.sqrt().div_(scale).add_(1e-8)
+        self.values.addcdiv_(self._mean, size, value=-_RATE / (1 - first**self._steps))
+
+
+@dataclass(frozen=True)
+class _Half:
+    """What the way back needs of half a batch."""
+
+    unit: Unit
+    hidden: torch.Tensor
+    between: list[Block]
+    over_time: list[Block]
+
+
+class _Training:
+    """One training: its rows, weights and random numbers, and the threads it is shared out to."""
+
+    def __init__(self, training: _Rows, validation: _Rows, seed: int, lanes: Lanes) -> None:
+        self._training, self._validation, self._lanes = training, validation, lanes
+        device, variables = str(training.rows.device), training.rows.shape[1]
+        seeds = np.random.SeedSequence(seed).generate_state(4, np.uint64)
+        # Each half of a batch draws from numbers of its own, whichever of them comes first.
+        self._random, *self._halves, self._latent = (
+            torch.Generator().manual_seed(int(number)) for number in seeds
+        )
+        self._parameters = _Parameters(_initial(variables, self._random), device)
+        self._rest = _buffers(self._random, device)
+        self._state = {**self._parameters.state, **self._rest}
+        self._heads = [name for name in self._parameters.state if name[:3] in ("fc_", "vae")]
+        self._units = _Units()
+
+    def run(
+        self,
+        epochs: int,
+        on_epoch: Callable[[int, float, float, float], None],
+        stop: Callable[[], bool],
+    ) -> dict[str, torch.Tensor]:
+        """Train, and return the best weights."""
+        best, kept = math.inf, None
+        for epoch in range(1, epochs + 1):
+            started = time.perf_counter()
+            training = self._train(stop)
+            validation = self._validate(stop)
+            if len(self._validation) and validation < best:
+                best, kept = validation, self._copy()
+            on_epoch(epoch, training, validation, time.perf_counter() - started)
+        return kept or self._copy()
+
+    def _copy(self) -> dict[str, torch.Tensor]:
+        return {
+            name: tensor.detach().to("cpu", copy=True).contiguous()
+            for name, tensor in self._state.items()
+        }
+
+    def _train(self, stop: Callable[[], bool]) -> float:
+        """Train on every batch and return the mean loss."""
+        total, seen = 0.0, 0
+        for batch in self._batches():
+            if stop():
+                raise Stopped
+            total += self._learn(batch)
+            seen += len(batch)
+        return total / seen
+
+    def _batches(self) -> list[torch.Tensor]:
+        """Return the rows the windows start from, shuffled; too few for a batch are one."""
+        count = len(self._training)
+        stride = _STRIDE if count >= 2 * _STRIDE else 1
+        starts = stride * torch.randperm(count // stride, generator=self._random)
+        whole = max(1, len(starts) // _BATCH)
+        batches = torch.split(starts[: whole * _BATCH], _BATCH)
+        return [batch.to(self._training.rows.device) for batch in batches]
+
+    def _learn(self, batch: torch.Tensor) -> float:
+        """Train on one batch and return its summed loss."""
+        lanes = self._lanes
+        (gates,) = lanes.map(Gates.of, [self._state])
+        parts = list(zip(batch.tensor_split(2), self._halves, strict=True))
+        halves = list(lanes.map(lambda part: self._encode(*part, gates), parts))
+        targets = self._training.rows[batch + self._training.size]
+        ((loss, upper, gradients),) = lanes.map(
+            lambda hidden: self._descend(hidden, targets),
+            [[half.hidden for half in halves]],
+        )
+        work = list(zip(halves, upper, strict=True))
+        sums = list(lanes.map(lambda part: self._ascend(*part, gates), work))
+        list(lanes.map(self._parameters.step, [{**gradients, **_total(sums)}]))
+        return loss
+
+    @torch.no_grad()
+    def _encode(self, starts: torch.Tensor, random: torch.Generator, gates: Gates) -> _Half:
+        windows = self._training.noisy(starts, random)
+        turned = windows.transpose(1, 2).contiguous()
+        between, graphs = attend_with_dropout(turned, *_attention(self._state, "feat"), random)
+        over_time, others = attend_with_dropout(windows, *_attention(self._state, "time"), random)
+        unit = self._units.of(windows, learns=True)
+        _enter(unit, between, over_time, windows)
+        return _Half(unit, unit.run(gates), graphs, others)
+
+    def _descend(
+        self, hidden: list[torch.Tensor], targets: torch.Tensor
+    ) -> tuple[float, list[torch.Tensor], dict[str, torch.Tensor]]:
+        """Return the loss and its gradients: of each hidden state, and of the heads' weights."""
+        state = dict(self._state)
+        for name in self._heads:
+            state[name] = state[name].detach().requires_grad_()
+        leaves = [part.detach().requires_grad_() for part in hidden]
+        whole = torch.cat(leaves)
+        chance = torch.randn(len(whole), HIDDEN, generator=self._latent).to(whole.device)
+        loss = _loss(state, whole, targets, chance, learns=True)
+        found = torch.autograd.grad(loss, leaves + [state[name] for name in self._heads])
+        for name in _NORMS:
+            state[f"{name}.num_batches_tracked"] += 1
+        heads = dict(zip(self._heads, found[len(leaves) :], strict=True))
+        return loss.item(), list(found[: len(leaves)]), heads
+
+    @torch.no_grad()
+    def _ascend(
+        self, half: _Half, gradient: torch.Tensor, gates: Gates
+    ) -> tuple[Gates, dict[str, torch.Tensor]]:
+        """Return the gradients of the gates and of the attention's weights for half a batch."""
+        sums, entries = half.unit.learn(gates, gradient)
+        variables = half.unit.variables
+        between = learn(half.between, entries[:, :variables].permute(2, 0, 1))
+        over_time = learn(half.over_time, entries[:, variables:].permute(2, 1, 0))
+        return sums, {
+            "feat_gat.weight_key": between[0],
+            "feat_gat.weight_query": between[1],
+            "time_gat.weight_key": over_time[0],
+            "time_gat.weight_query": over_time[1],
+        }
+
+    def _validate(self, stop: Callable[[], bool]) -> float:
+        """Return the mean loss of the windows validated on, 0 where there are none."""
+        rows, state = self._validation, self._state
+        if not len(rows):
+            return 0.0
+        (gates,) = self._lanes.map(Gates.of, [state])
+        count = min(_BATCH, -(-len(rows) // 2))
+
+        @torch.no_grad()
+        def block(start: int) -> float:
+            windows = rows.windows(start, min(count, len(rows) - start))
+            hidden, _ = _encode(windows, state, gates, self._units.of(windows, learns=False))
+            targets = rows.targets(start, len(windows))
+            return _loss(state, hidden, targets, state["vae.eps"], learns=False).item()
+
+        total = 0.0
+        for loss in self._lanes.map(block, range(0, len(rows), count)):
+            if stop():
+                raise Stopped
+            total += loss
+        return total / len(rows)
+
+
+def _total(halves: list[tuple[Gates, dict[str, torch.Tensor]]]) -> dict[str, torch.Tensor]:
+    (gates, weights), (other, others) = halves
+    gates.add(other)
+    return {**gates.gradients(), **{name: weights[name] + others[name] for name in weights}}
+
+
+def _initial(variables: int, random: torch.Generator) -> dict[str, torch.Tensor]:
+    """Draw the first weights as torch's own layers do, by name and shape of the package's."""
+
+    def uniform(shape: tuple[int, ...], bound: float) -> torch.Tensor:
+        return torch.empty(shape).uniform_(-bound, bound, generator=random)
+
+    state: dict[str, torch.Tensor] = {}
+    for name, features in (("feat_gat", STEPS), ("time_gat", variables)):
+        for part in ("weight_key", "weight_query"):
+            # Glorot and Bengio's bound, for a slope of 0.2.
+            bound = 1.414 * math.sqrt(6 / (features + 1))
+            state[f"{name}.{part}"] = uniform((features, 1), bound)
+    bound = 1 / math.sqrt(HIDDEN)
+    state["gru.weight_ih_l0"] = uniform((3 * HIDDEN, 3 * variables), bound)
+    state["gru.weight_hh_l0"] = uniform((3 * HIDDEN, HIDDEN), bound)
+    state["gru.bias_ih_l0"] = uniform((3 * HIDDEN,), bound)
+    state["gru.bias_hh_l0"] = uniform((3 * HIDDEN,), bound)
+    for name, width in _layers(variables).items():
+        state[f"{name}.weight"] = uniform((width, HIDDEN), bound)
+        state[f"{name}.bias"] = uniform((width,), bound)
+    for name in _NORMS:
+        state[f"{name}.weight"] = torch.ones(HIDDEN)
+        state[f"{name}.bias"] = torch.zeros(HIDDEN)
+    return state
+
+
+def _layers(variables: int) -> dict[str, int]:
+    """Return how wide each linear layer is; all are fed as many values as there are hidden."""
+    coders = [f"vae.{part}.{layer}" for part in ("Encoder", "Decoder") for layer in (0, 3)]
+    inner = ["fc_layers.2", "fc_layers.4", *coders, "vae.linear_mu", "vae.linear_logv"]
+    outer = ["fc_layers.6", "vae.linear_recon"]
+    return {**dict.fromkeys(inner, HIDDEN), **dict.fromkeys(outer, variables)}
+
+
+def _buffers(random: torch.Generator, device: str) -> dict[str, torch.Tensor]:
+    state = {
+        "moving_avg_weight": torch.full((1, 1, _AVERAGED), 1 / _AVERAGED),
+        "vae.eps": torch.randn(HIDDEN, generator=random),
+    }
+    for name in _NORMS:
+        state[f"{name}.running_mean"] = torch.zeros(HIDDEN)
+        state[f"{name}.running_var"] = torch.ones(HIDDEN)
+        state[f"{name}.num_batches_tracked"] = torch.tensor(0)
+    return {name: tensor.to(device) for name, tensor in state.items()}
