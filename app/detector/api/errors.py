@@ -31,8 +31,6 @@ STATUSES = {
     "ModelNotExist": 404,
     "ResultNotExist": 404,
     "InvalidFileSize": 413,
-    "StorageReadError": 403,
-    "StorageWriteError": 403,
 }
 _LONGEST_MESSAGE = 1000
 

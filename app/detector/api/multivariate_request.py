@@ -117,7 +117,8 @@ def latest(body: Any, version: str) -> Latest:
     ------
     DetectionError
         ``InvalidJsonFormat``, ``DataExceedsLimit``, ``DuplicatedVariables``, ``MergeDataFailed``,
-        ``NoData``, ``InvalidTimestampFormat``, ``VariableParseError``, or ``BadArgument`` for another field.
+        ``NoData``, ``InvalidTimestampFormat``, ``VariableParseError``, or ``BadArgument`` for
+        another field.
     """
     asked = _given(body)
     points = 1
