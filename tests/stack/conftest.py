@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PORT, DETECTOR_PORT = 5055, 5058
-LASTING = ("db", "minio", "mlflow", "workspace", "detector")
+LASTING = ("db", "minio", "mlflow", "workspace", "detector", "worker")
 
 # Loads the registered model by its alias and judges the quick start's 20 points.
 JUDGE = """

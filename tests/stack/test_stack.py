@@ -276,7 +276,7 @@ def test_no_secret_stands_on_a_command_line(stack: Stack) -> None:
             assert secret not in processes
 
 
-@pytest.mark.parametrize("service", ["mlflow", "workspace", "detector"])
+@pytest.mark.parametrize("service", ["mlflow", "workspace", "detector", "worker"])
 def test_our_images_do_not_run_as_root(stack: Stack, service: str) -> None:
     assert stack.compose("exec", "-T", service, "id", "-u").stdout.strip() != "0"
 
