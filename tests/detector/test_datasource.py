@@ -757,6 +757,20 @@ def test_a_redirect_leads_nowhere_else(web: Web, allowed: Access, target: str) -
         read(source, allowed, **EVER)
 
 
+def test_a_redirect_to_a_host_that_is_not_allowed_is_not_followed(
+    web: Web, allowed: Access
+) -> None:
+    other = Web()
+    try:
+        source = web.serve("/a.csv", status=307, Location=other.serve("/a.csv", TABLE))
+        with refused("InvalidBlobURL", other.host.split(":")[1]):
+            read(source, allowed, **EVER)
+        assert not other.asked
+    finally:
+        other.server.shutdown()
+        other.server.server_close()
+
+
 def test_redirects_come_to_an_end(web: Web, allowed: Access) -> None:
     source = web.serve("/a.csv", status=301, Location="/a.csv")
     with refused("GetDataError", "redirects more than 5 times"):

@@ -262,11 +262,10 @@ def _places(address: Address) -> list[str]:
 
 
 def _is_public(place: str) -> bool:
-    ip: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(place)
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.sixtofour:
-            return False
-        ip = ip.ipv4_mapped or ip
+    ip = ipaddress.ip_address(place)
+    if isinstance(ip, ipaddress.IPv6Address) and (ip.sixtofour or ip.ipv4_mapped):
+        # It may lead to any address of IPv4.
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved)
 
 
