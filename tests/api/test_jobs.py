@@ -69,6 +69,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     registry.connect()
     jobs._jobs.cache_clear()
     yield tmp_path
+    for queue in jobs._jobs().values():
+        queue.huey.storage.close()
     jobs._jobs.cache_clear()
     mlflow.set_tracking_uri("")
 
@@ -89,7 +91,9 @@ def worker(folder: Path, kit: Any) -> Iterator[Start]:
 
 
 def status(model_id: str) -> str:
-    return runs.get_model(model_id).status
+    run = runs.run_of(model_id, runs.MODELS)
+    assert run is not None
+    return str(run.data.tags["detector.status"])
 
 
 def training(parent: int) -> psutil.Process | None:
