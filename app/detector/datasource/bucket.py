@@ -137,13 +137,13 @@ def _file(bucket: str, key: str, access: Access) -> File:
 
 def _copy(answer: dict[str, Any], source: str, access: Access, file: BinaryIO) -> None:
     deadline = time.monotonic() + access.seconds
-    if answer["ContentLength"] > access.max_bytes:
-        raise DetectionError(
-            "FileSizeTooLarge",
-            f"The file '{shorten(source)}' exceeds the limit of {access.max_bytes} bytes "
-            "(DETECTOR_MAX_DATA_BYTES).",
-        )
     with closing(answer["Body"]) as body:
+        if answer["ContentLength"] > access.max_bytes:
+            raise DetectionError(
+                "FileSizeTooLarge",
+                f"The file '{shorten(source)}' exceeds the limit of {access.max_bytes} bytes "
+                "(DETECTOR_MAX_DATA_BYTES).",
+            )
         for block in body.iter_chunks(_BLOCK):
             file.write(block)
             if time.monotonic() > deadline:

@@ -176,7 +176,7 @@ class _Bucket:
                 s3.delete_object(Bucket=self._bucket, Key=name)
 
     def list(self) -> Iterator[Dataset]:
-        with self._asked(f"s3://{self._bucket}") as s3:
+        with self._asked(f"s3://{self._bucket}", "GetDataError") as s3:
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Delimiter="/")
             for entry in (entry for page in pages for entry in page.get("Contents", [])):
                 key = entry["Key"]
@@ -186,9 +186,6 @@ class _Bucket:
                     yield Dataset(key[:-4], source, entry["Size"], changed)
 
     @contextmanager
-    def _asked(self, source: str) -> Iterator[Any]:
-        with (
-            bucket.client(self._access) as s3,
-            bucket.explained(source, self._access, code="StorageWriteError"),
-        ):
+    def _asked(self, source: str, code: str = "StorageWriteError") -> Iterator[Any]:
+        with bucket.client(self._access) as s3, bucket.explained(source, self._access, code=code):
             yield s3
