@@ -83,7 +83,8 @@ def _identity(record: ModelRecord) -> _Wire:
     return {
         "modelId": record.model_id,
         "createdTime": _time(record.created),
-        "lastUpdatedTime": _time(record.updated),
+        # A new model is updated, by its writer's clock, just before it is created by the store's.
+        "lastUpdatedTime": _time(max(record.created, record.updated)),
     }
 
 
