@@ -42,8 +42,8 @@ def _only(*versions: str) -> Any:
         if version not in versions:
             raise GatewayError(
                 404,
-                f"Resource not found: the API version '{version}' has no {request.url.path[:200]}; "
-                f"it is one of {', '.join(versions)}.",
+                f"Resource not found: the API version '{version}' has no {request.url.path[:200]}. "
+                f"Only {' and '.join(versions)} had it.",
             )
 
     return Depends(check)
