@@ -118,7 +118,7 @@ def test_a_model_is_found_in_any_case_and_quoted(factory: Any, model_id: str, pa
         assert factory.call(path.format(identity)).json["modelId"] == model_id
 
 
-@pytest.mark.parametrize("host", ["detector.example:8443", 'x"><evil'])
+@pytest.mark.parametrize("host", ["detector.example:8443", 'x"><evil', "["])
 def test_the_location_is_at_the_host_that_was_called(
     factory: Any, model_id: str, kit: Any, host: str
 ) -> None:

@@ -38,12 +38,12 @@ def _only(*versions: str) -> Any:
     """Refuse, with 404, the versions of the API that had no such route."""
 
     async def check(request: Request) -> None:
-        version = request.path_params["version"]
+        version, path = request.path_params["version"], request.scope["path"][:200]
         if version not in versions:
             raise GatewayError(
                 404,
-                f"Resource not found: the API version '{version}' has no {request.url.path[:200]}. "
-                f"Only {' and '.join(versions)} had it.",
+                f"Resource not found: the API version '{version}' has no {path}. Only "
+                f"{' and '.join(versions)} had it.",
             )
 
     return Depends(check)
@@ -213,7 +213,7 @@ def _address(request: Request) -> str:
     if not _HOST.fullmatch(host):
         host = ":".join(str(part) for part in request.scope["server"])
     version = request.path_params["version"]
-    return f"{request.url.scheme}://{host}/anomalydetector/{version}/multivariate"
+    return f"{request.scope['scheme']}://{host}/anomalydetector/{version}/multivariate"
 
 
 def _check_room(settings: Settings) -> None:
