@@ -74,6 +74,10 @@ def test_the_gateway_refuses_with_a_nested_body(
     assert text in answer.json["error"]["message"]
 
 
+def test_a_host_that_is_none_is_answered(service: Any) -> None:
+    assert service.call("/nowhere", headers={"Host": "["}).status == 404
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_each_of_the_keys_opens(guarded: Any, kit: Any, weeks: dict[str, Any], place: int) -> None:
     assert guarded.call(ENTIRE, weeks, headers={kit.HEADER: kit.KEYS[place]}).status == 200

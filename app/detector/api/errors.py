@@ -77,7 +77,7 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def of_router(request: Request, error: HTTPException) -> Json:
         request.state.code = str(error.status_code)
-        method, path = request.method, request.url.path[:200]
+        method, path = request.method, request.scope["path"][:200]
         message = {
             404: f"Resource not found: there is no {path}. This service knows "
             "/anomalydetector/{version}/timeseries/entire/detect, last/detect and "

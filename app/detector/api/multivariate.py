@@ -31,7 +31,7 @@ _Made = TypeVar("_Made")
 # The largest request for the last timestamps, 300 variables of 2,880, is so many times the largest
 # one for a single series.
 _LARGER = 10
-_HOST = re.compile(r"[\w.:\[\]-]{1,255}", re.ASCII)
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[\w.-]{1,253})(:\d{1,5})?", re.ASCII)
 
 
 def _only(*versions: str) -> Any:
