@@ -236,6 +236,19 @@ class Settings(JobSettings):
         validation_alias="DETECTOR_STOP_SECONDS",
         description="How long a stopping worker waits for the requests it has begun.",
     )
+    max_models: int = Field(
+        default=1000,
+        ge=1,
+        validation_alias="DETECTOR_MAX_MODELS",
+        description="The most multivariate models that there may be; above it TooManyModels.",
+    )
+    max_unfinished_models: int = Field(
+        default=20,
+        ge=1,
+        validation_alias="DETECTOR_MAX_UNFINISHED_MODELS",
+        description="The most multivariate models that may be in training or wait for it; above "
+        "it TooManyRunningModels.",
+    )
 
     _split_keys = field_validator("api_keys", mode="before")(_split)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -25,7 +26,9 @@ KEYS = ("the-first-key", "the-second-key")
 HEADER = "Ocp-Apim-Subscription-Key"
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def until(
+    condition: Callable[[], Any], what: str, seconds: float = 60, *, pause: float = 0.05
+) -> Any:
     """Return what the condition returns once it is true; fail after a deadline."""
     deadline = time.monotonic() + seconds
     while True:
@@ -33,7 +36,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
         if result:
             return result
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def free_port() -> int:
@@ -132,8 +135,12 @@ class Service:
 
 def start_detector(folder: Path, **environment: str) -> Service:
     port = free_port()
-    settings = {"DETECTOR_MODEL_REFRESH_SECONDS": "0.2", "PORT": str(port)} | environment
-    return Service(folder, ["detector", "serve"], port, **settings)
+    settings = {
+        "DETECTOR_MODEL_REFRESH_SECONDS": "0.2",
+        "DETECTOR_EMBEDDED_WORKER": "false",
+        "PORT": str(port),
+    }
+    return Service(folder, ["detector", "serve"], port, **settings | environment)
 
 
 def start_mlflow(folder: Path, port: int) -> Service:
@@ -151,6 +158,7 @@ def start_mlflow(folder: Path, port: int) -> Service:
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Service]]:
     """Start at once, because each takes seconds: one plain service, one guarded, one follower."""
     folder = tmp_path_factory.mktemp("services")
+    keep_data(folder / "guarded")
     mlflow = start_mlflow(folder / "mlflow", free_port())
     services = {
         "mlflow": mlflow,
@@ -161,6 +169,8 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
             DETECTOR_WORKERS="2",
             DETECTOR_MAX_BODY_BYTES="100000",
             DETECTOR_MAX_POINTS="200",
+            DETECTOR_MAX_MODELS="2",
+            DETECTOR_MAX_UNFINISHED_MODELS="1",
             DETECTOR_BODY_SECONDS="1",
         ),
     }
@@ -204,6 +214,87 @@ def follower(started: dict[str, Service]) -> Service:
 def mlflow_server(started: dict[str, Service]) -> Service:
     """Return the MLflow server that the follower follows."""
     return started["mlflow"]
+
+
+# The data and the model that the tests of many variables share.
+VARIABLES, WINDOW, MINUTES = ("pressure", "speed", "torque"), 28, 300
+MODELS = "/anomalydetector/v1.1/multivariate/models"
+
+
+def minute(place: int) -> str:
+    return f"2026-01-01T{place // 60:02}:{place % 60:02}:00Z"
+
+
+def measured(variable: int, place: int) -> float:
+    """Return a value of a machine whose parts go together, but for one fault."""
+    value = math.sin(place / 7) * (variable + 1) + math.sin(place * 12.9898 + variable) / 5
+    return value + (4 if variable == 1 and place == 280 else 0)
+
+
+def table() -> str:
+    rows = [
+        ",".join([minute(place), *(repr(measured(each, place)) for each in range(3))])
+        for place in range(MINUTES)
+    ]
+    return "\n".join([",".join(["timestamp", *VARIABLES]), *rows]) + "\n"
+
+
+def keep_data(folder: Path) -> None:
+    """Keep the data where a service that runs in the folder may read it."""
+    (folder / "datasets").mkdir(parents=True)
+    (folder / "datasets" / "machine.csv").write_text(table())
+
+
+def training(**changes: Any) -> dict[str, Any]:
+    """Return a request to train on the data, with changes."""
+    asked = {"dataSource": "machine.csv", "startTime": minute(0), "endTime": minute(MINUTES - 1)}
+    return asked | {"slidingWindow": WINDOW} | changes
+
+
+def latest(rows: int = WINDOW, **changes: Any) -> dict[str, Any]:
+    """Return a request to judge the last rows of the data, with changes."""
+    places = range(MINUTES - rows, MINUTES)
+    variables = [
+        {
+            "variable": name,
+            "timestamps": [minute(place) for place in places],
+            "values": [measured(each, place) for place in places],
+        }
+        for each, name in enumerate(VARIABLES)
+    ]
+    return {"variables": variables} | changes
+
+
+@pytest.fixture(scope="session")
+def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return a service with a worker beside it, and data that it may read."""
+    folder = tmp_path_factory.mktemp("factory")
+    keep_data(folder)
+    service = start_detector(folder, DETECTOR_EMBEDDED_WORKER="true", DETECTOR_TRAINING_EPOCHS="10")
+    try:
+        yield service.wait()
+    finally:
+        service.stop()
+
+
+@pytest.fixture(scope="session")
+def begun_model(factory: Service) -> Answer:
+    """Return the answer to a request to train on the data."""
+    return factory.call(MODELS, training())
+
+
+@pytest.fixture(scope="session")
+def model_id(factory: Service, begun_model: Answer) -> str:
+    """Return the id of a model that is trained on the data."""
+    model_id: str = begun_model.json["modelId"]
+
+    def trained() -> bool:
+        info = factory.call(f"{MODELS}/{model_id}").json["modelInfo"]
+        assert info["status"] != "FAILED", info["errors"]
+        return bool(info["status"] == "READY")
+
+    until(trained, "the model is READY", 120, pause=0.5)
+    return model_id
 
 
 @pytest.fixture

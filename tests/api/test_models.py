@@ -170,6 +170,10 @@ def test_detection_goes_on_without_mlflow(
         path = ENTIRE.replace("entire", operation)
         assert follower.call(path, weeks).status == 200
     assert follower.call("/health/ready").status == 200
+    gone = follower.call("/anomalydetector/v1.1/multivariate/models")
+    assert (gone.status, gone.headers["Retry-After"]) == (503, "5")
+    assert gone.json["error"]["message"].startswith("The model store does not answer: see that")
+    kit.until(lambda: "model store unavailable" in follower.output, "the log says so", 5)
 
 
 def test_without_mlflow_at_the_start_it_waits_and_says_so(

@@ -7,13 +7,15 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from detector.api import changepoint, datasets, errors, metrics, page, univariate
+from detector.api import changepoint, datasets, errors, metrics, multivariate, page, univariate
 from detector.api.auth import HEADER, require_key
 from detector.api.detection import VERSIONS, require_version
 from detector.api.limits import Limits
 from detector.api.observe import Observed
 from detector.api.serving import Models
+from detector.api.store import Store
 from detector.api.wire import Json
+from detector.datasource import Access
 from detector.settings import Settings
 
 __all__ = ["create"]
@@ -28,8 +30,10 @@ def create() -> FastAPI:
         app.state.limits = Limits(settings)
         app.state.models = Models(settings.model_alias, settings.model_refresh_seconds)
         app.state.models.start()
+        app.state.store = Store()
         yield
         app.state.models.stop()
+        app.state.store.close()
         app.state.limits.close()
 
     app = FastAPI(
@@ -43,14 +47,19 @@ def create() -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
+    app.state.access = Access.from_settings(settings)
     app.add_middleware(Observed)
     errors.add_handlers(app)
-    for resource in (univariate, changepoint):
+    for resource, tag in (
+        (univariate, "timeseries"),
+        (changepoint, "timeseries"),
+        (multivariate, "multivariate"),
+    ):
         app.include_router(
             resource.router,
             prefix="/anomalydetector/{version}",
             dependencies=[Depends(require_key), Depends(require_version)],
-            tags=["timeseries"],
+            tags=[tag],
         )
 
     app.include_router(datasets.router, dependencies=[Depends(require_key)], tags=["datasets"])

@@ -1,11 +1,14 @@
-"""The description of the API for OpenAPI: fields, bounds, refusals and the documented examples."""
+"""The description of the API for OpenAPI: fields, bounds, refusals and the documented examples.
+
+That of the routes for many variables is in `detector.api.multivariate_description`.
+"""
 
 from typing import Any
 
 from detector.api.errors import CODES
 from detector.series import GRANULARITIES, IMPUTE_MODES
 
-__all__ = ["CHANGE_POINT", "ENTIRE", "LAST"]
+__all__ = ["CHANGE_POINT", "ENTIRE", "GATEWAY_PROBLEM", "LAST", "PROBLEM", "REFUSED", "as_json"]
 
 _VALUES = (826, 799, 890, 900, 961, 935, 894, 855, 809, 810, 766, 805, 821, 773, 926, 962)
 _EXAMPLE_SERIES = [
@@ -133,16 +136,17 @@ _LAST_ANSWER = (
 _CHANGE_POINT_ANSWER = (
     {"period": _COUNT} | _lists("isChangePoint", _BOOLEAN) | _lists("confidenceScores", _NUMBER)
 )
-_PROBLEM = {
+PROBLEM = {
     "type": "object",
     "required": ["code", "message"],
     "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
 }
-_GATEWAY_PROBLEM = {"type": "object", "required": ["error"], "properties": {"error": _PROBLEM}}
-_REFUSED = (401, 404, 408, 413, 429, 503)
+GATEWAY_PROBLEM = {"type": "object", "required": ["error"], "properties": {"error": PROBLEM}}
+REFUSED = (401, 404, 408, 413, 429, 503)
 
 
-def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+def as_json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of an answer in JSON."""
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
@@ -156,9 +160,9 @@ def _route(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "responses": {
-            200: _json("The answer.", answered),
-            400: _json("The series or an option cannot be judged; the code says why.", _PROBLEM),
-            **{status: _json(CODES[status], _GATEWAY_PROBLEM) for status in _REFUSED},
+            200: as_json("The answer.", answered),
+            400: as_json("The series or an option cannot be judged; the code says why.", PROBLEM),
+            **{status: as_json(CODES[status], GATEWAY_PROBLEM) for status in REFUSED},
         },
         "openapi_extra": {
             "requestBody": {

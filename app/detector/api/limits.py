@@ -1,4 +1,4 @@
-"""What one worker takes at a time: bodies of a bounded size, and a bounded queue of detections."""
+"""What one worker takes at a time: bodies of a bounded size, and bounded queues of work."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,35 +11,74 @@ from fastapi import Request
 from detector.api.errors import GatewayError
 from detector.settings import Settings
 
-__all__ = ["Limits"]
+__all__ = ["Limits", "Turns"]
 
 _Result = TypeVar("_Result")
 # A body a little too large is read to its end, so that the client sees why it is refused.
 _DISCARDED = 4
 
 
-class Limits:
-    """The limits of one worker, and the threads that detect.
+class Turns:
+    """Threads for work that would keep the event loop from answering, and who waits for them.
 
-    Detection is bound to the processor, so it runs beside the event loop, which goes on
-    answering; what runs and waits is counted before it is begun.
+    What runs and waits is counted before it is begun.
     """
+
+    def __init__(self, threads: int, waiting: int, *, name: str, what: str) -> None:
+        self._threads = ThreadPoolExecutor(threads, name)
+        self._most = threads + waiting
+        self._what = what
+        self._begun = 0
+
+    async def run(self, work: Callable[[], _Result]) -> _Result:
+        """Do the work when its turn comes; refuse, with 429, when too much waits already."""
+        if self._begun >= self._most:
+            raise GatewayError(
+                429,
+                f"{self._begun} {self._what} run and wait already, the most that this worker "
+                "takes. Try again in a second.",
+                {"Retry-After": "1"},
+            )
+        self._begun += 1
+        # Counted down when the work is over, also where the client has gone meanwhile.
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        future.add_done_callback(self._end)
+        return await asyncio.shield(future)
+
+    def _end(self, _: object) -> None:
+        self._begun -= 1
+
+    def close(self) -> None:
+        """Wait for what is running, and let go of the threads."""
+        self._threads.shutdown()
+
+
+class Limits:
+    """The limits of one worker, and the threads that detect."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._threads = ThreadPoolExecutor(settings.concurrent_detections, "detection")
-        self._most = settings.concurrent_detections + settings.waiting_detections
-        self._begun = 0
+        self._detections = Turns(
+            settings.concurrent_detections,
+            settings.waiting_detections,
+            name="detection",
+            what="detections",
+        )
 
-    async def read(self, request: Request) -> bytes:
+    async def read(self, request: Request, *, times: int = 1) -> bytes:
         """Return the body of a request.
+
+        Parameters
+        ----------
+        times
+            How many times the largest body of one series this one may have.
 
         Raises
         ------
         GatewayError
             413 for one that is too large, 408 for one that does not arrive.
         """
-        most, seconds = self._settings.max_body_bytes, self._settings.body_seconds
+        most, seconds = times * self._settings.max_body_bytes, self._settings.body_seconds
         size = 0
         chunks: list[bytes] = []
         try:
@@ -58,7 +97,7 @@ class Limits:
             raise GatewayError(
                 413,
                 f"The body is larger than {most} bytes, the most that this service takes "
-                "(DETECTOR_MAX_BODY_BYTES).",
+                f"({f'{times} times ' if times > 1 else ''}DETECTOR_MAX_BODY_BYTES).",
             )
         return b"".join(chunks)
 
@@ -74,22 +113,8 @@ class Limits:
 
     async def run(self, detect: Callable[[], _Result]) -> _Result:
         """Run a detection when its turn comes; refuse, with 429, when too many wait already."""
-        if self._begun >= self._most:
-            raise GatewayError(
-                429,
-                f"{self._begun} detections run and wait already, the most that this worker takes. "
-                "Try again in a second.",
-                {"Retry-After": "1"},
-            )
-        self._begun += 1
-        # Counted down when the work is over, also where the client has gone meanwhile.
-        future = asyncio.get_running_loop().run_in_executor(self._threads, detect)
-        future.add_done_callback(self._end)
-        return await asyncio.shield(future)
-
-    def _end(self, _: object) -> None:
-        self._begun -= 1
+        return await self._detections.run(detect)
 
     def close(self) -> None:
         """Wait for what is running, and let go of the threads."""
-        self._threads.shutdown()
+        self._detections.close()

@@ -1,0 +1,114 @@
+"""What a worker asks of the model store: in threads of its own, and with the loaded models kept."""
+
+import logging
+import re
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import requests
+from cachetools import LRUCache
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from detector import registry, runs
+from detector.api.errors import GatewayError
+from detector.api.limits import Turns
+
+if TYPE_CHECKING:
+    from detector.multivariate import MultivariateModel
+
+__all__ = ["Store"]
+
+_log = logging.getLogger("detector.store")
+_Answer = TypeVar("_Answer")
+# The store's answers take milliseconds, or, where it is gone, many seconds of waiting.
+_THREADS, _WAITING = 8, 64
+_MODELS_KEPT = 4
+_UNAVAILABLE = (
+    registry.TrackingError,
+    MlflowException,
+    SQLAlchemyError,
+    requests.RequestException,
+    sqlite3.Error,
+    OSError,
+)
+
+
+class Store:
+    """The model store as one worker sees it."""
+
+    def __init__(self) -> None:
+        self._turns = Turns(_THREADS, _WAITING, name="store", what="requests to the model store")
+        self._connected = False
+        self._loaded: LRUCache[str, MultivariateModel] = LRUCache(_MODELS_KEPT)
+        self._keeping = threading.Lock()
+        self._loading = threading.Lock()
+
+    async def ask(self, call: Callable[[], _Answer]) -> _Answer:
+        """Return what the call returns, made in a thread.
+
+        Raises
+        ------
+        GatewayError
+            503 where the store does not answer, 429 where too many wait for it already.
+        """
+        return await self._turns.run(lambda: self._answer(call))
+
+    def model(self, model_id: str) -> "MultivariateModel":
+        """Return a trained model, loaded once; ask from within `ask`.
+
+        Raises
+        ------
+        DetectionError
+            ``ModelNotExist``, ``ModelNotReady`` or ``ModelFailed``.
+        """
+        # Another worker, or a script, may have deleted a model that is still loaded here.
+        if runs.run_of(model_id, runs.MODELS) is None:
+            self._forget(model_id)
+        model = self._kept(model_id)
+        if model is not None:
+            return model
+        # One at a time: the first one imports torch, and each takes memory.
+        with self._loading:
+            return self._kept(model_id) or self._load(model_id)
+
+    def close(self) -> None:
+        """Wait for what is running, and let go of the threads."""
+        self._turns.close()
+
+    def _answer(self, call: Callable[[], _Answer]) -> _Answer:
+        try:
+            if not self._connected:
+                registry.connect()
+                self._connected = True
+            return call()
+        except _UNAVAILABLE as error:
+            _log.error("model store unavailable", extra={"reason": _reason(error)})
+            raise GatewayError(
+                503,
+                "The model store does not answer: see that the MLflow server that "
+                "MLFLOW_TRACKING_URI names, its database and its file store are up, and send the "
+                "request again; the log of this service says what failed.",
+                {"Retry-After": "5"},
+            ) from error
+
+    def _kept(self, model_id: str) -> "MultivariateModel | None":
+        with self._keeping:
+            return self._loaded.get(model_id)
+
+    def _forget(self, model_id: str) -> None:
+        with self._keeping:
+            self._loaded.pop(model_id, None)
+
+    def _load(self, model_id: str) -> "MultivariateModel":
+        model = runs.load_model(model_id)
+        with self._keeping:
+            self._loaded[model_id] = model
+        return model
+
+
+def _reason(error: BaseException) -> str:
+    # What follows a question mark in an address may be what grants access to it.
+    return re.sub(r"\?\S+", "?...", f"{type(error).__name__}: {error}")[:1000]
