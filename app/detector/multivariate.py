@@ -336,7 +336,10 @@ def _as_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the values as float64, refusing what is no number that can be computed with."""
     columns = {}
     for name, column in frame.items():
-        read = pd.to_numeric(column, errors="coerce").astype(np.float64)
+        read = pd.to_numeric(column, errors="coerce")
+        if np.iscomplexobj(read):
+            read = read.where(read.to_numpy().imag == 0).map(np.real)
+        read = read.astype(np.float64)
         wrong = (read.isna() & column.notna()) | (read.abs() > LARGEST_VALUE)
         if wrong.any():
             at = int(wrong.to_numpy().argmax())
