@@ -57,7 +57,7 @@ def judge_sample(seed: int) -> Sample:
 
 
 def rhythm(random: np.random.Generator, rows: int) -> Floats:
-    """Variables that swing in one rhythm, each with a phase, size and level of its own, and noise."""
+    """Variables that swing in one rhythm, each with its own phase, size and level, and noise."""
     angles = 2 * np.pi * np.arange(rows) / random.uniform(50, 100)
     phases = random.uniform(0, 2 * np.pi, VARIABLES)
     swing = np.sin(angles[:, None] + phases) + 0.05 * random.normal(size=(rows, VARIABLES))
