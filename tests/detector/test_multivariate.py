@@ -233,6 +233,20 @@ def test_what_is_no_usable_number_is_refused_by_name_and_time(value: Any) -> Non
     assert "2026-01-01T00:03:00" in error.value.message
 
 
+def test_a_column_of_dates_is_refused() -> None:
+    frame = plant(40)
+    with refused("VariableParseError"):
+        align(frame.assign(b=frame.index), sliding_window=WINDOW)
+
+
+def test_whole_numbers_with_gaps_are_read() -> None:
+    frame = pd.DataFrame({"a": range(40)}, index=minutes(40))
+    holed = frame.astype("Int64").where(frame["a"] != 7)
+    np.testing.assert_array_equal(
+        align(holed, sliding_window=WINDOW).values, frame.to_numpy(dtype=float)
+    )
+
+
 def test_numbers_as_text_are_read() -> None:
     frame = plant(40)
     as_text = align(frame.astype(str), sliding_window=WINDOW)
