@@ -324,12 +324,16 @@ def _between(
     if end is not None:
         stop = int(ordered.searchsorted(_utc("endTime", end), side="right"))
     if first >= stop:
-        there = "it has no rows"
+        asked = " and ".join(
+            f"{name} {_shown(moment)}"
+            for name, moment in (("startTime", start), ("endTime", end))
+            if moment is not None
+        )
+        there = "after alignment no row is left"
         if len(ordered):
             there = f"it goes from {_read(ordered[0])} to {_read(ordered[-1])}"
         raise DetectionError(
-            "NoData",
-            f"There is no data from startTime {_shown(start)} to endTime {_shown(end)}: {there}.",
+            "NoData", f"There is no data{' between ' + asked if asked else ''}: {there}."
         )
     lead = min(first, look_back)
     return rows[first - lead : stop], lead

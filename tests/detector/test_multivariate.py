@@ -20,7 +20,7 @@ from anomaly_detector.common.data_processor import MultiADDataProcessor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector import DetectionError, MultivariateAnomalyDetector, registry
+from detector import DetectionError, MultivariateAnomalyDetector, plot, registry
 from detector.multivariate import (
     AlignPolicy,
     Epoch,
@@ -617,3 +617,19 @@ def test_results_have_the_documented_keys(model: MultivariateModel) -> None:
 def test_rows_without_timestamps_are_refused(model: MultivariateModel) -> None:
     with refused("FileColumnsNotExist"):
         MultivariateAnomalyDetector(model).predict(None, plant(200))
+
+
+def test_a_picture_of_many_variables_shows_those_that_contribute_most() -> None:
+    names = [f"v{number:02}" for number in range(20)]
+    frame = pd.DataFrame(0.0, index=minutes(5), columns=names)
+    judged = pd.DataFrame(
+        {
+            "timestamp": frame.index,
+            "is_anomaly": [False, False, True, False, False],
+            "severity": [0.0, 0.0, 0.4, 0.0, 0.0],
+            "top": [None, None, "v19", None, None],
+        }
+    )
+    labels = [axes.get_ylabel() for axes in plot.together(frame, judged, title="many").axes]
+    assert len(labels) == 13
+    assert {"v19", "severity"} <= set(labels)
