@@ -39,7 +39,7 @@ with warnings.catch_warnings():
     from anomaly_detector.multivariate.contract import MultiADConfig, NormalizeBase
     from anomaly_detector.multivariate.module import MultivariateGraphAttnDetector
 
-from detector.kernel.graph_attention import Network, Scores, fit, judge
+from detector.kernel.graph_attention import Network, fit, judge
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
@@ -54,11 +54,12 @@ SEEDS = (42, 43, 44)
 LONG = 5_000
 
 PEAK = """
-import json, pathlib, sys
+import pathlib, sys
 import numpy as np
 from detector.kernel.graph_attention import fit, judge
 what, rows = sys.argv[1], int(sys.argv[2])
-values = np.random.default_rng(1).normal(size=(rows, 20)).cumsum(axis=0)
+values = np.sin(np.arange(rows)[:, None] / np.arange(5, 25))
+values += 0.1 * np.random.default_rng(1).normal(size=values.shape)
 few = values if what == "fit" else values[:1000]
 network = fit(few, sliding_window=200, epochs=1, seed=1, device="cpu",
               on_epoch=lambda *_: None, stop=lambda: False)
@@ -87,10 +88,10 @@ def frame(values: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(values, columns=names, index=index)
 
 
-def timed(do: Callable[[], Any]) -> tuple[float, float, Any]:
+def timed(do: Callable[..., Any], *arguments: Any) -> tuple[float, float, Any]:
     """Return the seconds by the clock, those of the processor, and what was made."""
     clock, processor = time.perf_counter(), time.process_time()
-    made = do()
+    made = do(*arguments)
     return time.perf_counter() - clock, time.process_time() - processor, made
 
 
@@ -133,14 +134,13 @@ def trainings(quick: bool) -> list[dict[str, Any]]:
     for n, variables in TRAININGS:
         if quick and n > LONG:
             continue
+        progress(f"training on {n} x {variables}")
         values = generated(n, variables)
-        runs = []
-        for seed in SEEDS:
-            progress(f"training on {n} x {variables}, seed {seed}")
-            own = timed(lambda seed=seed: train_ours(values, seed, epochs)[0])
-            other = timed(lambda seed=seed: train_theirs(values, seed, epochs))
-            runs.append((own, other))
-        own_loss = [own[2] for own, _ in runs]
+        runs = [
+            (timed(train_ours, values, seed, epochs), timed(train_theirs, values, seed, epochs))
+            for seed in SEEDS
+        ]
+        own_loss = [own[2][0] for own, _ in runs]
         other_loss = [other[2] for _, other in runs]
         spread = max(max(own_loss) - min(own_loss), max(other_loss) - min(other_loss))
         gap = statistics.mean(own_loss) - statistics.mean(other_loss)
@@ -179,8 +179,11 @@ def as_package(network: Network) -> package.MultivariateAnomalyDetector:
     return detector
 
 
-def packed(scores: Scores, index: pd.Index, names: list[str]) -> list[dict[str, Any]]:
-    """Pack results as the package does; for anomalies alone, as nobody reads those of others."""
+def judge_and_pack(
+    network: Network, values: np.ndarray, table: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Judge, and pack as the package does what lies behind anomalies; of other rows it is moot."""
+    scores, index, names = judge(network, values), table.index, list(table.columns)
     flags, values = scores.is_anomaly.tolist(), scores.score.tolist()
     results = []
     found = 0
@@ -215,10 +218,8 @@ def judgements(quick: bool) -> list[dict[str, Any]]:
         judge(network, values)
         owns, others = [], []
         for _ in range(5 if n <= LONG else 3):
-            owns.append(
-                timed(lambda: packed(judge(network, values), table.index, list(table.columns)))
-            )
-            others.append(timed(lambda: detector.predict(None, table, {"sliding_window": WINDOW})))
+            owns.append(timed(judge_and_pack, network, values, table))
+            others.append(timed(detector.predict, None, table, {"sliding_window": WINDOW}))
         own, other = owns[0][2], others[0][2]
         flags = sum(a["is_anomaly"] != b["is_anomaly"] for a, b in zip(own, other, strict=True))
         worst = max(abs(a["score"] - b["score"]) for a, b in zip(own, other, strict=True))
@@ -322,7 +323,7 @@ def report(
         )
     lines += [
         "",
-        "| judging | anomalies | upstream (CPU) | ours (CPU) | | flags apart | scores apart | bar |",
+        "| judging | anomalies | upstream (CPU) | ours (CPU) | | flags off | scores off | bar |",
         "|---|---:|---:|---:|---:|---:|---:|---|",
     ]
     for run in judged:
