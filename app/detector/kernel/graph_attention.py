@@ -241,8 +241,19 @@ def judge(network: Network, values: Floats, *, device: str = "cpu") -> Scores:
         flags[window - 1 :],
         scores[window - 1 :],
         np.concatenate(contributions),
-        np.concatenate(changes),
+        _join(changes),
     )
+
+
+def _join(parts: list[Singles]) -> Singles:
+    """Return `parts` as one, and let go of each once it is copied: they are most of the memory."""
+    whole = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=np.float32)
+    end = len(whole)
+    while parts:
+        part = parts.pop()
+        whole[end - len(part) : end] = part
+        end -= len(part)
+    return whole
 
 
 def _limits(scores: Floats, window: int, start: int) -> Floats:
