@@ -32,6 +32,7 @@ from detector import DetectionError, plot, reading, registry
 from detector.multivariate import (
     Epoch,
     MultivariateModel,
+    Table,
     TrainingOptions,
     align,
     train,
@@ -101,6 +102,8 @@ def read(path: str) -> pd.DataFrame:
             f"'{path}' has the columns {', '.join(map(repr, frame.columns))}, and lacks "
             "'timestamp'.",
         )
+    if frame.empty:
+        raise DetectionError("NoData", f"'{path}' has no rows.")
     try:
         times = pd.DatetimeIndex(pd.to_datetime(frame.pop("timestamp"), utc=True))
     except (ValueError, TypeError) as error:
@@ -118,12 +121,17 @@ def walk_through(
     faults: list[Fault],
 ) -> pd.DataFrame:
     """Do every step, saying so; return what was found, one row for each timestamp judged."""
-    before = frame.loc[frame.index < judge_from]
+    start = int(frame.index.searchsorted(judge_from))
+    # What comes before the first row to judge is looked back on.
+    before, later = frame.iloc[:start], frame.iloc[max(0, start - options.sliding_window + 1) :]
+    # What cannot be judged is refused before anything is logged.
+    trained_on = align(before, sliding_window=options.sliding_window, policy=options.align)
+    align(later, start=judge_from, sliding_window=options.sliding_window, policy=options.align)
     print(f"Tracking server: {registry.connect()}")
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run() as run:
         print(f"Run {run.info.run_name} in experiment '{EXPERIMENT}'")
-        model = train_logged(before, options)
+        model = train_logged(trained_on, options)
         version = registry.log_multivariate(
             model, before, registered_as=REGISTERED_MODEL, alias=ALIAS
         )
@@ -133,11 +141,9 @@ def walk_through(
         loaded = registry.load(REGISTERED_MODEL, ALIAS)
         print(f"Loaded back from the registry: {version.alias_uri}")
 
-        # What comes before the first row to judge is looked back on.
-        first = max(0, len(before) - options.sliding_window + 1)
-        rows = frame.iloc[first:].reset_index(names="timestamp")
+        rows = later.reset_index(names="timestamp")
         answers: Any = loaded.predict(rows, params={"startTime": judge_from.isoformat()})
-        judged = table(answers)
+        judged = as_table(answers)
         mlflow.log_table(judged.assign(timestamp=judged["timestamp"].astype(str)), "result.json")
         known = [(fault.variable, fault.start, fault.end) for fault in faults]
         mlflow.log_figure(plot.together(frame, judged, title=title, faults=known), "result.png")
@@ -148,9 +154,8 @@ def walk_through(
     return judged
 
 
-def train_logged(frame: pd.DataFrame, options: TrainingOptions) -> MultivariateModel:
-    """Train on a frame, logging to the active run what it was trained with and how it went."""
-    table = align(frame, sliding_window=options.sliding_window, policy=options.align)
+def train_logged(table: Table, options: TrainingOptions) -> MultivariateModel:
+    """Train on a table, logging to the active run what it was trained with and how it went."""
     mlflow.log_params(
         {
             "slidingWindow": options.sliding_window,
@@ -193,7 +198,7 @@ def train_logged(frame: pd.DataFrame, options: TrainingOptions) -> MultivariateM
     return model
 
 
-def table(answers: list[dict[str, Any]]) -> pd.DataFrame:
+def as_table(answers: list[dict[str, Any]]) -> pd.DataFrame:
     """Return the answers as one row for each timestamp."""
     rows = []
     for answer in answers:
@@ -244,6 +249,11 @@ def missed(judged: pd.DataFrame, faults: list[Fault]) -> list[Fault]:
     ]
 
 
+def moment(text: str) -> pd.Timestamp:
+    """Read a date of the command line, UTC where it names no zone."""
+    return pd.to_datetime(text, utc=True).tz_localize(None)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -252,7 +262,9 @@ def main() -> int:
         "file", nargs="?", help="CSV or Parquet with the column timestamp and one per variable"
     )
     parser.add_argument(
-        "--judge-from", help="train on what comes before (default: the last quarter is judged)"
+        "--judge-from",
+        type=moment,
+        help="train on what comes before (default: the last quarter is judged)",
     )
     parser.add_argument(
         "--window",
@@ -272,9 +284,7 @@ def main() -> int:
         frame, faults, title = *pump(), "A pump, 750 minutes"
         if chosen.file:
             frame, faults, title = read(chosen.file), [], chosen.file
-        judge_from = frame.index[len(frame) * 3 // 4]
-        if chosen.judge_from:
-            judge_from = pd.Timestamp(chosen.judge_from)
+        judge_from = chosen.judge_from or frame.index[len(frame) * 3 // 4]
         judged = walk_through(frame, title, options, judge_from, faults)
     except DetectionError as error:
         print(f"The variables cannot be judged. {error}", file=sys.stderr)

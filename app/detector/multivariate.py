@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
+Times = npt.NDArray[np.datetime64]
 Moment = pd.Timestamp | str | None
 
 MIN_WINDOW, MAX_WINDOW, DEFAULT_WINDOW = 28, 2880, 300
@@ -194,7 +195,7 @@ class Table:
         How many rows lie before the time asked for: they are looked back on, and not judged.
     """
 
-    timestamps: npt.NDArray[np.datetime64]
+    timestamps: Times
     variables: tuple[str, ...]
     values: Floats
     states: tuple[VariableState, ...]
@@ -233,34 +234,43 @@ def align(
         than 1,000,000 rows) or ``NotEnoughInput`` (fewer rows than the sliding window).
     """
     policy = policy or AlignPolicy()
-    sorted_frame = _by_time(_by_name(frame))
+    places = _places(frame)
+    times = _times(frame)
+    rows = np.argsort(times, kind="stable")
     if policy.mode == "Inner":
-        sorted_frame = sorted_frame.dropna()
-    kept, lead = _between(sorted_frame, start, end, sliding_window - 1)
-    if len(kept) > MOST_ROWS:
+        rows = rows[frame.notna().all(axis=1).to_numpy()[rows]]
+    rows, lead = _between(times, rows, start, end, sliding_window - 1)
+    times = times[rows]
+    if len(rows) > MOST_ROWS:
         raise DetectionError(
             "TooManyData",
-            f"There are {len(kept)} timestamps between startTime and endTime, with the look-back "
+            f"There are {len(rows)} timestamps between startTime and endTime, with the look-back "
             f"of one sliding window; at most {MOST_ROWS} are allowed. Shorten the time.",
         )
-    numbers_only = _as_numbers(kept)
-    if len(kept) < sliding_window:
+    if len(rows) < sliding_window:
         raise DetectionError(
             "NotEnoughInput",
-            f"Not enough data. The length of data is {len(kept)}, but the minimum length should "
+            f"Not enough data. The length of data is {len(rows)}, but the minimum length should "
             f"be the sliding window, which is {sliding_window}.",
         )
-    values = _filled(numbers_only, policy).to_numpy(dtype=np.float64)
+    # Column by column, so that what is done to one never needs room for all.
+    values = np.empty((len(rows), len(places)))
+    states = []
+    for column, (name, place) in enumerate(places.items()):
+        read = _as_numbers(name, frame.iloc[:, place].iloc[rows], times)
+        states.append(_state(name, read, times))
+        values[:, column] = _filled(read, policy)
     return Table(
-        timestamps=kept.index.to_numpy(dtype="datetime64[ns]"),
-        variables=tuple(numbers_only.columns),
-        values=np.ascontiguousarray(values),
-        states=_states(numbers_only),
+        timestamps=times,
+        variables=tuple(places),
+        values=values,
+        states=tuple(sorted(states, key=lambda state: (-state.filled_na_ratio, state.variable))),
         lead=lead,
     )
 
 
-def _by_name(frame: pd.DataFrame) -> pd.DataFrame:
+def _places(frame: pd.DataFrame) -> dict[str, int]:
+    """Return in which column each variable is, sorted by name."""
     names = [str(name) for name in frame.columns]
     if not names:
         raise DetectionError(
@@ -277,10 +287,11 @@ def _by_name(frame: pd.DataFrame) -> pd.DataFrame:
             "DataExceedsLimit",
             f"The data has {len(names)} variables; at most {MOST_VARIABLES} are allowed.",
         )
-    return frame.set_axis(names, axis=1)[sorted(names)]
+    return {name: names.index(name) for name in sorted(names)}
 
 
-def _by_time(frame: pd.DataFrame) -> pd.DataFrame:
+def _times(frame: pd.DataFrame) -> Times:
+    """Return the timestamps of the rows as UTC without a zone, none of them twice."""
     index = frame.index
     if not isinstance(index, pd.DatetimeIndex) or index.hasnans:
         kind = "one that is missing" if isinstance(index, pd.DatetimeIndex) else str(index.dtype)
@@ -296,32 +307,39 @@ def _by_time(frame: pd.DataFrame) -> pd.DataFrame:
             "MergeDataFailed",
             f"The timestamp {twice.isoformat()} is there more than once; each may be there once.",
         )
-    return frame.set_axis(index.as_unit("ns"), axis=0).sort_index()
+    return index.to_numpy(dtype="datetime64[ns]")
 
 
 def _between(
-    frame: pd.DataFrame, start: Moment, end: Moment, look_back: int
-) -> tuple[pd.DataFrame, int]:
-    """Return the rows from `start` to `end` with those looked back on, and how many these are."""
-    first = 0 if start is None else int(frame.index.searchsorted(_utc("startTime", start)))
-    stop = len(frame)
+    times: Times, rows: npt.NDArray[np.intp], start: Moment, end: Moment, look_back: int
+) -> tuple[npt.NDArray[np.intp], int]:
+    """Return the rows from `start` to `end` with those looked back on, and how many these are.
+
+    `rows` are where the times to choose from are, in order.
+    """
+    ordered = times[rows]
+    first, stop = 0, len(rows)
+    if start is not None:
+        first = int(ordered.searchsorted(_utc("startTime", start)))
     if end is not None:
-        stop = int(frame.index.searchsorted(_utc("endTime", end), side="right"))
+        stop = int(ordered.searchsorted(_utc("endTime", end), side="right"))
     if first >= stop:
-        there = "there are no rows at all"
-        if len(frame):
-            there = (
-                f"the data goes from {frame.index[0].isoformat()} to {frame.index[-1].isoformat()}"
-            )
+        asked = " and ".join(
+            f"{name} {_shown(moment)}"
+            for name, moment in (("startTime", start), ("endTime", end))
+            if moment is not None
+        )
+        there = "after alignment no row is left"
+        if len(ordered):
+            there = f"it goes from {_read(ordered[0])} to {_read(ordered[-1])}"
         raise DetectionError(
-            "NoData",
-            f"There is no data from startTime {_shown(start)} to endTime {_shown(end)}: {there}.",
+            "NoData", f"There is no data{' between ' + asked if asked else ''}: {there}."
         )
     lead = min(first, look_back)
-    return frame.iloc[first - lead : stop], lead
+    return rows[first - lead : stop], lead
 
 
-def _utc(name: str, moment: pd.Timestamp | str) -> pd.Timestamp:
+def _utc(name: str, moment: pd.Timestamp | str) -> np.datetime64:
     try:
         read = pd.Timestamp(moment)
     except (ValueError, TypeError) as error:
@@ -329,55 +347,56 @@ def _utc(name: str, moment: pd.Timestamp | str) -> pd.Timestamp:
             "InvalidTimestampFormat",
             f"Invalid timestamp format. The '{name}' field is {_shown(moment)}, and no date.",
         ) from error
-    return read if read.tz is None else read.tz_convert("UTC").tz_localize(None)
+    if read.tz is not None:
+        read = read.tz_convert("UTC").tz_localize(None)
+    return read.to_datetime64()
 
 
-def _as_numbers(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the values as float64, refusing what is no number that can be computed with."""
-    columns = {}
-    for name, column in frame.items():
-        read = pd.to_numeric(column, errors="coerce").astype(np.float64)
-        wrong = (read.isna() & column.notna()) | (read.abs() > LARGEST_VALUE)
-        if wrong.any():
-            at = int(wrong.to_numpy().argmax())
-            raise DetectionError(
-                "VariableParseError",
-                f"The variable '{name}' is {_shown(column.iloc[at])} at "
-                f"{frame.index[at].isoformat()}; a value must "
-                f"be a number within {LARGEST_VALUE:g} of zero, or missing.",
-            )
-        columns[name] = read
-    return pd.DataFrame(columns, index=frame.index)
-
-
-def _filled(frame: pd.DataFrame, policy: AlignPolicy) -> pd.DataFrame:
-    if policy.fill == "Previous":
-        frame = frame.ffill().bfill()
-    elif policy.fill == "Subsequent":
-        frame = frame.bfill().ffill()
-    elif policy.fill == "Linear":
-        frame = frame.interpolate(method="linear", limit_direction="both")
-    elif policy.fill == "Fixed":
-        frame = frame.fillna(policy.padding_value)
-    return frame.fillna(0.0)
-
-
-def _states(frame: pd.DataFrame) -> tuple[VariableState, ...]:
-    states = []
-    for name, column in frame.items():
-        there = column.notna().to_numpy()
-        count = int(there.sum())
-        times = frame.index.to_numpy()[there] if count else frame.index.to_numpy()
-        states.append(
-            VariableState(
-                variable=str(name),
-                filled_na_ratio=1 - count / len(frame),
-                effective_count=count,
-                first_timestamp=pd.Timestamp(times[0]),
-                last_timestamp=pd.Timestamp(times[-1]),
-            )
+def _as_numbers(name: str, column: pd.Series[Any], times: Times) -> Floats:
+    """Return the values, NaN where there is none, refusing what cannot be computed with."""
+    read = pd.to_numeric(column, errors="coerce")
+    if np.iscomplexobj(read):
+        read = read.where(read.to_numpy().imag == 0).map(np.real)
+    numbers_read = read.to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = (np.isnan(numbers_read) & column.notna().to_numpy()) | (
+        np.abs(numbers_read) > LARGEST_VALUE
+    )
+    if column.dtype.kind in "mM":
+        wrong = column.notna().to_numpy()
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise DetectionError(
+            "VariableParseError",
+            f"The variable '{name}' is {_shown(column.iloc[at])} at {_read(times[at])}; a value "
+            f"must be a number within {LARGEST_VALUE:g} of zero, or missing.",
         )
-    return tuple(sorted(states, key=lambda state: (-state.filled_na_ratio, state.variable)))
+    return numbers_read
+
+
+def _filled(values: Floats, policy: AlignPolicy) -> Floats:
+    series = pd.Series(values)
+    if policy.fill == "Previous":
+        series = series.ffill().bfill()
+    elif policy.fill == "Subsequent":
+        series = series.bfill().ffill()
+    elif policy.fill == "Linear":
+        series = series.interpolate(method="linear", limit_direction="both")
+    elif policy.fill == "Fixed":
+        series = series.fillna(policy.padding_value)
+    return series.fillna(0.0).to_numpy()
+
+
+def _state(name: str, values: Floats, times: Times) -> VariableState:
+    there = ~np.isnan(values)
+    count = int(there.sum())
+    known = times[there] if count else times
+    return VariableState(
+        variable=name,
+        filled_na_ratio=1 - count / len(values),
+        effective_count=count,
+        first_timestamp=pd.Timestamp(known[0]),
+        last_timestamp=pd.Timestamp(known[-1]),
+    )
 
 
 @dataclass(frozen=True)
@@ -700,6 +719,10 @@ def _is_integer(value: object, lowest: int, highest: int) -> bool:
 def _is_finite(value: object) -> bool:
     is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     return is_real and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _read(time: np.datetime64) -> str:
+    return pd.Timestamp(time).isoformat()
 
 
 def _shown(value: object) -> str:

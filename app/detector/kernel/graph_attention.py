@@ -237,8 +237,19 @@ def judge(network: Network, values: Floats, *, device: str = "cpu") -> Scores:
         flags[window - 1 :],
         scores[window - 1 :],
         np.concatenate(contributions),
-        np.concatenate(changes),
+        _join(changes),
     )
+
+
+def _join(parts: list[Singles]) -> Singles:
+    """Return `parts` as one, and let go of each once it is copied: they are most of the memory."""
+    whole = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), dtype=np.float32)
+    end = len(whole)
+    while parts:
+        part = parts.pop()
+        whole[end - len(part) : end] = part
+        end -= len(part)
+    return whole
 
 
 def _limits(scores: Floats, window: int, start: int) -> Floats:
@@ -372,18 +383,23 @@ def _average(rows: torch.Tensor) -> torch.Tensor:
     return sums.div_(_AVERAGED)
 
 
-class _Units(threading.local):
-    """The memory of each thread's recurrent units, one for each size of batch there is."""
+class _Units:
+    """The memory of recurrent units, one for each size of batch there is."""
 
-    def __init__(self) -> None:
-        self._units: dict[tuple[int, int, bool], Unit] = {}
+    def __init__(self, *, learns: bool) -> None:
+        self._learns = learns
+        self._units: dict[tuple[int, int], Unit] = {}
 
-    def of(self, windows: torch.Tensor, *, learns: bool) -> Unit:
+    def of(self, windows: torch.Tensor) -> Unit:
         batch, _, variables = windows.shape
-        key = (variables, batch, learns)
-        if key not in self._units:
-            self._units[key] = Unit(variables, batch, str(windows.device), learns=learns)
-        return self._units[key]
+        if (batch, variables) not in self._units:
+            unit = Unit(variables, batch, str(windows.device), learns=self._learns)
+            self._units[batch, variables] = unit
+        return self._units[batch, variables]
+
+
+class _ThreadUnits(_Units, threading.local):
+    """Units that every thread has some of its own of, for what ends in the thread it began in."""
 
 
 def _enter(
@@ -467,7 +483,7 @@ def _errors(
     """Yield errors ``(b, d)`` and attention ``(b, d, d)`` of the rows with an input before them."""
     state = {name: tensor.to(device) for name, tensor in network.state.items()}
     clip = (-_CLIP, _CLIP)
-    units = _Units()
+    units = _ThreadUnits(learns=False)
     gates = Gates.of(state)
 
     def blocks() -> Iterator[tuple[_Rows, int]]:
@@ -482,12 +498,12 @@ def _errors(
         rows, start = block
         with torch.inference_mode():
             windows = rows.windows(start, min(_BATCH, len(rows) - start))
-            hidden, maps = _encode(windows, state, gates, units.of(windows, learns=False))
+            hidden, maps = _encode(windows, state, gates, units.of(windows))
             off = _forecast(state, hidden, learns=False) - rows.targets(start, len(windows))
             errors = torch.exp((2 * off.abs()).clamp(max=1)) - 1
             return errors.cpu().numpy(), maps.cpu().numpy()
 
-    with Lanes(torch.get_num_threads()) as lanes:
+    with Lanes() as lanes:
         for result in lanes.map(calculate, blocks()):
             if stop():
                 raise Stopped
@@ -549,7 +565,8 @@ class _Training:
         self._rest = _buffers(self._random, device)
         self._state = {**self._parameters.state, **self._rest}
         self._heads = [name for name in self._parameters.state if name[:3] in ("fc_", "vae")]
-        self._units = _Units()
+        self._half_units = _Units(learns=True), _Units(learns=True)
+        self._units = _ThreadUnits(learns=False)
 
     def run(
         self,
@@ -597,7 +614,7 @@ class _Training:
         """Train on one batch and return its summed loss."""
         lanes = self._lanes
         (gates,) = lanes.map(Gates.of, [self._state])
-        parts = list(zip(batch.tensor_split(2), self._halves, strict=True))
+        parts = list(zip(batch.tensor_split(2), self._halves, self._half_units, strict=True))
         halves = list(lanes.map(lambda part: self._encode(*part, gates), parts))
         targets = self._training.rows[batch + self._training.size]
         ((loss, upper, gradients),) = lanes.map(
@@ -610,12 +627,14 @@ class _Training:
         return loss
 
     @torch.no_grad()
-    def _encode(self, starts: torch.Tensor, random: torch.Generator, gates: Gates) -> _Half:
+    def _encode(
+        self, starts: torch.Tensor, random: torch.Generator, units: _Units, gates: Gates
+    ) -> _Half:
         windows = self._training.noisy(starts, random)
         turned = windows.transpose(1, 2).contiguous()
         between, graphs = attend_with_dropout(turned, *_attention(self._state, "feat"), random)
         over_time, others = attend_with_dropout(windows, *_attention(self._state, "time"), random)
-        unit = self._units.of(windows, learns=True)
+        unit = units.of(windows)
         _enter(unit, between, over_time, windows)
         return _Half(unit, unit.run(gates), graphs, others)
 
@@ -663,7 +682,7 @@ class _Training:
         @torch.no_grad()
         def block(start: int) -> float:
             windows = rows.windows(start, min(count, len(rows) - start))
-            hidden, _ = _encode(windows, state, gates, self._units.of(windows, learns=False))
+            hidden, _ = _encode(windows, state, gates, self._units.of(windows))
             targets = rows.targets(start, len(windows))
             return _loss(state, hidden, targets, state["vae.eps"], learns=False).item()
 

@@ -22,24 +22,26 @@ class Lanes:
     do not hang on how many cores there are.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count = max(1, min(count, torch.get_num_threads()))
-        self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="lane")
-
-    def __enter__(self) -> "Lanes":
+    def __init__(self, most: int | None = None) -> None:
         # The setting holds for the thread that makes it, but a thread that starts later takes the
         # one made last: so that one is read by a new thread, and made again by another.
         with _settings:
             last = _in_new_thread(torch.get_num_threads)
+            self.count = last if most is None else min(most, last)
+            self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="lane")
             ready = threading.Barrier(self.count)
 
             def prepare() -> None:
+                # A thread takes over the last setting when it first asks: not after ours.
+                torch.get_num_threads()
                 torch.set_num_threads(1)
                 ready.wait()
 
             for begun in [self._pool.submit(prepare) for _ in range(self.count)]:
                 begun.result()
             _in_new_thread(lambda: torch.set_num_threads(last))
+
+    def __enter__(self) -> "Lanes":
         return self
 
     def __exit__(
