@@ -17,13 +17,13 @@ import logging
 import logging.config
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -32,10 +32,11 @@ from typing import Any
 import pandas as pd
 from cachetools import LRUCache
 from huey import Huey, RedisHuey, SqliteHuey
+from redis.exceptions import RedisError
 
 from detector import datasource, registry, runs, work
 from detector.errors import DetectionError, Stopped
-from detector.log import CONFIGURATION
+from detector.log import CONFIGURATION, ignore_foreign_warnings
 from detector.multivariate import MultivariateModel
 from detector.settings import JobSettings
 
@@ -90,7 +91,11 @@ class _Queue:
         self._task = self.huey.task(name=kind)(lambda identity: self.perform(identity))
 
     def submit(self, identity: str) -> None:
-        self._task(identity)
+        try:
+            self._task(identity)
+        except (OSError, sqlite3.Error, RedisError):
+            # Not lost: the worker looks for runs that nobody works on.
+            _log.exception("The queue cannot be written to", extra={"id": identity})
 
     def waiting(self) -> set[str]:
         """Return what is in the queue."""
@@ -335,11 +340,12 @@ class _Worker:
     def _detect(self, result_id: str) -> None:
         record = runs.get_result(result_id)
         # Also where the model is at hand: it may be deleted meanwhile.
-        runs.get_model(record.model_id)
+        info = runs.get_model(record.model_id).info
         with self._models_lock:
             model = self._models.get(record.model_id) or runs.load_model(record.model_id)
             self._models[record.model_id] = model
-        frame = _read(record.setup, self._settings, model.options.sliding_window)
+        asked = {"dataSchema": info["dataSchema"], **record.setup}
+        frame = _read(asked, self._settings, model.options.sliding_window)
         work.judge_batch(result_id, frame, model)
 
 
@@ -347,7 +353,7 @@ def _read(asked: Mapping[str, Any], settings: JobSettings, sliding_window: int) 
     frame: pd.DataFrame = datasource.read(
         asked["dataSource"],
         datasource.Access.from_settings(settings),
-        schema=asked.get("dataSchema", "OneTable"),
+        schema=asked["dataSchema"],
         start=work.moment(asked["startTime"]),
         end=work.moment(asked["endTime"]),
         look_back=sliding_window - 1,
@@ -436,8 +442,7 @@ def _when_stdin_closes(then: Callable[[], None]) -> None:
 def _set_up() -> None:
     """Log as the service does, and have MLflow's client wait out a restart of its server."""
     logging.config.dictConfig(CONFIGURATION)
-    # Of MLflow about the package's models, which are not what is logged.
-    warnings.filterwarnings("ignore", module=r"mlflow\.pyfunc\.utils\.data_validation")
+    ignore_foreign_warnings()
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     # Tries after 0, 4, 8, 16, 32 and 64 seconds.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "6")

@@ -2,10 +2,11 @@
 
 import json
 import logging
+import warnings
 from datetime import datetime, timezone
 from typing import Any
 
-__all__ = ["CONFIGURATION", "JsonLines"]
+__all__ = ["CONFIGURATION", "JsonLines", "ignore_foreign_warnings"]
 
 _ORDINARY = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message", "taskName"}
 
@@ -45,3 +46,8 @@ CONFIGURATION: dict[str, Any] = {
         "uvicorn": {"level": "INFO"},
     },
 }
+
+
+def ignore_foreign_warnings() -> None:
+    """Keep out of the log what MLflow says of the upstream package's models, which are not ours."""
+    warnings.filterwarnings("ignore", module=r"mlflow\.pyfunc\.utils\.data_validation")

@@ -254,7 +254,7 @@ def test_training_goes_on_while_mlflow_is_killed_and_started_again(
 
 
 def test_service_that_is_killed_takes_its_worker_along_and_up_again(folder: Path, kit: Any) -> None:
-    settings = {"DETECTOR_LEASE_SECONDS": "3"}
+    settings = {"DETECTOR_EMBEDDED_WORKER": "true", "DETECTOR_LEASE_SECONDS": "3"}
     service = kit.start_detector(folder, DETECTOR_TRAINING_EPOCHS=LONG, **settings)
     try:
         service.wait()
@@ -273,7 +273,7 @@ def test_service_that_is_killed_takes_its_worker_along_and_up_again(folder: Path
 
 
 def test_worker_beside_the_service_is_started_again(folder: Path, kit: Any) -> None:
-    service = kit.start_detector(folder)
+    service = kit.start_detector(folder, DETECTOR_EMBEDDED_WORKER="true")
     try:
         service.wait()
         parent = psutil.Process(service.process.pid)

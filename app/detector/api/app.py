@@ -16,6 +16,7 @@ from detector.api.serving import Models
 from detector.api.store import Store
 from detector.api.wire import Json
 from detector.datasource import Access
+from detector.log import ignore_foreign_warnings
 from detector.settings import Settings
 
 __all__ = ["create"]
@@ -24,6 +25,7 @@ __all__ = ["create"]
 def create() -> FastAPI:
     """Make the application, with the settings of the environment."""
     settings = Settings()
+    ignore_foreign_warnings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
