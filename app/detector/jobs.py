@@ -51,8 +51,8 @@ _KINDS = {experiment: kind for kind, experiment in _EXPERIMENTS.items()}
 _MOST_ATTEMPTS = 3
 _GIVEN_UP = (
     f"This was begun {_MOST_ATTEMPTS} times and broken off each time: the worker was lost, or "
-    "MLflow was away for long. If the worker needs more memory than there is, try fewer variables or a "
-    "shorter time range."
+    "MLflow was away for long. If the worker needs more memory than there is, try fewer variables "
+    "or a shorter time range."
 )
 # How often the worker looks for work that nobody does, and for results that have expired.
 _ROUND_SECONDS = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -98,8 +99,12 @@ def status(model_id: str) -> str:
 
 def training(parent: int) -> psutil.Process | None:
     """Return the process in which a worker trains."""
-    found = psutil.Process(parent).children(recursive=True)
-    return next((each for each in found if "train" in each.cmdline()), None)
+    for child in psutil.Process(parent).children(recursive=True):
+        # One may end while it is looked at.
+        with contextlib.suppress(psutil.Error):
+            if "train" in child.cmdline():
+                return child
+    return None
 
 
 def has_begun(model_id: str) -> bool:
@@ -244,6 +249,7 @@ def test_training_goes_on_while_mlflow_is_killed_and_started_again(
         model_id = train()
         kit.until(lambda: has_begun(model_id), "the training has begun")
         os.killpg(server.process.pid, signal.SIGKILL)
+        server.stop()
         server = kit.start_mlflow(folder / "mlflow", port).wait("/health")
         kit.until(lambda: status(model_id) == runs.READY, "READY", 120)
         state = runs.get_model(model_id).diagnostics["modelState"]
