@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from anomaly_detector.multivariate.contract import MultiADConfig, NormalizeBase
 from anomaly_detector.multivariate.module import (
     GAT,
     AnomalyDetectionCriterion,
+    DetectionResults,
     MultivariateGraphAttnDetector,
 )
 from anomaly_detector.multivariate.util import get_multiple_variables_pct_weight_score
@@ -79,12 +79,35 @@ def frame(values: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(values, columns=[f"{place:03d}" for place in range(values.shape[1])])
 
 
-def assert_says_the_same(scores: Scores, answers: list[dict[str, Any]], variables: int) -> None:
-    flags = np.array([answer["is_anomaly"] for answer in answers])
+def flagged(detector: MultivariateAnomalyDetector, values: np.ndarray) -> np.ndarray:
+    """Return the package's flags by its ``DetectionResults``, of the scores of its network."""
+    _, scores, *_ = detector.inference(values, compute_attn=False)
+    # Forecasts of one variable whose scores against zeros are these, and the threshold with the
+    # same rounding: it is one of the scores.
+    forecasts = torch.log1p(torch.from_numpy(scores))[:, None] / 2
+    threshold = torch.tensor(detector.threshold, dtype=torch.float64)
+    threshold = float(torch.exp(2 * (torch.log1p(threshold) / 2)) - 1)
+    flags, *_ = DetectionResults(forecasts, None, None, None).compute_detection_results(
+        torch.zeros_like(forecasts),
+        [1.0],
+        min(0.3, threshold),
+        max(0.5, threshold),
+        detector.config.threshold_window,
+    )
+    return np.asarray(flags)
+
+
+def assert_says_the_same(
+    scores: Scores, detector: MultivariateAnomalyDetector, values: np.ndarray
+) -> None:
+    variables = values.shape[1]
+    window = detector.config.input_size + detector.config.threshold_window
+    answers = detector.predict(None, frame(values), {"sliding_window": window})
+    flags = flagged(detector, values)
     np.testing.assert_array_equal(scores.is_anomaly, flags)
     theirs = [answer["score"] for answer in answers]
     np.testing.assert_allclose(scores.score, theirs, rtol=0, atol=TOLERANCE)
-    anomalies = [answer for answer in answers if answer["is_anomaly"]]
+    anomalies = [answer for answer, flag in zip(answers, flags, strict=True) if flag]
     assert anomalies, "a comparison without anomalies says little"
     assert scores.contributions.shape == (len(anomalies), variables)
     assert scores.attention_changes.shape == (len(anomalies), variables, variables)
@@ -110,8 +133,7 @@ def test_judges_as_the_package_does(
 ) -> None:
     values = rows(n, variables)
     network = trained(values, window)
-    answers = package(network, monkeypatch).predict(None, frame(values), {"sliding_window": window})
-    assert_says_the_same(judge(network, values), answers, variables)
+    assert_says_the_same(judge(network, values), package(network, monkeypatch), values)
 
 
 def test_judges_with_a_network_the_package_trained(
@@ -135,18 +157,16 @@ def test_judges_with_a_network_the_package_trained(
         score_max=float(detector.train_score_max),
     )
     values = values[-400:]
-    answers = detector.predict(None, frame(values), {"sliding_window": 60})
-    assert_says_the_same(judge(network, values), answers, 4)
+    assert_says_the_same(judge(network, values), detector, values)
 
 
 def test_judges_values_far_outside_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     values = rows(400, 3)
     network = trained(values)
     values[200:260] *= 1e6
-    answers = package(network, monkeypatch).predict(None, frame(values), {"sliding_window": 40})
     scores = judge(network, values)
     assert np.isfinite(scores.score).all()
-    flags = [answer["is_anomaly"] for answer in answers]
+    flags = flagged(package(network, monkeypatch), values)
     np.testing.assert_array_equal(scores.is_anomaly, flags)
 
 
@@ -190,6 +210,15 @@ def test_rows_are_judged_by_those_before_them_alone() -> None:
     count = len(start.score)
     np.testing.assert_array_equal(start.is_anomaly, whole.is_anomaly[:count])
     np.testing.assert_allclose(start.score, whole.score[:count], rtol=0, atol=1e-6)
+
+
+def test_rows_are_judged_by_one_sliding_window_before_them() -> None:
+    values = rows(500, 3)
+    network = trained(values)
+    whole, later = judge(network, values), judge(network, values[150:])
+    count = len(later.score)
+    np.testing.assert_array_equal(later.is_anomaly, whole.is_anomaly[-count:])
+    np.testing.assert_allclose(later.score, whole.score[-count:], rtol=0, atol=1e-6)
 
 
 def test_a_unit_learns_as_torch_s_own_does() -> None:

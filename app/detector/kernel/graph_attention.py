@@ -253,23 +253,15 @@ def _join(parts: list[Singles]) -> Singles:
 
 
 def _limits(scores: Floats, window: int, start: int) -> Floats:
-    """Return the 95th percentile of the scores up to each from `start` on, ``window - 1`` left out.
+    """Return the 95th percentile of the `window` scores up to each, from those of `start` on.
 
-    The package compares a score with those of the window that ends ``window - 1`` rows before it;
-    the first of them are compared with the few there are.
+    That is what the package's documentation and its ``DetectionResults`` say. Its ``predict``
+    takes the window that ends ``window - 1`` rows earlier, of which the first rows of a call have
+    one score, so that flags would depend on where a request begins.
     """
-    end = len(scores) - (window - 1)
-    growing = [
-        np.sort(scores[: place + 1])[int((place + 1) * _LIMIT)]
-        for place in range(start, min(window - 1, end))
-    ]
-    first = max(start, window - 1)
-    if first >= end:
-        return np.array(growing)
     rank = int(window * _LIMIT)
-    views = np.lib.stride_tricks.sliding_window_view(scores[first - (window - 1) : end], window)
-    full = np.partition(views, rank, axis=1)[:, rank]
-    return np.concatenate([growing, full])
+    views = np.lib.stride_tricks.sliding_window_view(scores, window)[start:]
+    return np.partition(views, rank, axis=1)[:, rank]
 
 
 def _changes(maps: Singles, places: npt.NDArray[np.int64], window: int) -> Singles:
