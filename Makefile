@@ -62,8 +62,9 @@ bench: .venv/dev ## measure detection, of one series and many, against the packa
 	.venv/bin/python tests/bench/api.py
 	.venv/bin/python tests/bench/multivariate.py
 
-prove: .venv/dev ## judge 2,000 generated series as the package does (some 12 minutes)
+prove: .venv/dev ## judge 2,000 generated series as the package does; find planted faults (15 minutes)
 	.venv/bin/python tests/bench/equality.py
+	.venv/bin/python tests/bench/multivariate_quality.py
 
 figures: .venv/dev ## measure what the README says of the stack's time, memory and size
 	.venv/bin/python tests/bench/stack.py

@@ -14,31 +14,27 @@ import argparse
 import logging
 import os
 import sys
-import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # Read by MLflow when it is imported; its own lines would hide ours.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-import mlflow
 import numpy as np
 import pandas as pd
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from detector import DetectionError, plot, reading, registry
+from detector import DetectionError, plot, reading, registry, runs, work
 from detector.multivariate import (
     Epoch,
-    MultivariateModel,
-    Table,
     TrainingOptions,
     align,
-    train,
 )
 
-EXPERIMENT = "multivariate"
 REGISTERED_MODEL = "multivariate-quickstart"
 ALIAS = "champion"
 
@@ -115,6 +111,7 @@ def read(path: str) -> pd.DataFrame:
 
 def walk_through(
     frame: pd.DataFrame,
+    source: str,
     title: str,
     options: TrainingOptions,
     judge_from: pd.Timestamp,
@@ -128,47 +125,40 @@ def walk_through(
     trained_on = align(before, sliding_window=options.sliding_window, policy=options.align)
     align(later, start=judge_from, sliding_window=options.sliding_window, policy=options.align)
     print(f"Tracking server: {registry.connect()}")
-    mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run() as run:
-        print(f"Run {run.info.run_name} in experiment '{EXPERIMENT}'")
-        model = train_logged(trained_on, options)
-        version = registry.log_multivariate(
-            model, before, registered_as=REGISTERED_MODEL, alias=ALIAS
-        )
-        print(f"Logged model: {version.model_uri}")
-        print(f"Registered: {version.name}, version {version.version}, alias '{version.alias}'")
+    info = work.info_of(
+        source, before.index[0], before.index[-1], options, name=Path(source).stem[:24]
+    )
+    model_id = runs.create_model(info, queued=False).model_id
+    client, run_id = MlflowClient(), runs.run_id(model_id)
+    run = client.get_run(run_id)
+    print(f"Run {run.info.run_name} in experiment '{runs.MODELS}'")
+    shown = ", ".join(trained_on.variables[:8]) + (" ..." if len(trained_on.variables) > 8 else "")
+    print(f"Training on {len(trained_on.values)} rows of {shown}")
+    train_logged(model_id, before, options)
+    version = registry.aliased_version(REGISTERED_MODEL, ALIAS)
+    print(f"Registered: {REGISTERED_MODEL}, version {version}, alias '{ALIAS}'")
 
-        loaded = registry.load(REGISTERED_MODEL, ALIAS)
-        print(f"Loaded back from the registry: {version.alias_uri}")
+    loaded = registry.load(REGISTERED_MODEL, ALIAS)
+    print(f"Loaded back from the registry: models:/{REGISTERED_MODEL}@{ALIAS}")
 
-        rows = later.reset_index(names="timestamp")
-        answers: Any = loaded.predict(rows, params={"startTime": judge_from.isoformat()})
-        judged = as_table(answers)
-        mlflow.log_table(judged.assign(timestamp=judged["timestamp"].astype(str)), "result.json")
-        known = [(fault.variable, fault.start, fault.end) for fault in faults]
-        mlflow.log_figure(plot.together(frame, judged, title=title, faults=known), "result.png")
+    rows = later.reset_index(names="timestamp")
+    answers: Any = loaded.predict(rows, params={"startTime": judge_from.isoformat()})
+    judged = as_table(answers)
+    listed = judged.assign(timestamp=judged["timestamp"].astype(str))
+    client.log_table(run_id, listed, "result.json")
+    known = [(fault.variable, fault.start, fault.end) for fault in faults]
+    picture = plot.together(frame, judged, title=title, faults=known)
+    client.log_figure(run_id, picture, "result.png")
 
     print(f"\n{readable(judged)}\n")
     print(summary(judged))
+    print(f"Over HTTP this is the model {model_id}.")
     print(f"Table, picture and model of this run: {registry.run_address(run)}")
     return judged
 
 
-def train_logged(table: Table, options: TrainingOptions) -> MultivariateModel:
-    """Train on a table, logging to the active run what it was trained with and how it went."""
-    mlflow.log_params(
-        {
-            "slidingWindow": options.sliding_window,
-            "alignMode": options.align.mode,
-            "fillNAMethod": options.align.fill,
-            "epochs": options.epochs,
-            "seed": options.seed,
-            "device": options.device,
-        }
-    )
-    mlflow.set_tag("Training Info", "Multivariate Anomaly Detector")
-    names = ", ".join(table.variables[:8]) + (" ..." if len(table.variables) > 8 else "")
-    print(f"Training on {len(table.values)} rows of {names}")
+def train_logged(model_id: str, frame: pd.DataFrame, options: TrainingOptions) -> None:
+    """Train, log and register the model of a run, with a bar that shows how far it is."""
     epochs: list[Epoch] = []
     # No bar where nobody looks: None is tqdm's word for "on a terminal only".
     with tqdm(total=options.epochs, unit="epoch", leave=False, disable=None) as bar:
@@ -180,22 +170,20 @@ def train_logged(table: Table, options: TrainingOptions) -> MultivariateModel:
             )
             bar.update()
 
-        started = time.perf_counter()
-        model = train(table, options, on_epoch=advance)
+        work.train_model(
+            model_id,
+            frame,
+            options,
+            on_epoch=advance,
+            registered_as=REGISTERED_MODEL,
+            alias=ALIAS,
+        )
     best = min(epochs, key=lambda epoch: epoch.validation_loss)
-    seconds = time.perf_counter() - started
+    seconds = sum(epoch.seconds for epoch in epochs)
     print(
         f"{len(epochs)} epochs in {seconds:.1f} s; kept: epoch {best.number}, validation loss "
         f"{best.validation_loss:.3f}"
     )
-    for epoch in epochs:
-        losses = {
-            "train_loss": epoch.train_loss,
-            "validation_loss": epoch.validation_loss,
-            "epoch_seconds": epoch.seconds,
-        }
-        mlflow.log_metrics(losses, step=epoch.number)
-    return model
 
 
 def as_table(answers: list[dict[str, Any]]) -> pd.DataFrame:
@@ -281,11 +269,10 @@ def main() -> int:
         options = TrainingOptions(
             sliding_window=chosen.window, epochs=chosen.epochs, seed=chosen.seed
         )
-        frame, faults, title = *pump(), "A pump, 750 minutes"
-        if chosen.file:
-            frame, faults, title = read(chosen.file), [], chosen.file
+        frame, faults = (read(chosen.file), []) if chosen.file else pump()
+        source, title = chosen.file or "pump", chosen.file or "A pump, 750 minutes"
         judge_from = chosen.judge_from or frame.index[len(frame) * 3 // 4]
-        judged = walk_through(frame, title, options, judge_from, faults)
+        judged = walk_through(frame, source, title, options, judge_from, faults)
     except DetectionError as error:
         print(f"The variables cannot be judged. {error}", file=sys.stderr)
         return 2

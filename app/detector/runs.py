@@ -173,18 +173,12 @@ def create_model(info: Mapping[str, Any], *, queued: bool = True) -> ModelRecord
     queued : bool
         Whether a worker trains it. A program that trains it itself says no.
     """
-    tags = {_QUEUED: str(queued).lower()}
+    tags = {_QUEUED: str(queued).lower(), "Training Info": "Multivariate Anomaly Detector"}
     run = _begin(MODELS, info, name=info["displayName"] or None, tags=tags)
-    policy = info["alignPolicy"]
-    params = {
-        # Without the query: it may be what grants access.
-        "data_source": info["dataSource"].partition("?")[0],
-        "start_time": info["startTime"],
-        "end_time": info["endTime"],
-        "sliding_window": info["slidingWindow"],
-        "align_mode": policy["alignMode"],
-        "fill_na_method": policy["fillNAMethod"],
-    }
+    params = {name: info[name] for name in ("startTime", "endTime", "slidingWindow")}
+    # Without the query: it may be what grants access.
+    params["dataSource"] = info["dataSource"].partition("?")[0]
+    params |= {name: info["alignPolicy"][name] for name in ("alignMode", "fillNAMethod")}
     MlflowClient().log_batch(
         run.info.run_id, params=[Param(name, str(value)) for name, value in params.items()]
     )

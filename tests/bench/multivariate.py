@@ -322,7 +322,7 @@ def report(
     lines += [
         "",
         "| judging | anomalies | upstream (CPU) | ours (CPU) | | scores off | bar |",
-        "|---|---:|---:|---:|---:|---:|---:|---|",
+        "|---|---:|---:|---:|---:|---:|---|",
     ]
     for run in judged:
         lines.append(
