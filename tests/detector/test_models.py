@@ -155,6 +155,7 @@ def test_package_lists_what_it_offers() -> None:
         "DetectionError",
         "EntireAnomalyDetector",
         "LatestAnomalyDetector",
+        "MultivariateAnomalyDetector",
     ]
     with pytest.raises(AttributeError, match="'Detector'"):
         detector.Detector  # noqa: B018
