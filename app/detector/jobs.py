@@ -57,7 +57,7 @@ _GIVEN_UP = (
 # How often the worker looks for work that nobody does, and for results that have expired.
 _ROUND_SECONDS = 5.0
 _EXPIRY_SECONDS = 3600.0
-# How often to look whether the model of a running training is deleted.
+# How often to look whether a running training is still wanted.
 _LOOK_SECONDS = 1.0
 # How long what runs may take to stop.
 _STOP_SECONDS = 10.0
@@ -135,6 +135,11 @@ class _Leases:
         self._held[identity] = attempt + 1
         return attempt + 1
 
+    def is_lost(self, identity: str) -> bool:
+        """Say whether the next attempt has begun, which it may when this one did not renew."""
+        attempt = self._held.get(identity, 0)
+        return self._huey.get(_key(identity, attempt + 1), peek=True) is not None
+
     def renew(self) -> None:
         for identity, attempt in list(self._held.items()):
             mine = {"worker": self._worker, "until": time.time() + self.seconds}
@@ -189,6 +194,11 @@ class _Worker:
         self._stopping.set()
 
     def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.stop)
+        while not self._can_begin():
+            if self._stopping.wait(_ROUND_SECONDS):
+                return
         counts = {
             _TRAINING: self._settings.trainings,
             _DETECTION: self._settings.batch_detections,
@@ -220,6 +230,14 @@ class _Worker:
         for leases in self._leases.values():
             leases.release_all()
         _log.info("The worker has stopped.")
+
+    def _can_begin(self) -> bool:
+        try:
+            registry.connect()
+        except registry.TrackingError as error:
+            _log.warning("The worker waits: %s", error)
+            return False
+        return True
 
     def _renew(self) -> None:
         while not self._stopping.wait(self._settings.lease_seconds / 3):
@@ -316,11 +334,11 @@ class _Worker:
             )
 
     def _follow(self, child: subprocess.Popen[bytes], model_id: str) -> int | None:
-        """Return how the child ended; None where it was stopped, or its model deleted."""
+        """Return how the child ended; None where it was stopped, as it is when nobody wants it."""
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return child.wait(timeout=_LOOK_SECONDS)
-            if self._stopping.is_set() or self._is_gone(model_id):
+            if self._stopping.is_set() or self._is_unwanted(model_id):
                 child.terminate()
                 try:
                     child.wait(_STOP_SECONDS)
@@ -329,7 +347,10 @@ class _Worker:
                     child.wait()
                 return None
 
-    def _is_gone(self, model_id: str) -> bool:
+    def _is_unwanted(self, model_id: str) -> bool:
+        """Say whether the model was deleted, or another worker has begun with it."""
+        if self._leases[_TRAINING].is_lost(model_id):
+            return True
         try:
             return runs.run_of(model_id, runs.MODELS) is None
         except Exception as error:
@@ -413,15 +434,7 @@ def work_on(*, until_stdin_closes: bool = False) -> None:
         Stop also when the process that started this one is gone.
     """
     _set_up()
-    settings = JobSettings()
-    while True:
-        try:
-            registry.connect()
-            break
-        except registry.TrackingError as error:
-            _log.warning("The worker waits: %s", error)
-            time.sleep(_ROUND_SECONDS)
-    worker = _Worker(settings)
+    worker = _Worker(JobSettings())
     if until_stdin_closes:
         _when_stdin_closes(worker.stop)
     worker.run()

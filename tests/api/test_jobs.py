@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -211,6 +212,19 @@ def test_deleted_model_is_trained_no_longer(worker: Start, kit: Any) -> None:
     runs.delete_model(model_id)
 
     kit.until(lambda: training(running.process.pid) is None, "the training has ended")
+
+
+def test_training_that_another_worker_took_over_is_ended(worker: Start, kit: Any) -> None:
+    running = worker(DETECTOR_TRAINING_EPOCHS=LONG)
+    model_id = train()
+    kit.until(lambda: has_begun(model_id), "the training has begun")
+
+    # As after a pause in which the lease ran out.
+    other = {"worker": "another", "until": time.time() + 3600}
+    assert jobs._jobs()["training"].huey.put_if_empty(jobs._key(model_id, 2), other)
+
+    kit.until(lambda: training(running.process.pid) is None, "the training has ended")
+    assert status(model_id) == runs.RUNNING
 
 
 def test_work_that_is_in_no_queue_is_found(worker: Start, kit: Any) -> None:
