@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _work(options: argparse.Namespace) -> int:
+    # Read by MLflow when it is imported; the log is JSON.
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     from detector.jobs import work_on
 
     work_on(until_stdin_closes=options.until_stdin_closes)

@@ -258,7 +258,15 @@ def load_model(model_id: str) -> MultivariateModel:
             f"The model is not ready yet: its status is {record.status}. Ask for the model until "
             "it is READY.",
         )
-    loaded = mlflow.pyfunc.load_model(f"runs:/{run_id(model_id)}/model")
+    # By its own address: `runs:/` looks among the run's files first, and where there is no such
+    # folder an S3 store's server fails, which the client takes for an outage and tries again.
+    logged = MlflowClient().get_run(run_id(model_id)).outputs.model_outputs
+    if not logged:
+        raise DetectionError(
+            "ModelFailed",
+            f"The run of the model '{model_id}' has no logged model any more. Train another one.",
+        )
+    loaded = mlflow.pyfunc.load_model(f"models:/{logged[-1].model_id}")
     model: MultivariateModel = loaded.unwrap_python_model().model
     return model
 
