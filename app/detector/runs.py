@@ -260,7 +260,8 @@ def load_model(model_id: str) -> MultivariateModel:
         )
     # By its own address: `runs:/` looks among the run's files first, and where there is no such
     # folder an S3 store's server fails, which the client takes for an outage and tries again.
-    logged = MlflowClient().get_run(run_id(model_id)).outputs.model_outputs
+    outputs = MlflowClient().get_run(run_id(model_id)).outputs
+    logged = outputs.model_outputs if outputs is not None else []
     if not logged:
         raise DetectionError(
             "ModelFailed",
