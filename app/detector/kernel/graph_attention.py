@@ -399,9 +399,9 @@ def _enter(
 ) -> None:
     """Put attended variables ``(b, steps, d)``, steps ``(b, d, steps)`` and windows into `unit`."""
     variables = unit.variables
-    unit.inputs[:, :variables] = between.permute(1, 2, 0)
-    unit.inputs[:, variables : 2 * variables] = over_time.permute(2, 1, 0)
-    unit.inputs[:, 2 * variables :] = windows.permute(1, 2, 0)
+    unit.inputs[:, :, :variables] = between.transpose(0, 1)
+    unit.inputs[:, :, variables : 2 * variables] = over_time.permute(2, 0, 1)
+    unit.inputs[:, :, 2 * variables :] = windows.transpose(0, 1)
 
 
 def _encode(
@@ -662,8 +662,8 @@ class _Training:
         """Return the gradients of the gates and of the attention's weights for half a batch."""
         sums, entries = half.unit.learn(gates, gradient)
         variables = half.unit.variables
-        between = learn(half.between, entries[:, :variables].permute(2, 0, 1))
-        over_time = learn(half.over_time, entries[:, variables:].permute(2, 1, 0))
+        between = learn(half.between, entries[:, :, :variables].transpose(0, 1))
+        over_time = learn(half.over_time, entries[:, :, variables:].permute(1, 2, 0))
         return sums, {
             "feat_gat.weight_key": between[0],
             "feat_gat.weight_query": between[1],
