@@ -30,6 +30,10 @@ State = Mapping[str, torch.Tensor]
 
 _AVERAGED = 7
 _BATCH = 128
+# Windows in one go where nothing is learnt: many make quick products, and memory for few is there
+# where there are many variables.
+_BLOCK = 512
+_BLOCK_VALUES = 10_240
 _STRIDE = 10
 _NOISE = 0.1
 _RATE = 1e-3
@@ -469,9 +473,10 @@ def _loss(
     return off + divergence + functional.mse_loss(forecast, targets, reduction="sum")
 
 
-def _parts(count: int) -> list[range]:
+def _parts(count: int, variables: int) -> list[range]:
     """Share out windows so that two threads end at about the same time."""
-    pairs = -(-count // (2 * _BATCH))
+    most = max(_BATCH, min(_BLOCK, _BLOCK_VALUES // variables))
+    pairs = -(-count // (2 * most))
     # Products are quickest where their width fills whole registers.
     size = -(-count // (16 * pairs)) * 8
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
@@ -492,7 +497,7 @@ def _errors(
             rows = _Rows.of(
                 part, network.minimum, network.maximum, network.input_size, clip, device
             )
-            yield from ((rows, part) for part in _parts(len(rows)))
+            yield from ((rows, part) for part in _parts(len(rows), values.shape[1]))
 
     def calculate(block: tuple[_Rows, range]) -> tuple[Singles, Singles]:
         rows, part = block
@@ -686,7 +691,7 @@ class _Training:
             return _loss(state, hidden, targets, state["vae.eps"], learns=False).item()
 
         total = 0.0
-        for loss in self._lanes.map(block, _parts(len(rows))):
+        for loss in self._lanes.map(block, _parts(len(rows), rows.rows.shape[1])):
             if stop():
                 raise Stopped
             total += loss
