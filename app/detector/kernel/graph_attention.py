@@ -413,8 +413,8 @@ def _encode(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the unit's last state, ``(b, hidden)``, and the variables' attention ``(b, d, d)``."""
     turned = windows.transpose(1, 2).contiguous()
-    between, maps = attend(turned, *_attention(state, "feat"))
-    over_time, _ = attend(windows, *_attention(state, "time"))
+    between, maps = attend(turned, *_attention(state, "feat"), mapped=True)
+    over_time, _ = attend(windows, *_attention(state, "time"), mapped=False)
     _enter(unit, between, over_time, windows)
     return unit.run(gates), maps
 
