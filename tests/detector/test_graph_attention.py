@@ -21,7 +21,7 @@ from anomaly_detector.multivariate.module import (
 from anomaly_detector.multivariate.util import get_multiple_variables_pct_weight_score
 
 from detector.errors import DetectionError
-from detector.kernel import attention, graph_attention
+from detector.kernel import attention, graph_attention, recurrent
 from detector.kernel.graph_attention import Network, Scores, Stopped, fit, judge
 from detector.kernel.lanes import Lanes
 from detector.kernel.recurrent import Gates, Unit
@@ -221,9 +221,14 @@ def test_rows_are_judged_by_one_sliding_window_before_them() -> None:
     np.testing.assert_allclose(later.score, whole.score[-count:], rtol=0, atol=1e-6)
 
 
-def test_a_unit_learns_as_torch_s_own_does() -> None:
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("batch", [17, 400])
+def test_a_unit_learns_as_torch_s_own_does(
+    batch: int, quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurrent, "_QUICK", recurrent._QUICK and quick)
     torch.manual_seed(11)
-    variables, batch = 3, 17
+    variables = 3
     theirs = torch.nn.GRU(3 * variables, 100)
     inputs = torch.randn(100, batch, 3 * variables, requires_grad=True)
     upper = torch.randn(batch, 100)
@@ -232,13 +237,13 @@ def test_a_unit_learns_as_torch_s_own_does() -> None:
     weights = {f"gru.{name}": weight.detach() for name, weight in theirs.named_parameters()}
     unit, gates = Unit(variables, batch, "cpu", learns=True), Gates.of(weights)
     # Ours takes the plain inputs last.
-    unit.inputs.copy_(inputs.detach().roll(-variables, dims=2).permute(0, 2, 1))
+    unit.inputs.copy_(inputs.detach().roll(-variables, dims=2))
     torch.testing.assert_close(unit.run(gates), last[0].detach(), rtol=0, atol=1e-6)
     sums, entries = unit.learn(gates, upper)
     for name, gradient in sums.gradients().items():
         expected = theirs.get_parameter(name.removeprefix("gru.")).grad
         torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
-    expected = inputs.grad[:, :, variables:].permute(0, 2, 1)
+    expected = inputs.grad[:, :, variables:]
     torch.testing.assert_close(entries, expected, rtol=1e-4, atol=1e-6)
 
 

@@ -11,8 +11,35 @@ import torch
 
 _SLOPE = 0.2
 # Pairs in one go: few enough for their matrices to stay in the cache.
-_PAIRS = 80_000
+_PAIRS = 160_000
 _BITS = ((torch.arange(256)[:, None] >> torch.arange(8)) & 1).float()
+
+# In torch's own language, as threads need not wait for the interpreter there. The scores are
+# exp(score - its row's largest): with that taken off, all exponents are zero or below, and nothing
+# overflows. Keys have the shape (b, n, 1), queries (b, 1, n).
+_COMPILED = torch.jit.CompilationUnit(
+    """
+def scores(nodes: Tensor, key: Tensor, query: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    keys = torch.matmul(nodes, key)
+    queries = torch.matmul(nodes, query).transpose(1, 2)
+    top = queries.amax([2], True)
+    largest, below = keys + top, queries - top
+    scores = torch.exp(((1 - SLOPE) * largest).clamp_(max=0)) * torch.exp(below)
+    flat = torch.exp(((SLOPE - 1) * largest).clamp_(max=0)) * torch.exp(SLOPE * below)
+    return torch.max(scores, flat, out=scores), keys, queries
+
+def attend(nodes: Tensor, key: Tensor, query: Tensor, size: int, mapped: bool
+           ) -> Tuple[Tensor, Tensor]:
+    results: List[Tensor] = []
+    maps: List[Tensor] = []
+    for part in torch.split(nodes, size):
+        pairs, _, _ = scores(part, key, query)
+        pairs /= pairs.sum([2], True)
+        results.append(torch.bmm(part.transpose(1, 2), pairs.transpose(1, 2)))
+        maps.append(pairs if mapped else torch.empty_like(pairs[:0]))
+    return torch.cat(results), torch.cat(maps)
+""".replace("SLOPE", str(_SLOPE))
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +56,7 @@ class Block:
 
 
 def attend(
-    nodes: torch.Tensor, key: torch.Tensor, query: torch.Tensor
+    nodes: torch.Tensor, key: torch.Tensor, query: torch.Tensor, *, mapped: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the nodes as their neighbours see them, and the attention.
 
@@ -37,21 +64,20 @@ def attend(
     ----------
     nodes : Tensor, shape (b, n, f)
     key, query : Tensor, shape (f, 1)
+    mapped : bool
+        False leaves out the attention, which between many nodes is much memory.
 
     Returns
     -------
     Tensor, shape (b, f, n)
         Attention times nodes, turned.
     Tensor, shape (b, n, n)
-        Attention; rows sum to 1.
+        Attention; rows sum to 1. Empty where it is not `mapped`.
     """
-    results, maps = [], []
-    for part in torch.split(nodes, _graphs(nodes)):
-        scores, _, _ = _scores(part, key, query)
-        scores /= scores.sum(dim=2, keepdim=True)
-        results.append(torch.bmm(part.transpose(1, 2), scores.transpose(1, 2)))
-        maps.append(scores)
-    return torch.cat(results), torch.cat(maps)
+    result: tuple[torch.Tensor, torch.Tensor] = _COMPILED.attend(
+        nodes, key, query, _graphs(nodes), mapped
+    )
+    return result
 
 
 def attend_with_dropout(
@@ -60,7 +86,7 @@ def attend_with_dropout(
     """Do as :func:`attend` with every other pair dropped by chance, and keep what `learn` needs."""
     blocks = []
     for part in torch.split(nodes, _graphs(nodes)):
-        scores, keys, queries = _scores(part, key, query)
+        scores, keys, queries = _COMPILED.scores(part, key, query)
         total = scores.sum(dim=2, keepdim=True)
         kept = scores * _coins(scores, random)
         result = torch.bmm(part.transpose(1, 2), kept.transpose(1, 2))
@@ -99,22 +125,6 @@ def learn(blocks: list[Block], gradient: torch.Tensor) -> tuple[torch.Tensor, to
 
 def _graphs(nodes: torch.Tensor) -> int:
     return max(1, _PAIRS // nodes.shape[1] ** 2)
-
-
-def _scores(
-    nodes: torch.Tensor, key: torch.Tensor, query: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return ``exp(score - its row's largest)``, the keys ``(b, n, 1)``, the queries ``(b, 1, n)``.
-
-    With the largest taken off, all exponents are zero or below: nothing overflows.
-    """
-    keys = nodes @ key
-    queries = (nodes @ query).transpose(1, 2)
-    top = queries.amax(dim=2, keepdim=True)
-    largest, below = keys + top, queries - top
-    scores = torch.exp(((1 - _SLOPE) * largest).clamp_(max=0)) * torch.exp(below)
-    flat = torch.exp(((_SLOPE - 1) * largest).clamp_(max=0)) * torch.exp(_SLOPE * below)
-    return torch.maximum(scores, flat, out=scores), keys, queries
 
 
 def _coins(like: torch.Tensor, random: torch.Generator) -> torch.Tensor:

@@ -30,6 +30,10 @@ State = Mapping[str, torch.Tensor]
 
 _AVERAGED = 7
 _BATCH = 128
+# Windows in one go where nothing is learnt: many make quick products, and memory for few is there
+# where there are many variables.
+_BLOCK = 512
+_BLOCK_VALUES = 10_240
 _STRIDE = 10
 _NOISE = 0.1
 _RATE = 1e-3
@@ -399,9 +403,9 @@ def _enter(
 ) -> None:
     """Put attended variables ``(b, steps, d)``, steps ``(b, d, steps)`` and windows into `unit`."""
     variables = unit.variables
-    unit.inputs[:, :variables] = between.permute(1, 2, 0)
-    unit.inputs[:, variables : 2 * variables] = over_time.permute(2, 1, 0)
-    unit.inputs[:, 2 * variables :] = windows.permute(1, 2, 0)
+    unit.inputs[:, :, :variables] = between.transpose(0, 1)
+    unit.inputs[:, :, variables : 2 * variables] = over_time.permute(2, 0, 1)
+    unit.inputs[:, :, 2 * variables :] = windows.transpose(0, 1)
 
 
 def _encode(
@@ -409,8 +413,8 @@ def _encode(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the unit's last state, ``(b, hidden)``, and the variables' attention ``(b, d, d)``."""
     turned = windows.transpose(1, 2).contiguous()
-    between, maps = attend(turned, *_attention(state, "feat"))
-    over_time, _ = attend(windows, *_attention(state, "time"))
+    between, maps = attend(turned, *_attention(state, "feat"), mapped=True)
+    over_time, _ = attend(windows, *_attention(state, "time"), mapped=False)
     _enter(unit, between, over_time, windows)
     return unit.run(gates), maps
 
@@ -469,9 +473,10 @@ def _loss(
     return off + divergence + functional.mse_loss(forecast, targets, reduction="sum")
 
 
-def _parts(count: int) -> list[range]:
+def _parts(count: int, variables: int) -> list[range]:
     """Share out windows so that two threads end at about the same time."""
-    pairs = -(-count // (2 * _BATCH))
+    most = max(_BATCH, min(_BLOCK, _BLOCK_VALUES // variables))
+    pairs = -(-count // (2 * most))
     # Products are quickest where their width fills whole registers.
     size = -(-count // (16 * pairs)) * 8
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
@@ -492,7 +497,7 @@ def _errors(
             rows = _Rows.of(
                 part, network.minimum, network.maximum, network.input_size, clip, device
             )
-            yield from ((rows, part) for part in _parts(len(rows)))
+            yield from ((rows, part) for part in _parts(len(rows), values.shape[1]))
 
     def calculate(block: tuple[_Rows, range]) -> tuple[Singles, Singles]:
         rows, part = block
@@ -662,8 +667,8 @@ class _Training:
         """Return the gradients of the gates and of the attention's weights for half a batch."""
         sums, entries = half.unit.learn(gates, gradient)
         variables = half.unit.variables
-        between = learn(half.between, entries[:, :variables].permute(2, 0, 1))
-        over_time = learn(half.over_time, entries[:, variables:].permute(2, 1, 0))
+        between = learn(half.between, entries[:, :, :variables].transpose(0, 1))
+        over_time = learn(half.over_time, entries[:, :, variables:].permute(1, 2, 0))
         return sums, {
             "feat_gat.weight_key": between[0],
             "feat_gat.weight_query": between[1],
@@ -686,7 +691,7 @@ class _Training:
             return _loss(state, hidden, targets, state["vae.eps"], learns=False).item()
 
         total = 0.0
-        for loss in self._lanes.map(block, _parts(len(rows))):
+        for loss in self._lanes.map(block, _parts(len(rows), rows.rows.shape[1])):
             if stop():
                 raise Stopped
             total += loss

@@ -7,68 +7,142 @@ network: in exact arithmetic it is that of Cho et al. (2014) as ``torch.nn.GRU``
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
 STEPS = 100
 HIDDEN = 100
-# Steps whose factors are computed in one go on the way back: they stay in the cache.
-_TOGETHER = 4
+# Rows of several steps in one product, where no step waits for another: they stay in the cache.
+_TOGETHER = 640
+
+# ``torch.mm`` asks a library that leaves half of the vector unit idle on some processors; oneDNN,
+# which comes with torch too, uses all of it. Its entry has no public name: where it is missing,
+# torch's own products say the same.
+_QUICK = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
+    torch.ops.mkldnn, "_linear_pointwise"
+)
+_QUICK_PRODUCTS = """
+def product(rows: Tensor, weight: Tensor) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
+
+def plus(other: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(rows, other, weight, None, "add")
+"""
+_PRODUCTS = """
+def product(rows: Tensor, weight: Tensor) -> Tensor:
+    return torch.mm(rows, weight.t())
+
+def plus(other: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
+    return torch.addmm(other, rows, weight.t())
+"""
+# The steps are in torch's own language: in Python two threads would wait for the interpreter, one
+# for the other, at each of a thousand short operations. `size` steps are entered at once.
+_STEPS = """
+def forward(entered: Tensor, entry: Tensor, state: Tensor, states: Tensor, gates: Tensor,
+            held: Tensor, fresh: Tensor, size: int) -> Tensor:
+    steps, batch, hidden = entered.size(0), entered.size(1), state.size(1)
+    states[0].fill_(0.5)
+    for start in range(0, steps, size):
+        rows = entered[start : start + size].flatten(0, 1)
+        near = product(rows, entry[: 3 * hidden]).view([-1, batch, 3 * hidden])
+        far = product(rows, entry[3 * hidden :]).view([-1, batch, hidden])
+        for place in range(near.size(0)):
+            step = start + place
+            old, new = states[step % states.size(0)], states[(step + 1) % states.size(0)]
+            kept = step % gates.size(0)
+            two, much, some = gates[kept], held[kept], fresh[kept]
+            sums = plus(near[place], old, state)
+            torch.sigmoid(sums[:, : 2 * hidden], out=two)
+            torch.mul(sums[:, 2 * hidden :], two[:, :hidden], out=much)
+            torch.add(much, far[place], out=some).sigmoid_()
+            torch.lerp(some, old, two[:, hidden:], out=new)
+    return 2 * states[-1] - 1
+
+def backward(gradient: Tensor, wanted: int, entered: Tensor, entry: Tensor, state: Tensor,
+             states: Tensor, gates: Tensor, held: Tensor, fresh: Tensor, by_gate: Tensor,
+             by_fresh: Tensor, size: int) -> Tuple[Tensor, Tensor, Tensor]:
+    steps, batch, hidden = entered.size(0), entered.size(1), state.size(1)
+    three = 3 * hidden
+    back, out = state.t().contiguous(), entry[:, :wanted].t()
+    near, far = out[:, :three].contiguous(), out[:, three:].contiguous()
+    by_near = torch.zeros([entry.size(1), three], device=entry.device)
+    by_far = torch.zeros([entry.size(1), hidden], device=entry.device)
+    by_state = torch.zeros([hidden, three], device=entry.device)
+    by_entered = torch.empty([steps, batch, wanted], device=entry.device)
+    now = 2 * gradient
+    for start in range((steps - 1) // size * size, -1, -size):
+        end = min(start + size, steps)
+        reset, update = gates[start:end].split(hidden, 2)
+        # What the gradient of each step's state is multiplied by.
+        parts, part = by_gate[: end - start], by_fresh[: end - start]
+        by_reset, by_update, by_held = parts.split(hidden, 2)
+        some, rest = fresh[start:end], 1 - update
+        torch.sub(states[start + 1 : end + 1], some, out=by_update).mul_(rest)
+        torch.addcmul(some, some, some, value=-1, out=part).mul_(rest)
+        torch.mul(part, reset, out=by_held)
+        torch.sub(part, by_held, out=by_reset).mul_(held[start:end])
+        for place in range(end - start - 1, -1, -1):
+            parts[place].view([batch, 3, hidden]).mul_(now.unsqueeze(1))
+            part[place].mul_(now)
+            now = plus(now * update[place], parts[place], back)
+        parts, part = parts.flatten(0, 1), part.flatten(0, 1)
+        by_entered[start:end] = plus(product(parts, near), part, far).view([-1, batch, wanted])
+        rows = entered[start:end].flatten(0, 1).t()
+        by_near += product(rows, parts.t())
+        by_far += product(rows, part.t())
+        by_state += product(states[start:end].flatten(0, 1).t(), parts.t())
+    return torch.cat([by_near, by_far], 1).t(), by_state.t(), by_entered
+"""
 
 
 @dataclass(frozen=True)
 class Gates:
     """The weights of a unit as its steps use them.
 
-    A step sees the rows ``[inputs (3d), 1, state]``: biases are the weights of the 1. Of the
-    inputs the attended ones come first, as only they ask for gradients.
+    They lead to the reset gate, the update gate, and what the candidate takes of the state; those
+    of the inputs also to what it takes of them. Of the inputs ``(3d)`` the attended ones come
+    first, as only they ask for gradients, and a 1 comes last, of which the biases are the weights.
     """
 
-    both: torch.Tensor  # reset and update gate, (2 hidden, inputs + 1 + hidden)
-    state: torch.Tensor  # the candidate's part of the state, (hidden, 1 + hidden)
-    entry: torch.Tensor  # the candidate's part of the inputs, (hidden, inputs + 1)
+    entry: torch.Tensor  # (4 hidden, inputs + 1); biases alone lead to the third part
+    state: torch.Tensor  # (3 hidden, hidden)
 
     @classmethod
     def of(cls, weights: Mapping[str, torch.Tensor]) -> "Gates":
         """Change the weights of a ``torch.nn.GRU`` whose inputs start with d plain ones."""
         entry, state = weights["gru.weight_ih_l0"], weights["gru.weight_hh_l0"]
         entry_bias, state_bias = weights["gru.bias_ih_l0"], weights["gru.bias_hh_l0"]
-        entry = entry.roll(-(entry.shape[1] // 3), dims=1)
         state_bias = state_bias - state.sum(dim=1)
+        entry = torch.cat([entry.roll(-(entry.shape[1] // 3), dims=1), entry_bias[:, None]], dim=1)
         two = 2 * HIDDEN
-        bias = (entry_bias + state_bias)[:two, None]
-        return cls(
-            both=torch.cat([entry[:two], bias, 2 * state[:two]], dim=1),
-            state=torch.cat([2 * state_bias[two:, None], 4 * state[two:]], dim=1),
-            entry=2 * torch.cat([entry[two:], entry_bias[two:, None]], dim=1),
-        )
-
-    def zeros(self) -> "Gates":
-        return Gates(*(torch.zeros_like(part) for part in (self.both, self.state, self.entry)))
+        changed = torch.cat([entry[:two], torch.zeros_like(entry[two:]), 2 * entry[two:]])
+        changed[:two, -1] += state_bias[:two]
+        changed[two : two + HIDDEN, -1] = 2 * state_bias[two:]
+        return cls(changed, torch.cat([2 * state[:two], 4 * state[two:]]))
 
     def add(self, other: "Gates") -> None:
-        self.both.add_(other.both)
-        self.state.add_(other.state)
         self.entry.add_(other.entry)
+        self.state.add_(other.state)
 
     def gradients(self) -> dict[str, torch.Tensor]:
         """Take these as gradients, and return those of the weights `of` was given."""
-        inputs = self.entry.shape[1] - 1
-        bias, still = self.both[:, inputs], self.state[:, 0]
-        fresh = self.entry[:, inputs]
-        entry = torch.cat([self.both[:, :inputs], 2 * self.entry[:, :inputs]])
-        state = torch.cat(
-            [
-                2 * self.both[:, inputs + 1 :] - bias[:, None],
-                4 * self.state[:, 1:] - 2 * still[:, None],
-            ]
-        )
+        two = 2 * HIDDEN
+        bias = self.entry[:, -1]
+        entry = torch.cat([self.entry[:two, :-1], 2 * self.entry[two + HIDDEN :, :-1]])
+        held = torch.cat([bias[:two], 2 * bias[two : two + HIDDEN]])
+        state = torch.cat([2 * self.state[:two], 4 * self.state[two:]])
         return {
-            "gru.weight_ih_l0": entry.roll(inputs // 3, dims=1),
-            "gru.weight_hh_l0": state,
-            "gru.bias_ih_l0": torch.cat([bias, 2 * fresh]),
-            "gru.bias_hh_l0": torch.cat([bias, 2 * still]),
+            "gru.weight_ih_l0": entry.roll(entry.shape[1] // 3, dims=1),
+            "gru.weight_hh_l0": state - held[:, None],
+            "gru.bias_ih_l0": torch.cat([bias[:two], 2 * bias[two + HIDDEN :]]),
+            "gru.bias_hh_l0": held,
         }
+
+
+@cache
+def _compiled(quick: bool) -> torch.jit.CompilationUnit:
+    return torch.jit.CompilationUnit((_QUICK_PRODUCTS if quick else _PRODUCTS) + _STEPS)
 
 
 class Unit:
@@ -85,65 +159,35 @@ class Unit:
     """
 
     def __init__(self, variables: int, batch: int, device: str, *, learns: bool) -> None:
-        inputs = 3 * variables
-        rows = torch.empty(STEPS + 1, inputs + 1 + HIDDEN, batch, device=device)
-        rows[:, inputs] = 1.0
-        rows[0, inputs + 1 :] = 0.5
+        def memory(steps: int, width: int) -> torch.Tensor:
+            return torch.empty(steps, batch, width, device=device)
+
+        entered = memory(STEPS, 3 * variables + 1)
+        entered[:, :, -1] = 1.0
         self.variables = variables
-        self.inputs = rows[:STEPS, :inputs]
-        self._last = rows[STEPS, inputs + 1 :]
-        self._states = rows[:, inputs + 1 :]
-        kept = torch.empty(STEPS if learns else 1, 4 * HIDDEN, batch, device=device)
-        self._kept = kept
-        gates = list(kept) if learns else list(kept) * STEPS
-        # Views made once: making them at every step would take longer than some of the steps.
-        self._forwards = [
-            (
-                now,
-                now[inputs:],
-                now[: inputs + 1],
-                now[inputs + 1 :],
-                after[inputs + 1 :],
-                gate[:HIDDEN],
-                gate[HIDDEN : 3 * HIDDEN],
-                gate[HIDDEN : 2 * HIDDEN],
-                gate[2 * HIDDEN : 3 * HIDDEN],
-                gate[3 * HIDDEN :],
-            )
-            for now, after, gate in zip(rows[:-1], rows[1:], gates, strict=True)
-        ]
-        if not learns:
-            return
-        self._changes = torch.empty(_TOGETHER, 4, HIDDEN, batch, device=device)
-        self._backwards = [
-            (
-                change,
-                change.view(4 * HIDDEN, batch)[: 3 * HIDDEN],
-                change.view(4 * HIDDEN, batch)[HIDDEN:],
-                change[0],
-                change.view(4 * HIDDEN, batch)[HIDDEN : 3 * HIDDEN],
-                change[3],
-            )
-            for change in self._changes
-        ]
-        self._turned = [
-            (now.t(), now[inputs:].t(), now[: inputs + 1].t(), gate[2 * HIDDEN : 3 * HIDDEN])
-            for now, gate in zip(rows[:-1], kept, strict=True)
-        ]
-        self._entries = torch.empty(STEPS, 2 * variables, batch, device=device)
-        self._entry = list(self._entries)
+        self.inputs = entered[:, :, :-1]
+        self._entered = entered
+        kept = STEPS if learns else 1
+        # The states, before each step and at the end; the two gates, what the reset gate lets
+        # pass of the state, the candidate.
+        self._kept = (
+            memory(STEPS + 1 if learns else 1, HIDDEN),
+            memory(kept, 2 * HIDDEN),
+            memory(kept, HIDDEN),
+            memory(kept, HIDDEN),
+        )
+        self._size = max(1, _TOGETHER // batch)
+        self._changes = (
+            [memory(self._size, 3 * HIDDEN), memory(self._size, HIDDEN)] if learns else []
+        )
+        self._steps = _compiled(_QUICK and device == "cpu")
 
     def run(self, gates: Gates) -> torch.Tensor:
         """Return the last state, shape ``(batch, hidden)``, of what was put into `inputs`."""
-        both, state, entry = gates.both, gates.state, gates.entry
-        for row, held, come, old, new, still, two, reset, update, fresh in self._forwards:
-            torch.mm(both, row, out=two)
-            torch.mm(state, held, out=still)
-            torch.mm(entry, come, out=fresh)
-            two.sigmoid_()
-            fresh.addcmul_(reset, still).sigmoid_()
-            torch.lerp(fresh, old, update, out=new)
-        return (2 * self._last - 1).t()
+        last: torch.Tensor = self._steps.forward(
+            self._entered, gates.entry, gates.state, *self._kept, self._size
+        )
+        return last
 
     def learn(self, gates: Gates, gradient: torch.Tensor) -> tuple[Gates, torch.Tensor]:
         """Return the gradients of the gates and of the attended inputs.
@@ -158,39 +202,16 @@ class Unit:
         Returns
         -------
         Gates
-        Tensor, shape (steps, 2 * variables, batch)
-            Good until the next call.
+        Tensor, shape (steps, batch, 2 * variables)
         """
-        inputs, two = 3 * self.variables, 2 * self.variables
-        back = torch.cat([gates.state[:, 1:], gates.both[:, inputs + 1 :]]).t().contiguous()
-        out = torch.cat([gates.both[:, :two], gates.entry[:, :two]]).t().contiguous()
-        sums = gates.zeros()
-        now = 2 * gradient.t().contiguous()
-        before = torch.empty_like(now)
-        for start in range(STEPS - _TOGETHER, -1, -_TOGETHER):
-            self._factors(start)
-            for place in range(_TOGETHER - 1, -1, -1):
-                step = start + place
-                change, to_state, to_entry, still, both, fresh = self._backwards[place]
-                row, held, come, update = self._turned[step]
-                change.mul_(now)
-                torch.mul(now, update, out=before).addmm_(back, to_state)
-                sums.both.addmm_(both, row)
-                sums.state.addmm_(still, held)
-                sums.entry.addmm_(fresh, come)
-                torch.mm(out, to_entry, out=self._entry[step])
-                now, before = before, now
-        return sums, self._entries
-
-    def _factors(self, start: int) -> None:
-        """Write what the gradient of each step's state is multiplied by, for some steps."""
-        kept = self._kept[start : start + _TOGETHER]
-        still, reset, update, fresh = torch.split(kept, HIDDEN, dim=1)
-        by_still, by_reset, by_update, by_fresh = self._changes.unbind(dim=1)
-        rest = 1 - update
-        torch.sub(self._states[start + 1 : start + 1 + _TOGETHER], fresh, out=by_update)
-        by_update.mul_(rest)
-        torch.addcmul(fresh, fresh, fresh, value=-1, out=by_fresh).mul_(rest)
-        torch.mul(by_fresh, reset, out=by_still)
-        torch.mul(by_still, still, out=by_reset)
-        by_reset.addcmul_(by_reset, reset, value=-1)
+        entry, state, entries = self._steps.backward(
+            gradient,
+            2 * self.variables,
+            self._entered,
+            gates.entry,
+            gates.state,
+            *self._kept,
+            *self._changes,
+            self._size,
+        )
+        return Gates(entry, state), entries
