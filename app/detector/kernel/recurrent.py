@@ -25,38 +25,38 @@ _QUICK = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-un
 _QUICK_PRODUCTS = """
 def product(rows: Tensor, weight: Tensor) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
-
-def plus(other: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(rows, other, weight, None, "add")
 """
 _PRODUCTS = """
 def product(rows: Tensor, weight: Tensor) -> Tensor:
     return torch.mm(rows, weight.t())
-
-def plus(other: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
-    return torch.addmm(other, rows, weight.t())
 """
 # The steps are in torch's own language: in Python two threads would wait for the interpreter, one
-# for the other, at each of a thousand short operations. `size` steps are entered at once.
+# for the other, at each of a thousand short operations. `size` steps are entered at once. Views of
+# every step are made before the first, and what a product is added to is added after it: both take
+# less time than the shorter way to say it.
 _STEPS = """
 def forward(entered: Tensor, entry: Tensor, state: Tensor, states: Tensor, gates: Tensor,
             held: Tensor, fresh: Tensor, size: int) -> Tensor:
-    steps, batch, hidden = entered.size(0), entered.size(1), state.size(1)
-    states[0].fill_(0.5)
-    for start in range(0, steps, size):
-        rows = entered[start : start + size].flatten(0, 1)
-        near = product(rows, entry[: 3 * hidden]).view([-1, batch, 3 * hidden])
-        far = product(rows, entry[3 * hidden :]).view([-1, batch, hidden])
-        for place in range(near.size(0)):
-            step = start + place
-            old, new = states[step % states.size(0)], states[(step + 1) % states.size(0)]
-            kept = step % gates.size(0)
-            two, much, some = gates[kept], held[kept], fresh[kept]
-            sums = plus(near[place], old, state)
-            torch.sigmoid(sums[:, : 2 * hidden], out=two)
-            torch.mul(sums[:, 2 * hidden :], two[:, :hidden], out=much)
-            torch.add(much, far[place], out=some).sigmoid_()
-            torch.lerp(some, old, two[:, hidden:], out=new)
+    batch, hidden = entered.size(1), state.size(1)
+    three = 3 * hidden
+    before, two, much, some = states.unbind(0), gates.unbind(0), held.unbind(0), fresh.unbind(0)
+    resets, updates = gates[:, :, :hidden].unbind(0), gates[:, :, hidden:].unbind(0)
+    before[0].fill_(0.5)
+    step = 0
+    for block in entered.split(size):
+        rows = block.flatten(0, 1)
+        near = product(rows, entry[:three]).view([-1, batch, three]).unbind(0)
+        far = product(rows, entry[three:]).view([-1, batch, hidden]).unbind(0)
+        for place in range(len(near)):
+            kept = step % len(two)
+            old, fill = before[step % len(before)], some[kept]
+            step += 1
+            sums = product(old, state).add_(near[place])
+            opened, passed = sums.split([2 * hidden, hidden], 1)
+            torch.sigmoid(opened, out=two[kept])
+            torch.mul(passed, resets[kept], out=much[kept])
+            torch.add(much[kept], far[place], out=fill).sigmoid_()
+            torch.lerp(fill, old, updates[kept], out=before[step % len(before)])
     return 2 * states[-1] - 1
 
 def backward(gradient: Tensor, wanted: int, entered: Tensor, entry: Tensor, state: Tensor,
@@ -70,6 +70,10 @@ def backward(gradient: Tensor, wanted: int, entered: Tensor, entry: Tensor, stat
     by_far = torch.zeros([entry.size(1), hidden], device=entry.device)
     by_state = torch.zeros([hidden, three], device=entry.device)
     by_entered = torch.empty([steps, batch, wanted], device=entry.device)
+    updates = gates[:, :, hidden:].unbind(0)
+    each = by_gate.unbind(0)
+    thirds = by_gate.view([-1, batch, 3, hidden]).unbind(0)
+    news = by_fresh.unbind(0)
     now = 2 * gradient
     for start in range((steps - 1) // size * size, -1, -size):
         end = min(start + size, steps)
@@ -83,11 +87,12 @@ def backward(gradient: Tensor, wanted: int, entered: Tensor, entry: Tensor, stat
         torch.mul(part, reset, out=by_held)
         torch.sub(part, by_held, out=by_reset).mul_(held[start:end])
         for place in range(end - start - 1, -1, -1):
-            parts[place].view([batch, 3, hidden]).mul_(now.unsqueeze(1))
-            part[place].mul_(now)
-            now = plus(now * update[place], parts[place], back)
+            thirds[place].mul_(now.unsqueeze(1))
+            news[place].mul_(now)
+            now = product(each[place], back).addcmul_(now, updates[start + place])
         parts, part = parts.flatten(0, 1), part.flatten(0, 1)
-        by_entered[start:end] = plus(product(parts, near), part, far).view([-1, batch, wanted])
+        by_rows = product(parts, near).add_(product(part, far))
+        by_entered[start:end] = by_rows.view([-1, batch, wanted])
         rows = entered[start:end].flatten(0, 1).t()
         by_near += product(rows, parts.t())
         by_far += product(rows, part.t())
