@@ -5,8 +5,6 @@ ICLR 2018), and its exponential a product: ``exp(key) exp(query)`` or, below zer
 ``exp(key / 5) exp(query / 5)``, whichever is larger. So no exponential of a pair is ever taken.
 """
 
-from dataclasses import dataclass
-
 import torch
 
 _SLOPE = 0.2
@@ -38,21 +36,46 @@ def attend(nodes: Tensor, key: Tensor, query: Tensor, size: int, mapped: bool
         results.append(torch.bmm(part.transpose(1, 2), pairs.transpose(1, 2)))
         maps.append(pairs if mapped else torch.empty_like(pairs[:0]))
     return torch.cat(results), torch.cat(maps)
+
+def attend_with_dropout(nodes: Tensor, key: Tensor, query: Tensor, size: int, coins: Tensor,
+                        bits: Tensor) -> Tuple[Tensor, List[List[Tensor]]]:
+    results: List[Tensor] = []
+    blocks: List[List[Tensor]] = []
+    for part, tossed in zip(torch.split(nodes, size), coins):
+        pairs, keys, queries = scores(part, key, query)
+        total = pairs.sum([2], True)
+        kept = torch.index_select(bits, 0, tossed).view(-1)[: pairs.numel()].view_as(pairs)
+        kept *= pairs
+        result = torch.bmm(part.transpose(1, 2), kept.transpose(1, 2))
+        result *= (2 / total).transpose(1, 2)
+        results.append(result)
+        blocks.append([part, keys, queries, pairs, total, kept, result])
+    return torch.cat(results), blocks
+
+def learn(blocks: List[List[Tensor]], gradient: Tensor) -> Tensor:
+    sums = torch.zeros([blocks[0][0].size(2), 2], device=gradient.device)
+    start = 0
+    for nodes, keys, queries, pairs, total, kept, result in blocks:
+        upper = gradient[start : start + nodes.size(0)]
+        start += nodes.size(0)
+        share = (upper * result).sum([1]).unsqueeze(2)
+        changes = torch.bmm(upper.transpose(1, 2) * (2 / total), nodes.transpose(1, 2))
+        changes *= kept
+        changes.addcmul_(pairs, share / total, value=-1)
+        # A softmax hands on changes that cancel out along its rows, so the slope matters only
+        # where the score is above zero, and in the sums over columns.
+        by_query = changes.sum([1]).mul_(SLOPE)
+        changes *= torch.gt(keys, -queries, out=torch.empty_like(changes))
+        by_query.add_(changes.sum([1]), alpha=1 - SLOPE)
+        by_key = changes.sum([2]).mul_(1 - SLOPE)
+        flat = nodes.reshape([-1, nodes.size(2)]).t()
+        sums += torch.matmul(flat, torch.stack([by_key.view(-1), by_query.view(-1)], 1))
+    return sums
 """.replace("SLOPE", str(_SLOPE))
 )
 
-
-@dataclass(frozen=True)
-class Block:
-    """What the way back needs of a few graphs; matrices have the shape ``(b, n, n)``."""
-
-    nodes: torch.Tensor
-    key: torch.Tensor
-    query: torch.Tensor
-    scores: torch.Tensor
-    kept: torch.Tensor
-    total: torch.Tensor
-    result: torch.Tensor
+# What the way back needs of a few graphs.
+Block = list[torch.Tensor]
 
 
 def attend(
@@ -84,15 +107,12 @@ def attend_with_dropout(
     nodes: torch.Tensor, key: torch.Tensor, query: torch.Tensor, random: torch.Generator
 ) -> tuple[torch.Tensor, list[Block]]:
     """Do as :func:`attend` with every other pair dropped by chance, and keep what `learn` needs."""
-    blocks = []
-    for part in torch.split(nodes, _graphs(nodes)):
-        scores, keys, queries = _COMPILED.scores(part, key, query)
-        total = scores.sum(dim=2, keepdim=True)
-        kept = scores * _coins(scores, random)
-        result = torch.bmm(part.transpose(1, 2), kept.transpose(1, 2))
-        result *= (2 / total).transpose(1, 2)
-        blocks.append(Block(part, keys, queries, scores, kept, total, result))
-    return torch.cat([block.result for block in blocks]), blocks
+    size = _graphs(nodes)
+    coins = _coins(-(-len(nodes) // size), size * nodes.shape[1] ** 2, random)
+    result: tuple[torch.Tensor, list[Block]] = _COMPILED.attend_with_dropout(
+        nodes, key, query, size, coins.to(nodes.device), _BITS.to(nodes.device)
+    )
+    return result
 
 
 def learn(blocks: list[Block], gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,32 +125,16 @@ def learn(blocks: list[Block], gradient: torch.Tensor) -> tuple[torch.Tensor, to
     gradient : Tensor, shape (b, f, n)
         Of its result.
     """
-    sums = []
-    for block, upper in zip(blocks, torch.split(gradient, len(blocks[0].nodes)), strict=True):
-        share = (upper * block.result).sum(dim=1).unsqueeze(2)
-        pairs = torch.bmm((upper.transpose(1, 2) * (2 / block.total)), block.nodes.transpose(1, 2))
-        pairs *= block.kept
-        pairs.addcmul_(block.scores, share / block.total, value=-1)
-        # A softmax hands on changes that cancel out along its rows, so the slope matters only
-        # where the score is above zero, and in the sums over columns.
-        by_query = pairs.sum(dim=1).mul_(_SLOPE)
-        pairs *= torch.gt(block.key, -block.query, out=torch.empty_like(pairs))
-        by_query.add_(pairs.sum(dim=1), alpha=1 - _SLOPE)
-        by_key = pairs.sum(dim=2).mul_(1 - _SLOPE)
-        flat = block.nodes.reshape(-1, block.nodes.shape[2]).t()
-        sums.append(flat @ torch.stack([by_key.reshape(-1), by_query.reshape(-1)], dim=1))
-    both = torch.stack(sums).sum(dim=0)
-    return both[:, :1], both[:, 1:]
+    sums = _COMPILED.learn(blocks, gradient)
+    return sums[:, :1], sums[:, 1:]
 
 
 def _graphs(nodes: torch.Tensor) -> int:
     return max(1, _PAIRS // nodes.shape[1] ** 2)
 
 
-def _coins(like: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """Return zeros and ones, each as likely: the bits of random words."""
-    words = torch.empty((like.numel() + 63) // 64, dtype=torch.int64)
+def _coins(blocks: int, pairs: int, random: torch.Generator) -> torch.Tensor:
+    """Return bytes of chance, enough for a bit to each pair of each block."""
+    words = torch.empty((blocks, (pairs + 63) // 64), dtype=torch.int64)
     words.random_(-(2**63), None, generator=random)
-    places = words.view(torch.uint8).to(device=like.device, dtype=torch.int32)
-    bits = _BITS.to(like.device).index_select(0, places)
-    return bits.view(-1)[: like.numel()].view_as(like)
+    return words.view(torch.uint8).to(torch.int32)
