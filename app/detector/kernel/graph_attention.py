@@ -569,6 +569,7 @@ class _Training:
         self._parameters = _Parameters(_initial(variables, self._random), device)
         self._rest = _buffers(self._random, device)
         self._state = {**self._parameters.state, **self._rest}
+        self._gates = Gates.of(self._state)
         self._heads = [name for name in self._parameters.state if name[:3] in ("fc_", "vae")]
         self._half_units = _Units(learns=True), _Units(learns=True)
         self._units = _ThreadUnits(learns=False)
@@ -618,30 +619,27 @@ class _Training:
     def _learn(self, batch: torch.Tensor) -> float:
         """Train on one batch and return its summed loss."""
         lanes = self._lanes
-        (gates,) = lanes.map(Gates.of, [self._state])
         parts = list(zip(batch.tensor_split(2), self._halves, self._half_units, strict=True))
-        halves = list(lanes.map(lambda part: self._encode(*part, gates), parts))
+        halves = list(lanes.map(lambda part: self._encode(*part), parts))
         targets = self._training.rows[batch + self._training.size]
         ((loss, upper, gradients),) = lanes.map(
             lambda hidden: self._descend(hidden, targets),
             [[half.hidden for half in halves]],
         )
         work = list(zip(halves, upper, strict=True))
-        sums = list(lanes.map(lambda part: self._ascend(*part, gates), work))
-        list(lanes.map(self._parameters.step, [{**gradients, **_total(sums)}]))
+        sums = list(lanes.map(lambda part: self._ascend(*part), work))
+        list(lanes.map(self._step, [{**gradients, **_total(sums)}]))
         return loss
 
     @torch.no_grad()
-    def _encode(
-        self, starts: torch.Tensor, random: torch.Generator, units: _Units, gates: Gates
-    ) -> _Half:
+    def _encode(self, starts: torch.Tensor, random: torch.Generator, units: _Units) -> _Half:
         windows = self._training.noisy(starts, random)
         turned = windows.transpose(1, 2).contiguous()
         between, graphs = attend_with_dropout(turned, *_attention(self._state, "feat"), random)
         over_time, others = attend_with_dropout(windows, *_attention(self._state, "time"), random)
         unit = units.of(windows)
         _enter(unit, between, over_time, windows)
-        return _Half(unit, unit.run(gates), graphs, others)
+        return _Half(unit, unit.run(self._gates), graphs, others)
 
     def _descend(
         self, hidden: list[torch.Tensor], targets: torch.Tensor
@@ -662,10 +660,10 @@ class _Training:
 
     @torch.no_grad()
     def _ascend(
-        self, half: _Half, gradient: torch.Tensor, gates: Gates
+        self, half: _Half, gradient: torch.Tensor
     ) -> tuple[Gates, dict[str, torch.Tensor]]:
         """Return the gradients of the gates and of the attention's weights for half a batch."""
-        sums, entries = half.unit.learn(gates, gradient)
+        sums, entries = half.unit.learn(self._gates, gradient)
         variables = half.unit.variables
         between = learn(half.between, entries[:, :, :variables].transpose(0, 1))
         over_time = learn(half.over_time, entries[:, :, variables:].permute(1, 2, 0))
@@ -676,17 +674,20 @@ class _Training:
             "time_gat.weight_query": over_time[1],
         }
 
+    def _step(self, gradients: State) -> None:
+        self._parameters.step(gradients)
+        self._gates = Gates.of(self._state)
+
     def _validate(self, stop: Callable[[], bool]) -> float:
         """Return the mean loss of the windows validated on, 0 where there are none."""
         rows, state = self._validation, self._state
         if not len(rows):
             return 0.0
-        (gates,) = self._lanes.map(Gates.of, [state])
 
         @torch.no_grad()
         def block(part: range) -> float:
             windows = rows.windows(part.start, len(part))
-            hidden, _ = _encode(windows, state, gates, self._units.of(windows))
+            hidden, _ = _encode(windows, state, self._gates, self._units.of(windows))
             targets = rows.targets(part.start, len(part))
             return _loss(state, hidden, targets, state["vae.eps"], learns=False).item()
 
