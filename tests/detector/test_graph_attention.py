@@ -253,25 +253,28 @@ def test_attention_learns_as_the_package_s_does(graphs: int, nodes: int, feature
     theirs = GAT(features)
     inputs, upper = torch.randn(graphs, nodes, features), torch.randn(graphs, features, nodes)
     key, query = theirs.weight_key.detach(), theirs.weight_query.detach()
-    result, blocks = attention.attend_with_dropout(
-        inputs, key, query, torch.Generator().manual_seed(1)
-    )
-    kept = torch.cat([block.kept > 0 for block in blocks])
+    own = attention.Learner(graphs, nodes, "cpu")
+    result = own.attend(inputs, key, query, torch.Generator().manual_seed(1))
+    kept = own.pairs[1] > 0
     assert kept.float().mean().item() == pytest.approx(0.5, abs=0.3)
     theirs.dropout.register_forward_hook(lambda module, given, _: given[0] * kept * 2)
     expected, _ = theirs(inputs)
     torch.testing.assert_close(result, expected.detach(), rtol=1e-5, atol=1e-6)
     expected.backward(upper)
-    own_key, own_query = attention.learn(blocks, upper)
+    own_key, own_query = own.learn(upper)
     torch.testing.assert_close(own_key, theirs.weight_key.grad, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(own_query, theirs.weight_query.grad, rtol=1e-3, atol=1e-4)
 
 
 def test_half_the_attention_is_dropped() -> None:
-    coins = attention._coins(torch.empty(7, 101, 101), torch.Generator().manual_seed(2))
-    assert set(coins.unique().tolist()) == {0.0, 1.0}
-    assert coins.mean().item() == pytest.approx(0.5, abs=0.01)
-    assert (coins[:, 1:] == coins[:, :-1]).float().mean().item() == pytest.approx(0.5, abs=0.01)
+    learner = attention.Learner(7, 101, "cpu")
+    nothing = torch.zeros(3, 1)
+    learner.attend(torch.rand(7, 101, 3), nothing, nothing, torch.Generator().manual_seed(2))
+    kept = learner.pairs[1]
+    assert set(kept.unique().tolist()) == {0.0, 1.0}
+    assert kept.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert (kept[:, 1:] == kept[:, :-1]).float().mean().item() == pytest.approx(0.5, abs=0.01)
+    assert (kept[1:] == kept[:-1]).float().mean().item() == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_batch_gives_the_gradients_of_the_package_s_network(
@@ -279,7 +282,7 @@ def test_a_batch_gives_the_gradients_of_the_package_s_network(
 ) -> None:
     """With neither noise nor dropout, and the latent variable drawn alike."""
     monkeypatch.setattr(graph_attention, "_NOISE", 0.0)
-    monkeypatch.setattr(attention, "_coins", lambda like, _: torch.full_like(like, 0.5))
+    monkeypatch.setattr(attention, "_BITS", torch.full_like(attention._BITS, 0.5))
     values, size = rows(900, 3), 30
     low, high = values.min(axis=0), values.max(axis=0)
     with Lanes(2) as lanes:
@@ -290,7 +293,7 @@ def test_a_batch_gives_the_gradients_of_the_package_s_network(
         theirs = MultivariateGraphAttnDetector(MultiADConfig(data_dim=3, input_size=size))
         theirs.load_state_dict(training._state)
         chance = training._latent.clone_state()
-        starts = torch.arange(0, 640, 10)
+        starts = torch.arange(0, len(data), 10)
         loss = training._learn(starts)
     for part in (theirs.feat_gat, theirs.time_gat):
         part.dropout = torch.nn.Identity()

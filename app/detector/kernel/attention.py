@@ -17,35 +17,38 @@ _BITS = ((torch.arange(256)[:, None] >> torch.arange(8)) & 1).float()
 # overflows. Keys have the shape (b, n, 1), queries (b, 1, n).
 _COMPILED = torch.jit.CompilationUnit(
     """
-def scores(nodes: Tensor, key: Tensor, query: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+def scores(nodes: Tensor, key: Tensor, query: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
     keys = torch.matmul(nodes, key)
     queries = torch.matmul(nodes, query).transpose(1, 2)
     top = queries.amax([2], True)
     largest, below = keys + top, queries - top
     scores = torch.exp(((1 - SLOPE) * largest).clamp_(max=0)) * torch.exp(below)
     flat = torch.exp(((SLOPE - 1) * largest).clamp_(max=0)) * torch.exp(SLOPE * below)
-    return torch.max(scores, flat, out=scores), keys, queries
+    return scores, flat, keys, queries
 
 def attend(nodes: Tensor, key: Tensor, query: Tensor, size: int, mapped: bool
            ) -> Tuple[Tensor, Tensor]:
     results: List[Tensor] = []
     maps: List[Tensor] = []
     for part in torch.split(nodes, size):
-        pairs, _, _ = scores(part, key, query)
+        pairs, flat, _, _ = scores(part, key, query)
+        torch.max(pairs, flat, out=pairs)
         pairs /= pairs.sum([2], True)
         results.append(torch.bmm(part.transpose(1, 2), pairs.transpose(1, 2)))
         maps.append(pairs if mapped else torch.empty_like(pairs[:0]))
     return torch.cat(results), torch.cat(maps)
 
 def attend_with_dropout(nodes: Tensor, key: Tensor, query: Tensor, size: int, coins: Tensor,
-                        bits: Tensor) -> Tuple[Tensor, List[List[Tensor]]]:
+                        bits: Tensor, memory: Tensor) -> Tuple[Tensor, List[List[Tensor]]]:
     results: List[Tensor] = []
     blocks: List[List[Tensor]] = []
-    for part, tossed in zip(torch.split(nodes, size), coins):
-        pairs, keys, queries = scores(part, key, query)
+    parts = torch.split(nodes, size), torch.split(memory[0], size), torch.split(memory[1], size)
+    for part, pairs, kept, tossed in zip(parts[0], parts[1], parts[2], coins):
+        steep, flat, keys, queries = scores(part, key, query)
+        torch.max(steep, flat, out=pairs)
         total = pairs.sum([2], True)
-        kept = torch.index_select(bits, 0, tossed).view(-1)[: pairs.numel()].view_as(pairs)
-        kept *= pairs
+        chance = torch.index_select(bits, 0, tossed).view(-1)[: pairs.numel()]
+        torch.mul(pairs, chance.view_as(pairs), out=kept)
         result = torch.bmm(part.transpose(1, 2), kept.transpose(1, 2))
         result *= (2 / total).transpose(1, 2)
         results.append(result)
@@ -74,9 +77,6 @@ def learn(blocks: List[List[Tensor]], gradient: Tensor) -> Tensor:
 """.replace("SLOPE", str(_SLOPE))
 )
 
-# What the way back needs of a few graphs.
-Block = list[torch.Tensor]
-
 
 def attend(
     nodes: torch.Tensor, key: torch.Tensor, query: torch.Tensor, *, mapped: bool
@@ -103,30 +103,47 @@ def attend(
     return result
 
 
-def attend_with_dropout(
-    nodes: torch.Tensor, key: torch.Tensor, query: torch.Tensor, random: torch.Generator
-) -> tuple[torch.Tensor, list[Block]]:
-    """Do as :func:`attend` with every other pair dropped by chance, and keep what `learn` needs."""
-    size = _graphs(nodes)
-    coins = _coins(-(-len(nodes) // size), size * nodes.shape[1] ** 2, random)
-    result: tuple[torch.Tensor, list[Block]] = _COMPILED.attend_with_dropout(
-        nodes, key, query, size, coins.to(nodes.device), _BITS.to(nodes.device)
-    )
-    return result
-
-
-def learn(blocks: list[Block], gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the gradients of the key's and the query's weights, each of shape ``(f, 1)``.
+class Learner:
+    """Attention that learns: the memory one batch needs, used again for the next.
 
     Parameters
     ----------
-    blocks : list of Block
-        Of :func:`attend_with_dropout`.
-    gradient : Tensor, shape (b, f, n)
-        Of its result.
+    graphs, nodes : int
+    device : str
     """
-    sums = _COMPILED.learn(blocks, gradient)
-    return sums[:, :1], sums[:, 1:]
+
+    def __init__(self, graphs: int, nodes: int, device: str) -> None:
+        # The scores of all pairs, and those of them that are not dropped.
+        self.pairs = torch.empty(2, graphs, nodes, nodes, device=device)
+        self._bits = _BITS.to(device)
+        self._blocks: list[list[torch.Tensor]] = []
+
+    def attend(
+        self,
+        nodes: torch.Tensor,
+        key: torch.Tensor,
+        query: torch.Tensor,
+        random: torch.Generator,
+    ) -> torch.Tensor:
+        """Do as :func:`attend` with every other pair dropped by chance."""
+        size = _graphs(nodes)
+        coins = _coins(-(-len(nodes) // size), size * nodes.shape[1] ** 2, random)
+        result: torch.Tensor
+        result, self._blocks = _COMPILED.attend_with_dropout(
+            nodes, key, query, size, coins.to(nodes.device), self._bits, self.pairs
+        )
+        return result
+
+    def learn(self, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the gradients of the key's and the query's weights, each of shape ``(f, 1)``.
+
+        Parameters
+        ----------
+        gradient : Tensor, shape (b, f, n)
+            Of the last result of :meth:`attend`.
+        """
+        sums = _COMPILED.learn(self._blocks, gradient)
+        return sums[:, :1], sums[:, 1:]
 
 
 def _graphs(nodes: torch.Tensor) -> int:

@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional
 
 from detector.errors import DetectionError, Stopped
-from detector.kernel.attention import Block, attend, attend_with_dropout, learn
+from detector.kernel.attention import Learner, attend
 from detector.kernel.lanes import Lanes
 from detector.kernel.recurrent import HIDDEN, STEPS, Gates, Unit
 
@@ -379,23 +379,18 @@ def _average(rows: torch.Tensor) -> torch.Tensor:
     return sums.div_(_AVERAGED)
 
 
-class _Units:
-    """The memory of recurrent units, one for each size of batch there is."""
+class _Units(threading.local):
+    """The memory of recurrent units: every thread has one for each size of batch there is."""
 
-    def __init__(self, *, learns: bool) -> None:
-        self._learns = learns
+    def __init__(self) -> None:
         self._units: dict[tuple[int, int], Unit] = {}
 
     def of(self, windows: torch.Tensor) -> Unit:
         batch, _, variables = windows.shape
         if (batch, variables) not in self._units:
-            unit = Unit(variables, batch, str(windows.device), learns=self._learns)
+            unit = Unit(variables, batch, str(windows.device), learns=False)
             self._units[batch, variables] = unit
         return self._units[batch, variables]
-
-
-class _ThreadUnits(_Units, threading.local):
-    """Units that every thread has some of its own of, for what ends in the thread it began in."""
 
 
 def _enter(
@@ -488,7 +483,7 @@ def _errors(
     """Yield errors ``(b, d)`` and attention ``(b, d, d)`` of the rows with an input before them."""
     state = {name: tensor.to(device) for name, tensor in network.state.items()}
     clip = (-_CLIP, _CLIP)
-    units = _ThreadUnits(learns=False)
+    units = _Units()
     gates = Gates.of(state)
 
     def blocks() -> Iterator[tuple[_Rows, range]]:
@@ -545,14 +540,17 @@ class _Parameters:
         self.values.addcdiv_(self._mean, size, value=-_RATE / (1 - first**self._steps))
 
 
-@dataclass(frozen=True)
 class _Half:
-    """What the way back needs of half a batch."""
+    """Half of a batch: what it is drawn by, and the memory to learn from it, used for every batch.
 
-    unit: Unit
-    hidden: torch.Tensor
-    between: list[Block]
-    over_time: list[Block]
+    Each half has random numbers of its own, whichever of them comes first.
+    """
+
+    def __init__(self, windows: int, variables: int, device: str, seed: int) -> None:
+        self.random = torch.Generator().manual_seed(seed)
+        self.unit = Unit(variables, windows, device, learns=True)
+        self.between = Learner(windows, variables, device)
+        self.over_time = Learner(windows, STEPS, device)
 
 
 class _Training:
@@ -562,17 +560,21 @@ class _Training:
         self._training, self._validation, self._lanes = training, validation, lanes
         device, variables = str(training.rows.device), training.rows.shape[1]
         seeds = np.random.SeedSequence(seed).generate_state(4, np.uint64)
-        # Each half of a batch draws from numbers of its own, whichever of them comes first.
-        self._random, *self._halves, self._latent = (
-            torch.Generator().manual_seed(int(number)) for number in seeds
+        self._random, self._latent = (
+            torch.Generator().manual_seed(int(number)) for number in seeds[[0, 3]]
         )
+        self._stride = _STRIDE if len(training) >= 2 * _STRIDE else 1
+        batch = min(_BATCH, len(training) // self._stride)
+        self._halves = [
+            _Half(windows, variables, device, int(number))
+            for windows, number in zip((batch - batch // 2, batch // 2), seeds[1:3], strict=True)
+        ]
         self._parameters = _Parameters(_initial(variables, self._random), device)
         self._rest = _buffers(self._random, device)
         self._state = {**self._parameters.state, **self._rest}
         self._gates = Gates.of(self._state)
         self._heads = [name for name in self._parameters.state if name[:3] in ("fc_", "vae")]
-        self._half_units = _Units(learns=True), _Units(learns=True)
-        self._units = _ThreadUnits(learns=False)
+        self._units = _Units()
 
     def run(
         self,
@@ -609,9 +611,8 @@ class _Training:
 
     def _batches(self) -> list[torch.Tensor]:
         """Return the rows the windows start from, shuffled; too few for a batch are one."""
-        count = len(self._training)
-        stride = _STRIDE if count >= 2 * _STRIDE else 1
-        starts = stride * torch.randperm(count // stride, generator=self._random)
+        count = len(self._training) // self._stride
+        starts = self._stride * torch.randperm(count, generator=self._random)
         whole = max(1, len(starts) // _BATCH)
         batches = torch.split(starts[: whole * _BATCH], _BATCH)
         return [batch.to(self._training.rows.device) for batch in batches]
@@ -619,27 +620,25 @@ class _Training:
     def _learn(self, batch: torch.Tensor) -> float:
         """Train on one batch and return its summed loss."""
         lanes = self._lanes
-        parts = list(zip(batch.tensor_split(2), self._halves, self._half_units, strict=True))
-        halves = list(lanes.map(lambda part: self._encode(*part), parts))
+        parts = zip(self._halves, batch.tensor_split(2), strict=True)
+        hidden = list(lanes.map(lambda part: self._encode(*part), parts))
         targets = self._training.rows[batch + self._training.size]
-        ((loss, upper, gradients),) = lanes.map(
-            lambda hidden: self._descend(hidden, targets),
-            [[half.hidden for half in halves]],
-        )
-        work = list(zip(halves, upper, strict=True))
+        ((loss, upper, gradients),) = lanes.map(lambda each: self._descend(each, targets), [hidden])
+        work = zip(self._halves, upper, strict=True)
         sums = list(lanes.map(lambda part: self._ascend(*part), work))
         list(lanes.map(self._step, [{**gradients, **_total(sums)}]))
         return loss
 
     @torch.no_grad()
-    def _encode(self, starts: torch.Tensor, random: torch.Generator, units: _Units) -> _Half:
-        windows = self._training.noisy(starts, random)
+    def _encode(self, half: _Half, starts: torch.Tensor) -> torch.Tensor:
+        """Return the unit's last state for half a batch."""
+        windows = self._training.noisy(starts, half.random)
         turned = windows.transpose(1, 2).contiguous()
-        between, graphs = attend_with_dropout(turned, *_attention(self._state, "feat"), random)
-        over_time, others = attend_with_dropout(windows, *_attention(self._state, "time"), random)
-        unit = units.of(windows)
-        _enter(unit, between, over_time, windows)
-        return _Half(unit, unit.run(self._gates), graphs, others)
+        state, random = self._state, half.random
+        between = half.between.attend(turned, *_attention(state, "feat"), random)
+        over_time = half.over_time.attend(windows, *_attention(state, "time"), random)
+        _enter(half.unit, between, over_time, windows)
+        return half.unit.run(self._gates)
 
     def _descend(
         self, hidden: list[torch.Tensor], targets: torch.Tensor
@@ -659,14 +658,12 @@ class _Training:
         return loss.item(), list(found[: len(leaves)]), heads
 
     @torch.no_grad()
-    def _ascend(
-        self, half: _Half, gradient: torch.Tensor
-    ) -> tuple[Gates, dict[str, torch.Tensor]]:
+    def _ascend(self, half: _Half, gradient: torch.Tensor) -> tuple[Gates, dict[str, torch.Tensor]]:
         """Return the gradients of the gates and of the attention's weights for half a batch."""
         sums, entries = half.unit.learn(self._gates, gradient)
         variables = half.unit.variables
-        between = learn(half.between, entries[:, :, :variables].transpose(0, 1))
-        over_time = learn(half.over_time, entries[:, :, variables:].permute(1, 2, 0))
+        between = half.between.learn(entries[:, :, :variables].transpose(0, 1))
+        over_time = half.over_time.learn(entries[:, :, variables:].permute(1, 2, 0))
         return sums, {
             "feat_gat.weight_key": between[0],
             "feat_gat.weight_query": between[1],
