@@ -15,6 +15,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -1042,6 +1043,23 @@ def test_an_upload_replaces_what_had_its_name(access: Access, folder: Path) -> N
     assert not list(folder.iterdir())
     with refused("FileNotExist", "mine"):
         remove("mine", access)
+
+
+def test_uploads_of_one_name_at_once_do_not_delete_each_other(access: Access, folder: Path) -> None:
+    contents = [TABLE, packed({"a.csv": SERIES})]
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(100):
+            ready = threading.Barrier(2)
+
+            def upload(content: bytes, ready: threading.Barrier = ready) -> str:
+                ready.wait()
+                return store("mine", io.BytesIO(content), access)
+
+            sources = list(threads.map(upload, contents))
+            kept = [dataset.source for dataset in datasets(access)]
+            assert kept
+            assert set(kept) <= set(sources)
+            remove("mine", access)
 
 
 def test_an_upload_that_cannot_be_kept_leaves_nothing(access: Access, folder: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,9 +87,12 @@ def store(name: str, file: BinaryIO | Path, access: Access) -> str:
     file.seek(0)
     suffix = describe(file, stem, access)
     file.seek(0)
-    keep = _Folder(access) if access.store_url is None else _Bucket(access)
+    keep = _keep(access, "StorageWriteError")
+    before = _named(stem, keep)
     source = keep.put(stem + suffix, file)
-    keep.delete([stem + other for other in _SUFFIXES if other != suffix])
+    # What came meanwhile is another upload's, which may not know of this one either.
+    replaced = [each for each in before if each.source != source and each in _named(stem, keep)]
+    keep.delete([each.source.rpartition("/")[2] for each in replaced])
     return source
 
 
@@ -109,17 +113,26 @@ def too_large(name: str, access: Access) -> DetectionError:
 
 def datasets(access: Access) -> list[Dataset]:
     """Return what is kept, by name."""
-    keep = _Folder(access) if access.store_url is None else _Bucket(access)
+    keep = _keep(access, "GetDataError")
     return sorted(keep.list(), key=lambda dataset: dataset.name)
 
 
 def remove(name: str, access: Access) -> None:
     """Delete what is kept under a name; ``FileNotExist`` where nothing is."""
     stem = stem_of(name)
-    if all(dataset.name != stem for dataset in datasets(access)):
+    keep = _keep(access, "StorageWriteError")
+    if not _named(stem, keep):
         raise DetectionError("FileNotExist", f"File {stem} does not exist.")
-    keep = _Folder(access) if access.store_url is None else _Bucket(access)
     keep.delete([stem + suffix for suffix in _SUFFIXES])
+
+
+def _keep(access: Access, code: str) -> _Folder | _Bucket:
+    """Return where data is kept; `code` is that of a store that does not answer."""
+    return _Folder(access) if access.store_url is None else _Bucket(access, code)
+
+
+def _named(stem: str, keep: _Folder | _Bucket) -> list[Dataset]:
+    return [dataset for dataset in keep.list() if dataset.name == stem]
 
 
 class _Folder:
@@ -153,15 +166,19 @@ class _Folder:
 
     def list(self) -> Iterator[Dataset]:
         for path in self._folder.glob("[!.]*"):
-            if path.suffix in _SUFFIXES and path.is_file():
+            try:
                 known = path.stat()
+            except FileNotFoundError:
+                # Replaced or deleted meanwhile, or a link to nowhere.
+                continue
+            if path.suffix in _SUFFIXES and stat.S_ISREG(known.st_mode):
                 changed = datetime.fromtimestamp(known.st_mtime, timezone.utc)
                 yield Dataset(path.stem, path.as_uri(), known.st_size, changed)
 
 
 class _Bucket:
-    def __init__(self, access: Access) -> None:
-        self._access = access
+    def __init__(self, access: Access, code: str) -> None:
+        self._access, self._code = access, code
         self._bucket = access.buckets[0]
 
     def put(self, name: str, file: BinaryIO) -> str:
@@ -176,7 +193,7 @@ class _Bucket:
                 s3.delete_object(Bucket=self._bucket, Key=name)
 
     def list(self) -> Iterator[Dataset]:
-        with self._asked(f"s3://{self._bucket}", "GetDataError") as s3:
+        with self._asked(f"s3://{self._bucket}") as s3:
             pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Delimiter="/")
             for entry in (entry for page in pages for entry in page.get("Contents", [])):
                 key = entry["Key"]
@@ -186,6 +203,9 @@ class _Bucket:
                     yield Dataset(key[:-4], source, entry["Size"], changed)
 
     @contextmanager
-    def _asked(self, source: str, code: str = "StorageWriteError") -> Iterator[Any]:
-        with bucket.client(self._access) as s3, bucket.explained(source, self._access, code=code):
+    def _asked(self, source: str) -> Iterator[Any]:
+        with (
+            bucket.client(self._access) as s3,
+            bucket.explained(source, self._access, code=self._code),
+        ):
             yield s3
