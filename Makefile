@@ -18,10 +18,12 @@ demo: .venv/demo ## the walk-throughs and a real series, embedded: no Docker, no
 	.venv/bin/python app/test.py --sample elnino
 	.venv/bin/python app/multivariate.py
 
+# Two processes, as many as the tests' own services leave room for on two cores; a file's tests
+# stay in one, with the services they share.
 test: .venv/dev ## every test that runs here; the stack's too where a Docker engine answers
-	@if docker version >/dev/null 2>&1; then .ci/engine && .venv/bin/python -m pytest; \
-	else .venv/bin/python -m pytest -m 'not stack' && \
-		echo 'The stack tests were not run: no Docker engine answers (make engine, then make test-stack).'; fi
+	.venv/bin/python -m pytest -m 'not stack' -n 2 --dist loadfile
+	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory test-stack; \
+	else echo 'The stack tests were not run: no Docker engine answers (make engine, then make test-stack).'; fi
 
 serve: .venv/demo ## the endpoint for Azure's clients, embedded (PORT, API_KEYS)
 	PYTHONPATH=app .venv/bin/python -m detector serve

@@ -27,7 +27,7 @@ HEADER = "Ocp-Apim-Subscription-Key"
 
 
 def until(
-    condition: Callable[[], Any], what: str, seconds: float = 60, *, pause: float = 0.05
+    condition: Callable[[], Any], what: str, seconds: float = 60, *, pause: float = 0.1
 ) -> Any:
     """Return what the condition returns once it is true; fail after a deadline."""
     deadline = time.monotonic() + seconds
@@ -136,7 +136,7 @@ class Service:
 def start_detector(folder: Path, **environment: str) -> Service:
     port = free_port()
     settings = {
-        "DETECTOR_MODEL_REFRESH_SECONDS": "0.2",
+        "DETECTOR_MODEL_REFRESH_SECONDS": "60",
         "DETECTOR_EMBEDDED_WORKER": "false",
         "PORT": str(port),
     }
@@ -180,6 +180,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
             folder / "follower",
             MLFLOW_TRACKING_URI=mlflow.url,
             MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+            DETECTOR_MODEL_REFRESH_SECONDS="0.5",
             DETECTOR_CONCURRENT_DETECTIONS="1",
             DETECTOR_WAITING_DETECTIONS="1",
         )
