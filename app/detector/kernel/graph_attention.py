@@ -269,14 +269,23 @@ def _limits(scores: Floats, window: int, start: int) -> Floats:
 
 
 def _changes(maps: Singles, places: npt.NDArray[np.int64], window: int) -> Singles:
-    """Return the maps at `places` less the mean of the `window` of them that ends there."""
-    shape = maps.shape[1:]
-    if not len(places):
-        return np.empty((0, *shape), dtype=np.float32)
-    back = places[:, None] - np.arange(len(maps))
-    chosen = ((back >= 0) & (back < window)).astype(np.float32)
-    means = chosen @ maps.reshape(len(maps), -1) / np.float32(window)
-    return np.asarray(maps[places] - means.reshape(-1, *shape))
+    """Return the maps at `places` less the mean of the `window` of them that ends there.
+
+    One product would say the same, but the library that numpy has for it leaves threads behind that
+    wait busily, in the way of those that judge.
+    """
+    changes = np.empty((len(places), *maps.shape[1:]), dtype=np.float32)
+    total, last = np.zeros(maps.shape[1:]), -window
+    for row, place in enumerate(places.tolist()):
+        start = place - window + 1
+        if last < start:
+            total = np.add.reduce(maps[start : place + 1], dtype=np.float64)
+        else:
+            total += np.add.reduce(maps[last + 1 : place + 1])
+            total -= np.add.reduce(maps[last - window + 1 : start])
+        changes[row] = maps[place] - total / window
+        last = place
+    return changes
 
 
 def _weights(values: Floats, window: int) -> Floats:
