@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import select
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -11,6 +13,8 @@ from typing import Any
 import pytest
 
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
+MODELS = "/anomalydetector/v1.1/multivariate/models"
+NO_MODEL = "00000000-0000-4000-8000-000000000000"
 
 
 def hourly(points: int) -> dict[str, Any]:
@@ -126,9 +130,12 @@ def test_a_setting_that_makes_no_sense_is_named(begin: Any) -> None:
     assert "Traceback" not in service.output
 
 
-def test_a_large_body_is_refused(guarded: Any, kit: Any) -> None:
+@pytest.mark.parametrize(
+    ("path", "times"), [(ENTIRE, 1), (MODELS, 1), (f"{MODELS}/{NO_MODEL}:detect-last", 10)]
+)
+def test_a_large_body_is_refused(guarded: Any, kit: Any, path: str, times: int) -> None:
     headers = {kit.HEADER: kit.KEYS[0]}
-    answer = guarded.call(ENTIRE, b" " * 150_000, headers=headers)
+    answer = guarded.call(path, b" " * 110_000 * times, headers=headers)
     assert answer.status == 413
     assert "DETECTOR_MAX_BODY_BYTES" in answer.json["error"]["message"]
 
@@ -161,6 +168,36 @@ def test_more_than_can_wait_are_told_to_come_back(follower: Any) -> None:
     assert refused.headers["Retry-After"] == "1"
     assert refused.json["error"]["code"] == "429"
     assert follower.call(ENTIRE, hourly(72)).status == 200
+
+
+def test_more_than_can_wait_for_a_silent_model_store_are_told_so(begin: Any, kit: Any) -> None:
+    with contextlib.ExitStack() as opened:
+        silent = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
+        service = begin(
+            MLFLOW_TRACKING_URI=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+            MLFLOW_HTTP_REQUEST_TIMEOUT="8",
+            DETECTOR_STOP_SECONDS="1",
+        ).wait("/health/live")
+        asking = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+            for _ in range(76)
+        ]
+        for connection in asking:
+            connection.sendall(f"GET {MODELS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+        def refused() -> list[Any]:
+            return select.select(asking, [], [], 0)[0]
+
+        # 8 are asked of the store, 64 wait.
+        kit.until(lambda: len(refused()) == 4, "4 of them are answered")
+        for connection in refused():
+            head = connection.recv(65536).decode().lower()
+            assert head.startswith("http/1.1 429")
+            assert "retry-after: " in head
+        assert service.call("/health/live").status == 200
+        # Those that wait would take it more than a minute.
+        assert service.stop() == 0
 
 
 def test_every_request_is_one_line_of_json_without_values(service: Any, kit: Any) -> None:
