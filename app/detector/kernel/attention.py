@@ -12,9 +12,10 @@ _SLOPE = 0.2
 _PAIRS = 160_000
 _BITS = ((torch.arange(256)[:, None] >> torch.arange(8)) & 1).float()
 
-# In torch's own language, as threads need not wait for the interpreter there. The scores are
+# In torch's own language, as threads need not wait for the interpreter there. A score is
 # exp(score - its row's largest): with that taken off, all exponents are zero or below, and nothing
-# overflows. Keys have the shape (b, n, 1), queries (b, 1, n).
+# overflows. `scores` gives both that it may be, of which it is the larger, then the keys, of shape
+# (b, n, 1), and the queries, (b, 1, n).
 _COMPILED = torch.jit.CompilationUnit(
     """
 def scores(nodes: Tensor, key: Tensor, query: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
