@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from detector.datasource import Access, check, datasets, read, redact, remove, store
+from detector.datasource import Access, check, datasets, keep, read, redact, remove, store
 from detector.errors import DetectionError
 from detector.settings import DataSettings, Settings
 
@@ -1060,6 +1060,30 @@ def test_uploads_of_one_name_at_once_do_not_delete_each_other(access: Access, fo
             assert kept
             assert set(kept) <= set(sources)
             remove("mine", access)
+
+
+def test_an_upload_that_came_meanwhile_is_not_replaced(
+    access: Access, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store("mine", io.BytesIO(packed({"a.csv": SERIES})), access)
+    put = keep._Folder.put
+
+    def put_after_another(self: keep._Folder, name: str, file: BinaryIO) -> str:
+        monkeypatch.undo()
+        store("mine", io.BytesIO(packed({"b.csv": SERIES})), access)
+        return put(self, name, file)
+
+    monkeypatch.setattr(keep._Folder, "put", put_after_another)
+    sources = [store("mine", io.BytesIO(TABLE), access), (folder / "mine.zip").as_uri()]
+    assert [kept.source for kept in datasets(access)] == sources
+    assert read(sources[1], access, **EVER).columns.tolist() == ["b"]
+
+
+def test_a_link_that_leads_nowhere_is_in_nobody_s_way(access: Access, folder: Path) -> None:
+    (folder / "circle.csv").symlink_to("circle.csv")
+    (folder / "nowhere.csv").symlink_to("gone.csv")
+    source = store("mine", io.BytesIO(TABLE), access)
+    assert [kept.source for kept in datasets(access)] == [source]
 
 
 def test_an_upload_that_cannot_be_kept_leaves_nothing(access: Access, folder: Path) -> None:

@@ -168,8 +168,8 @@ class _Folder:
         for path in self._folder.glob("[!.]*"):
             try:
                 known = path.stat()
-            except FileNotFoundError:
-                # Replaced or deleted meanwhile, or a link to nowhere.
+            except OSError:
+                # Replaced or deleted meanwhile, or a link to nowhere or to itself.
                 continue
             if path.suffix in _SUFFIXES and stat.S_ISREG(known.st_mode):
                 changed = datetime.fromtimestamp(known.st_mtime, timezone.utc)
