@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,19 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A folder that was empty, and what the walk-through in it said."""
     folder = tmp_path_factory.mktemp("embedded")
     return folder, walk_through(folder)
+
+
+def test_the_readme_shows_what_it_prints(walked: tuple[Path, Any]) -> None:
+    """But for the figures and the order of the variables, which differ between processors."""
+
+    def form(text: str) -> list[str]:
+        names = r"\b(flow|power|pressure|temperature|vibration)\b(?= +\d| contributes)"
+        return re.sub(r"\d", "0", re.sub(names, "variable", text)).splitlines()
+
+    readme = (SCRIPT.parents[1] / "README.md").read_text()
+    [shown] = [text for text in readme.split("```\n") if text.startswith("Training on 2250")]
+    printed = form(walked[1].stdout)
+    assert not [line for line in form(shown) if line != "..." and line not in printed]
 
 
 @pytest.fixture
