@@ -64,7 +64,7 @@ bench: .venv/dev ## measure detection, of one series and many, against the packa
 	.venv/bin/python tests/bench/api.py
 	.venv/bin/python tests/bench/multivariate.py
 
-prove: .venv/dev ## judge 2,000 generated series as the package does; find planted faults (15 minutes)
+prove: .venv/dev ## compare 2,000 generated series with the package; find planted faults (15 minutes)
 	.venv/bin/python tests/bench/equality.py
 	.venv/bin/python tests/bench/multivariate_quality.py
 

@@ -1,8 +1,8 @@
-"""The walk-through for many variables: train on them together, register the model, judge by it.
+"""The walk-through for many variables: train on them together, register the model, detect with it.
 
     python app/multivariate.py                       five variables of a pump, two planted faults
     python app/multivariate.py FILE.csv              your own: `timestamp` and a column each
-    python app/multivariate.py FILE.csv --judge-from 2026-01-03
+    python app/multivariate.py FILE.csv --detect-from 2026-01-03
 
 With MLFLOW_TRACKING_URI set it works on that server (the workspace sets the stack's); without, in
 the current folder.
@@ -28,7 +28,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from detector import DetectionError, plot, reading, registry, runs, work
+from detector import DetectionError, files, plot, registry, runs, work
 from detector.multivariate import (
     Epoch,
     TrainingOptions,
@@ -91,7 +91,7 @@ def pump() -> tuple[pd.DataFrame, list[Fault]]:
 
 def read(path: str) -> pd.DataFrame:
     """Read a table of a column ``timestamp`` and one for each variable, sorted by time."""
-    frame, _ = reading.read_request(path)
+    frame, _ = files.read_request(path)
     if "timestamp" not in frame.columns:
         raise DetectionError(
             "FileColumnsNotExist",
@@ -114,16 +114,16 @@ def walk_through(
     source: str,
     title: str,
     options: TrainingOptions,
-    judge_from: pd.Timestamp,
+    detect_from: pd.Timestamp,
     faults: list[Fault],
 ) -> pd.DataFrame:
-    """Do every step, saying so; return what was found, one row for each timestamp judged."""
-    start = int(frame.index.searchsorted(judge_from))
-    # What comes before the first row to judge is looked back on.
+    """Do every step, saying so; return what was found, one row for each timestamp."""
+    start = int(frame.index.searchsorted(detect_from))
+    # The model looks back on the rows before the first one.
     before, later = frame.iloc[:start], frame.iloc[max(0, start - options.sliding_window + 1) :]
-    # What cannot be judged is refused before anything is logged.
+    # Bad input is refused before anything is logged.
     trained_on = align(before, sliding_window=options.sliding_window, policy=options.align)
-    align(later, start=judge_from, sliding_window=options.sliding_window, policy=options.align)
+    align(later, start=detect_from, sliding_window=options.sliding_window, policy=options.align)
     print(f"Tracking server: {registry.connect()}")
     info = work.info_of(
         source, before.index[0], before.index[-1], options, name=Path(source).stem[:24]
@@ -142,19 +142,19 @@ def walk_through(
     print(f"Loaded back from the registry: models:/{REGISTERED_MODEL}@{ALIAS}")
 
     rows = later.reset_index(names="timestamp")
-    answers: Any = loaded.predict(rows, params={"startTime": judge_from.isoformat()})
-    judged = as_table(answers)
-    listed = judged.assign(timestamp=judged["timestamp"].astype(str))
+    answers: Any = loaded.predict(rows, params={"startTime": detect_from.isoformat()})
+    result = as_table(answers)
+    listed = result.assign(timestamp=result["timestamp"].astype(str))
     client.log_table(run_id, listed, "result.json")
     known = [(fault.variable, fault.start, fault.end) for fault in faults]
-    picture = plot.together(frame, judged, title=title, faults=known)
+    picture = plot.multivariate(frame, result, title=title, faults=known)
     client.log_figure(run_id, picture, "result.png")
 
-    print(f"\n{readable(judged)}\n")
-    print(summary(judged))
+    print(f"\n{readable(result)}\n")
+    print(summary(result))
     print(f"Over HTTP this is the model {model_id}.")
     print(f"Table, picture and model of this run: {registry.run_address(run)}")
-    return judged
+    return result
 
 
 def train_logged(model_id: str, frame: pd.DataFrame, options: TrainingOptions) -> None:
@@ -207,9 +207,9 @@ def as_table(answers: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def readable(judged: pd.DataFrame, most: int = 12) -> str:
+def readable(result: pd.DataFrame, most: int = 12) -> str:
     """Return one line for each of the severest anomalies, in order of time."""
-    worst = judged[judged["is_anomaly"]].nlargest(most, "severity").sort_values("timestamp")
+    worst = result[result["is_anomaly"]].nlargest(most, "severity").sort_values("timestamp")
     lines = [f"{'timestamp':<19} {'severity':>8}  contributors"]
     for row in worst.to_dict("records"):
         parts = [f"{name} {part:.0%}" for name, part in list(row["contributors"].items())[:3]]
@@ -217,21 +217,21 @@ def readable(judged: pd.DataFrame, most: int = 12) -> str:
     return "\n".join(lines)
 
 
-def summary(judged: pd.DataFrame) -> str:
+def summary(result: pd.DataFrame) -> str:
     """Say in one line what was found."""
-    anomalies = judged[judged["is_anomaly"]]
+    anomalies = result[result["is_anomaly"]]
     if anomalies.empty:
-        return f"None of {len(judged)} rows is an anomaly."
+        return f"None of {len(result)} rows is an anomaly."
     worst = anomalies.loc[anomalies["severity"].idxmax()]
     return (
-        f"{len(anomalies)} of {len(judged)} rows are anomalies; the severest is "
+        f"{len(anomalies)} of {len(result)} rows are anomalies; the severest is "
         f"{worst['timestamp']}, where {worst['top']} contributes most."
     )
 
 
-def missed(judged: pd.DataFrame, faults: list[Fault]) -> list[Fault]:
+def missed(result: pd.DataFrame, faults: list[Fault]) -> list[Fault]:
     """Return the faults in which no row is flagged with the faulty variable on top."""
-    blamed = judged[judged["is_anomaly"]].set_index("timestamp")["top"]
+    blamed = result[result["is_anomaly"]].set_index("timestamp")["top"]
     return [
         fault for fault in faults if fault.variable not in set(blamed.loc[fault.start : fault.end])
     ]
@@ -250,15 +250,15 @@ def main() -> int:
         "file", nargs="?", help="CSV or Parquet with the column timestamp and one per variable"
     )
     parser.add_argument(
-        "--judge-from",
+        "--detect-from",
         type=moment,
-        help="train on what comes before (default: the last quarter is judged)",
+        help="train on what comes before (default: the first three quarters)",
     )
     parser.add_argument(
         "--window",
         type=int,
         default=200,
-        help="rows a judgement rests on, 28 to 2880 (default: 200)",
+        help="rows that the score of one row rests on, 28 to 2880 (default: 200)",
     )
     parser.add_argument("--epochs", type=int, default=100, help="default: 100")
     parser.add_argument("--seed", type=int, default=42, help="default: 42")
@@ -271,10 +271,10 @@ def main() -> int:
         )
         frame, faults = (read(chosen.file), []) if chosen.file else pump()
         source, title = chosen.file or "pump", chosen.file or "A pump, 750 minutes"
-        judge_from = chosen.judge_from or frame.index[len(frame) * 3 // 4]
-        judged = walk_through(frame, source, title, options, judge_from, faults)
+        detect_from = chosen.detect_from or frame.index[len(frame) * 3 // 4]
+        result = walk_through(frame, source, title, options, detect_from, faults)
     except DetectionError as error:
-        print(f"The variables cannot be judged. {error}", file=sys.stderr)
+        print(f"The detection failed. {error}", file=sys.stderr)
         return 2
     except registry.TrackingError as error:
         print(error, file=sys.stderr)
@@ -282,9 +282,9 @@ def main() -> int:
     except MlflowException as error:
         print(registry.explain(error), file=sys.stderr)
         return 1
-    for fault in missed(judged, faults):
+    for fault in missed(result, faults):
         print(f"The {fault.variable} was {fault.what}, and was not flagged.", file=sys.stderr)
-    return 1 if missed(judged, faults) else 0
+    return 1 if missed(result, faults) else 0
 
 
 if __name__ == "__main__":

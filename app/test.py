@@ -1,4 +1,4 @@
-"""The walk-through: log a detector to MLflow, register it, load it back, and judge a series.
+"""The walk-through: log a detector to MLflow, register it, load it back, detect with it.
 
     python app/test.py                      20 months, all 1 but the last, which is 0
     python app/test.py FILE.csv             your own series, columns `timestamp` and `value`
@@ -24,7 +24,7 @@ import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from detector import DetectionError, EntireAnomalyDetector, plot, reading, registry
+from detector import DetectionError, EntireAnomalyDetector, files, plot, registry
 from detector.series import Series
 
 EXPERIMENT = "MLflow Quickstart 2"
@@ -57,8 +57,8 @@ SAMPLES = {"elnino": (elnino, "Sea surface temperature off Peru, °C")}
 
 
 def walk_through(series: pd.DataFrame, title: str, params: dict[str, Any]) -> pd.DataFrame:
-    """Do every step on one series, saying so; return the judged points, one row each."""
-    # What cannot be judged is refused before anything is logged.
+    """Do every step on one series, saying so; return the points and their results."""
+    # Bad input is refused before anything is logged.
     series = series.assign(value=Series.from_frame(series, params).values)
     print(f"Tracking server: {registry.connect()}")
     mlflow.set_experiment(EXPERIMENT)
@@ -82,29 +82,29 @@ def walk_through(series: pd.DataFrame, title: str, params: dict[str, Any]) -> pd
         print(f"Loaded back from the registry: {version.alias_uri}")
 
         answers: Any = model.predict(series, params=params)
-        judged = table(series, answers)
-        mlflow.log_table(judged.assign(timestamp=judged["timestamp"].astype(str)), "result.json")
-        mlflow.log_figure(plot.figure(judged, title=title), "result.png")
+        result = table(series, answers)
+        mlflow.log_table(result.assign(timestamp=result["timestamp"].astype(str)), "result.json")
+        mlflow.log_figure(plot.univariate(result, title=title), "result.png")
 
-    print(f"\n{title}:\n{readable(judged)}\n")
-    print(summary(judged))
+    print(f"\n{title}:\n{readable(result)}\n")
+    print(summary(result))
     print(f"Table, picture and model of this run: {registry.run_address(run)}")
-    return judged
+    return result
 
 
 def table(series: pd.DataFrame, answers: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the answers as one row per point, beside the values they judge."""
+    """Return the answers as one row per point, beside the values."""
     results = pd.DataFrame([answer["result"] for answer in answers], index=series.index)
     return pd.concat([series, results], axis=1)
 
 
-def readable(judged: pd.DataFrame, most: int = 40) -> str:
+def readable(result: pd.DataFrame, most: int = 40) -> str:
     """Return one line per point; of a long series, one per anomaly."""
-    if len(judged) > most:
-        judged = judged[judged["is_anomaly"]]
+    if len(result) > most:
+        result = result[result["is_anomaly"]]
     names = ("timestamp", "value", "expected", "lower", "upper", "period")
     lines = ["{:<19} {:>10} {:>10} {:>10} {:>10} {:>6}".format(*names)]
-    for point in judged.to_dict("records"):
+    for point in result.to_dict("records"):
         expected = point["expected_value"]
         verdict = ""
         if point["is_anomaly"]:
@@ -117,18 +117,18 @@ def readable(judged: pd.DataFrame, most: int = 40) -> str:
     return "\n".join(lines)
 
 
-def summary(judged: pd.DataFrame) -> str:
+def summary(result: pd.DataFrame) -> str:
     """Say in one line what was found."""
-    anomalies = judged[judged["is_anomaly"]]
+    anomalies = result[result["is_anomaly"]]
     if anomalies.empty:
-        return f"None of {len(judged)} points is an anomaly."
+        return f"None of {len(result)} points is an anomaly."
     if len(anomalies) == 1:
-        return f"1 of {len(judged)} points is an anomaly: {date(anomalies['timestamp'].iloc[0])}."
+        return f"1 of {len(result)} points is an anomaly: {date(anomalies['timestamp'].iloc[0])}."
     # Neighbouring anomalies have the same number of calm points before them.
-    calm_before = (~judged["is_anomaly"]).cumsum()[judged["is_anomaly"]]
+    calm_before = (~result["is_anomaly"]).cumsum()[result["is_anomaly"]]
     longest = anomalies[calm_before == calm_before.value_counts().idxmax()]["timestamp"]
     return (
-        f"{len(anomalies)} of {len(judged)} points are anomalies; the longest stretch is "
+        f"{len(anomalies)} of {len(result)} points are anomalies; the longest stretch is "
         f"{len(longest)} points, from {date(longest.iloc[0])} to {date(longest.iloc[-1])}."
     )
 
@@ -168,7 +168,7 @@ def main() -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         if options.file:
-            walk_through(reading.read_series(options.file), options.file, params)
+            walk_through(files.read_series(options.file), options.file, params)
         elif options.sample:
             load, title = SAMPLES[options.sample]
             walk_through(load(), title, params)
@@ -178,7 +178,7 @@ def main() -> int:
             print("The last point is 0 among ones and was not flagged.", file=sys.stderr)
             return 1
     except DetectionError as error:
-        print(f"The series cannot be judged. {error}", file=sys.stderr)
+        print(f"The detection failed. {error}", file=sys.stderr)
         return 2
     except registry.TrackingError as error:
         print(error, file=sys.stderr)

@@ -93,7 +93,7 @@ def test_the_run_has_params_losses_table_and_picture(client: MlflowClient) -> No
     assert logged["result.png"]
 
 
-def test_the_registered_model_judges_new_rows(client: MlflowClient) -> None:
+def test_the_registered_model_detects_in_new_rows(client: MlflowClient) -> None:
     model = mlflow.pyfunc.load_model("models:/multivariate-quickstart@champion")
     names = ["flow", "power", "pressure", "temperature", "vibration"]
     rows = pd.DataFrame(1.0, index=range(250), columns=names)
@@ -103,14 +103,21 @@ def test_the_registered_model_judges_new_rows(client: MlflowClient) -> None:
     assert not any(answer["result"]["error"] for answer in answers)
 
 
-def test_a_file_of_ones_own_is_judged_from_where_one_says(tmp_path: Path) -> None:
+def test_a_file_of_ones_own_is_scored_from_where_one_says(tmp_path: Path) -> None:
     times = pd.date_range("2026-01-01", periods=400, freq="min", tz="UTC")
     swing = np.sin(np.arange(400) / 8)
     frame = pd.DataFrame({"timestamp": times, "left": swing, "right": 3 - swing})
     frame.loc[5, "left"] = np.nan
     frame.sample(frac=1, random_state=1).to_csv(tmp_path / "mine.csv", index=False)
     walk = walk_through(
-        tmp_path, "mine.csv", "--window", "40", "--epochs", "2", "--judge-from", "2026-01-01T06:00Z"
+        tmp_path,
+        "mine.csv",
+        "--window",
+        "40",
+        "--epochs",
+        "2",
+        "--detect-from",
+        "2026-01-01T06:00Z",
     )
     assert walk.returncode == 0, walk.stderr
     assert "Training on 360 rows of left, right" in walk.stdout

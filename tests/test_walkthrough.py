@@ -146,7 +146,7 @@ def test_the_logged_model_loads_where_the_package_is_not(
     assert Path(done.stdout.splitlines()[-1]).is_relative_to(folder)
 
 
-def test_a_series_of_ones_own_is_judged(tmp_path: Path) -> None:
+def test_a_series_of_ones_own_is_scored(tmp_path: Path) -> None:
     days = pd.date_range("2026-01-01", periods=60, freq="D")
     values = [100.0 + 20 * (day.dayofweek >= 5) + day.day % 3 for day in days]
     values[40] = 400.0

@@ -9,7 +9,7 @@ Algorithm for Segmenting Time Series", IEEE International Conference on Data Min
 describes this as the sliding window algorithm.
 
 Such a cut is a change point only near a break that stands out from the noise; see
-`detector.breaks`.
+`detector.segmentation`.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from detector.breaks import find_breaks
-from detector.kernel.rank import moving_median
+from detector.kernel.medians import moving_median
 from detector.kernel.stl import Stl
+from detector.segmentation import find_breaks
 from detector.series import ChangePointSeries
 from detector.univariate import fill_gaps, find_season, require_seasons
 
@@ -60,7 +60,7 @@ def detect_change_points(series: ChangePointSeries) -> ChangePoints:
     Raises
     ------
     DetectionError
-        With the code the service answered, for a series that cannot be judged as asked.
+        With the code the service answered, for a series that does not fit its options.
     """
     options = series.options
     window = series.stable_trend_window

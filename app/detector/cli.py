@@ -1,4 +1,4 @@
-"""The command line, ``python -m detector``: judge a file, serve, and work for the service."""
+"""The command line, ``python -m detector``: detect in a file, serve, and work for the service."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from detector import plot, reading
+from detector import files, plot
 from detector.changepoint import detect_change_points
 from detector.errors import DetectionError
 from detector.series import (
@@ -49,15 +49,15 @@ _CHANGE_POINT: _Options = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, or 2 for what cannot be judged or served."""
+    """Run the command line; return 0, or 2 for bad input or settings."""
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     return command(options)
 
 
-def _judge(options: argparse.Namespace) -> int:
+def _detect_in_file(options: argparse.Namespace) -> int:
     try:
-        frame, request = reading.read_request(options.file)
+        frame, request = files.read_request(options.file)
         given = {name: getattr(options, name) for _, name, _, _ in options.names}
         request |= {name: value for name, value in given.items() if value is not None}
         sys.stdout.write(_FORMATS[options.format](options.run(frame, request, options)))
@@ -83,16 +83,16 @@ def _serve(options: argparse.Namespace) -> int:
 def _work(options: argparse.Namespace) -> int:
     # Read by MLflow when it is imported; the log is JSON.
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    from detector.jobs import work_on
+    from detector.jobs import run_worker
 
-    work_on(until_stdin_closes=options.until_stdin_closes)
+    run_worker(until_stdin_closes=options.until_stdin_closes)
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
-    from detector.jobs import train_here
+    from detector.jobs import train_in_this_process
 
-    return train_here(options.model_id)
+    return train_in_this_process(options.model_id)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,26 +100,26 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m detector", description="Find anomalies as Azure AI Anomaly Detector did."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    detect = commands.add_parser("detect", help="judge the points of one series")
+    detect = commands.add_parser("detect", help="detect the anomalies of one series")
     _add_arguments(detect, _DETECT)
     detect.add_argument(
         "--mode",
         choices=("entire", "latest"),
         default="entire",
-        help="judge every point by all others, or the last one by those before it",
+        help="score every point by all others, or the last one by those before it",
     )
     detect.set_defaults(run=_detect)
     changepoint = commands.add_parser("changepoint", help="find where the trend of a series breaks")
     _add_arguments(changepoint, _CHANGE_POINT)
     changepoint.set_defaults(run=_find_change_points)
     for each in (detect, changepoint):
-        each.set_defaults(command=_judge)
+        each.set_defaults(command=_detect_in_file)
     serve = commands.add_parser("serve", help="answer over HTTP as the service did")
     serve.add_argument("--host", help="the address to listen on (DETECTOR_HOST, 127.0.0.1)")
     serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
     serve.add_argument("--workers", type=int, help="worker processes (DETECTOR_WORKERS, 1)")
     serve.set_defaults(command=_serve)
-    worker = commands.add_parser("worker", help="train multivariate models and judge batches")
+    worker = commands.add_parser("worker", help="run trainings and batch detections")
     worker.add_argument(
         "--until-stdin-closes",
         action="store_true",
@@ -145,17 +145,17 @@ def _add_arguments(command: argparse.ArgumentParser, names: _Options) -> None:
     for flag, name, kind, text in names:
         command.add_argument(flag, dest=name, type=kind, help=text)
     command.add_argument("--format", choices=sorted(_FORMATS), default="table")
-    command.add_argument("--plot", metavar="FILE.png", help="also draw the judged series")
+    command.add_argument("--plot", metavar="FILE.png", help="also draw the result")
 
 
 def _detect(
     frame: pd.DataFrame, request: dict[str, Any], options: argparse.Namespace
 ) -> pd.DataFrame:
     series = Series.from_frame(frame, request)
-    judged = _judge_entire(series) if options.mode == "entire" else _judge_latest(series)
+    result = _detect_entire(series) if options.mode == "entire" else _detect_latest(series)
     if options.plot:
-        _save_plot(series, judged, options)
-    return judged
+        _save_plot(series, result, options)
+    return result
 
 
 def _find_change_points(
@@ -163,7 +163,7 @@ def _find_change_points(
 ) -> pd.DataFrame:
     series = ChangePointSeries.from_frame(frame, request)
     found = detect_change_points(series)
-    judged = pd.DataFrame(
+    result = pd.DataFrame(
         {
             "timestamp": series.timestamps,
             "value": series.values,
@@ -174,11 +174,11 @@ def _find_change_points(
     )
     if options.plot:
         title = f"{options.file}"
-        _write(plot.change_points(_dated(judged, series), title=title), options.plot)
-    return judged
+        _write(plot.change_points(_dated(result, series), title=title), options.plot)
+    return result
 
 
-def _judge_entire(series: Series) -> pd.DataFrame:
+def _detect_entire(series: Series) -> pd.DataFrame:
     found = detect_entire(series)
     return pd.DataFrame(
         {
@@ -196,7 +196,7 @@ def _judge_entire(series: Series) -> pd.DataFrame:
     )
 
 
-def _judge_latest(series: Series) -> pd.DataFrame:
+def _detect_latest(series: Series) -> pd.DataFrame:
     found = detect_latest(series)
     return pd.DataFrame(
         {
@@ -215,19 +215,19 @@ def _judge_latest(series: Series) -> pd.DataFrame:
     )
 
 
-def _save_plot(series: Series, judged: pd.DataFrame, options: argparse.Namespace) -> None:
+def _save_plot(series: Series, result: pd.DataFrame, options: argparse.Namespace) -> None:
     # The last point alone is no picture: it is drawn at the end of its series.
-    every = _judge_entire(series) if options.mode == "latest" else judged
+    every = _detect_entire(series) if options.mode == "latest" else result
     if options.mode == "latest":
         every["is_anomaly"] = False
-        every.loc[every.index[-1], list(judged.columns[2:6])] = judged.iloc[0, 2:6].to_numpy()
-    _write(plot.figure(_dated(every, series), title=f"{options.file}"), options.plot)
+        every.loc[every.index[-1], list(result.columns[2:6])] = result.iloc[0, 2:6].to_numpy()
+    _write(plot.univariate(_dated(every, series), title=f"{options.file}"), options.plot)
 
 
-def _dated(judged: pd.DataFrame, series: Series) -> pd.DataFrame:
+def _dated(result: pd.DataFrame, series: Series) -> pd.DataFrame:
     if series.options.granularity == "none":
-        return judged
-    return judged.assign(timestamp=pd.to_datetime(judged["timestamp"], format="ISO8601"))
+        return result
+    return result.assign(timestamp=pd.to_datetime(result["timestamp"], format="ISO8601"))
 
 
 def _write(picture: "Figure", path: str) -> None:
@@ -239,25 +239,25 @@ def _write(picture: "Figure", path: str) -> None:
         ) from error
 
 
-def _table(judged: pd.DataFrame) -> str:
-    lines = [judged.to_string(index=False, float_format=lambda number: f"{number:.6g}")]
+def _table(result: pd.DataFrame) -> str:
+    lines = [result.to_string(index=False, float_format=lambda number: f"{number:.6g}")]
     flag, kind = ("is_anomaly", "anomalies")
-    if flag not in judged:
+    if flag not in result:
         flag, kind = ("is_change_point", "change points")
-    count = int(judged[flag].sum())
-    period = judged["period"].iloc[0]
+    count = int(result[flag].sum())
+    period = result["period"].iloc[0]
     season = f"the period is {period}" if period else "there is no season"
-    lines.append(f"{count} of {len(judged)} points judged are {kind}; {season}.")
+    lines.append(f"{count} of {len(result)} points are {kind}; {season}.")
     return "\n".join(lines) + "\n"
 
 
-def _csv(judged: pd.DataFrame) -> str:
-    text: Any = judged.to_csv(index=False)
+def _csv(result: pd.DataFrame) -> str:
+    text: Any = result.to_csv(index=False)
     return str(text)
 
 
-def _json(judged: pd.DataFrame) -> str:
-    records = judged.assign(timestamp=judged["timestamp"].astype(str)).to_dict(orient="records")
+def _json(result: pd.DataFrame) -> str:
+    records = result.assign(timestamp=result["timestamp"].astype(str)).to_dict(orient="records")
     return json.dumps(records, indent=2) + "\n"
 
 

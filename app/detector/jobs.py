@@ -40,7 +40,13 @@ from detector.log import CONFIGURATION, ignore_foreign_warnings
 from detector.multivariate import MultivariateModel
 from detector.settings import JobSettings
 
-__all__ = ["beside", "submit_detection", "submit_training", "train_here", "work_on"]
+__all__ = [
+    "run_embedded_worker",
+    "run_worker",
+    "submit_detection",
+    "submit_training",
+    "train_in_this_process",
+]
 
 _log = logging.getLogger("detector.jobs")
 
@@ -275,7 +281,9 @@ class _Worker:
                 "The program that trained this model has given no sign of life for "
                 f"{_PATIENCE.seconds // 60} minutes. Start the training again."
             )
-            runs.mark(found.identity, runs.FAILED, [DetectionError("UnexpectedError", reason)])
+            runs.set_status(
+                found.identity, runs.FAILED, [DetectionError("UnexpectedError", reason)]
+            )
 
     def _perform(self, kind: str, carry_out: Callable[[str], None], identity: str) -> None:
         """Carry out a job if it is still to be done and nobody else does it."""
@@ -291,7 +299,7 @@ class _Worker:
         started = time.monotonic()
         outcome = "ended"
         try:
-            with runs.reasons(identity, experiment):
+            with runs.recording_failure(identity, experiment):
                 if attempt > _MOST_ATTEMPTS:
                     raise DetectionError("UnexpectedError", _GIVEN_UP)
                 carry_out(identity)
@@ -367,7 +375,7 @@ class _Worker:
             self._models[record.model_id] = model
         asked = {"dataSchema": info["dataSchema"], **record.setup}
         frame = _read(asked, self._settings, model.options.sliding_window)
-        work.judge_batch(result_id, frame, model)
+        work.detect_batch(result_id, frame, model)
 
 
 def _read(asked: Mapping[str, Any], settings: JobSettings, sliding_window: int) -> pd.DataFrame:
@@ -391,7 +399,7 @@ def _told(what: str) -> Iterator[None]:
         _log.exception("The worker could not %s; it tries again.", what)
 
 
-def train_here(model_id: str) -> int:
+def train_in_this_process(model_id: str) -> int:
     """Train one model in this process, for the worker that started it.
 
     Returns
@@ -408,7 +416,7 @@ def train_here(model_id: str) -> int:
     try:
         registry.connect()
         info = runs.get_model(model_id).info
-        with runs.reasons(model_id, runs.MODELS):
+        with runs.recording_failure(model_id, runs.MODELS):
             options = work.options_of(info, epochs=settings.epochs, device=settings.device)
             frame = _read(info, settings, options.sliding_window)
             work.train_model(model_id, frame, options, stop=stop.is_set)
@@ -425,7 +433,7 @@ def train_here(model_id: str) -> int:
     return 0
 
 
-def work_on(*, until_stdin_closes: bool = False) -> None:
+def run_worker(*, until_stdin_closes: bool = False) -> None:
     """Take up work until told to stop.
 
     Parameters
@@ -466,7 +474,7 @@ def _set_up() -> None:
 
 
 @contextlib.contextmanager
-def beside() -> Iterator[None]:
+def run_embedded_worker() -> Iterator[None]:
     """Run a worker beside the service as long as that runs; start it again when it dies."""
     ended = threading.Event()
     started: list[subprocess.Popen[bytes]] = []

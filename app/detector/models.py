@@ -1,4 +1,4 @@
-"""The MLflow models: those that judge one series, and the one that judges many together.
+"""The MLflow models: those for one series, and the one for many variables.
 
 Logged with ``code_paths=["app/detector"]`` they load wherever ``requirements.txt`` is installed.
 """
@@ -12,13 +12,13 @@ from mlflow.pyfunc.model import PythonModel
 
 from detector.changepoint import detect_change_points
 from detector.errors import DetectionError
-from detector.multivariate import Judgement, MultivariateModel, align
+from detector.multivariate import AnomalyState, MultivariateModel, align
 from detector.series import ChangePointSeries, Series
 from detector.univariate import detect_entire, detect_latest
 
 
 class EntireAnomalyDetector(PythonModel):
-    """Judges every point of a series by all the others."""
+    """Detects anomalies among all points of a series."""
 
     def predict(
         self,
@@ -26,7 +26,7 @@ class EntireAnomalyDetector(PythonModel):
         model_input: pd.DataFrame,
         params: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        """Judge a series.
+        """Detect the anomalies of a series.
 
         Parameters
         ----------
@@ -49,7 +49,7 @@ class EntireAnomalyDetector(PythonModel):
         Raises
         ------
         DetectionError
-            With Azure's code, for a series or an option that cannot be judged.
+            With Azure's code, for a series or an option that is not valid.
         """
         series = Series.from_frame(model_input, params)
         found = detect_entire(series)
@@ -83,7 +83,7 @@ class EntireAnomalyDetector(PythonModel):
 
 
 class LatestAnomalyDetector(PythonModel):
-    """Judges the last point of a series by those before it."""
+    """Detects whether the last point of a series is an anomaly."""
 
     def predict(
         self,
@@ -91,10 +91,10 @@ class LatestAnomalyDetector(PythonModel):
         model_input: pd.DataFrame,
         params: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        """Judge the last point of a series.
+        """Detect whether the last point of a series is an anomaly.
 
         Takes what `EntireAnomalyDetector.predict` takes. The one result returned has
-        ``suggested_window`` as well: how many points to send for the next judgement.
+        ``suggested_window`` as well: how many points to send for the next detection.
         """
         series = Series.from_frame(model_input, params)
         found = detect_latest(series)
@@ -146,7 +146,7 @@ class ChangePointDetector(PythonModel):
         Raises
         ------
         DetectionError
-            With Azure's code, for a series or an option that cannot be judged.
+            With Azure's code, for a series or an option that is not valid.
         """
         series = ChangePointSeries.from_frame(model_input, params)
         found = detect_change_points(series)
@@ -169,12 +169,12 @@ class ChangePointDetector(PythonModel):
 
 
 class MultivariateAnomalyDetector(PythonModel):
-    """Judges many variables together, as it was trained on them.
+    """Detects anomalies of the variables that it was trained on, together.
 
     Parameters
     ----------
     model : MultivariateModel
-        Loaded by MLflow from the logged folder, unless it is given. It judges on the CPU; on a GPU
+        Loaded by MLflow from the logged folder, unless it is given. It detects on the CPU; on a GPU
         with ``mlflow.pyfunc.load_model(..., model_config={"device": "cuda"})``.
     """
 
@@ -196,7 +196,7 @@ class MultivariateAnomalyDetector(PythonModel):
         model_input: pd.DataFrame,
         params: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
-        """Judge rows of all variables.
+        """Detect anomalies among rows of all variables.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class MultivariateAnomalyDetector(PythonModel):
             sliding window less one.
         params : mapping, optional
             By their names on the wire: ``startTime`` and ``endTime``, ISO 8601, the first and the
-            last moment to judge, all by default; ``topContributorCount``, 10 by default.
+            last moment to score, all by default; ``topContributorCount``, 10 by default.
 
         Returns
         -------
@@ -217,12 +217,12 @@ class MultivariateAnomalyDetector(PythonModel):
             ``is_anomaly``, ``severity``, ``score``, ``interpretation`` and ``error``. Of an anomaly
             the interpretation lists ``variable``, ``contribution_score`` and
             ``changed_variables``; the error is None, or ``code`` and ``message`` where a row has
-            not enough before it to be judged.
+            not enough before it to be scored.
 
         Raises
         ------
         DetectionError
-            With Azure's code, for data that cannot be judged.
+            With Azure's code, for data that is not valid.
         """
         params = params or {}
         if "timestamp" not in model_input.columns:
@@ -240,10 +240,10 @@ class MultivariateAnomalyDetector(PythonModel):
             policy=options.align,
         )
         top = params.get("topContributorCount", 10)
-        return [_answer(found) for found in self.model.judge(table, top_contributors=top)]
+        return [_answer(found) for found in self.model.detect(table, top_contributors=top)]
 
 
-def _answer(found: Judgement) -> dict[str, Any]:
+def _answer(found: AnomalyState) -> dict[str, Any]:
     interpretation = [
         {
             "variable": contributor.variable,

@@ -1,8 +1,8 @@
-"""Anomalies of many variables together: align them, train on them, judge them.
+"""Anomalies of many variables together: align them, train on them, detect.
 
 >>> table = align(frame, start="2026-01-01", end="2026-01-07", sliding_window=200)
 >>> model = train(table, TrainingOptions(sliding_window=200))
->>> model.judge(align(later, start="2026-01-08", end="2026-01-09", sliding_window=200))
+>>> model.detect(align(later, start="2026-01-08", end="2026-01-09", sliding_window=200))
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ __all__ = [
     "MAX_WINDOW",
     "MIN_WINDOW",
     "AlignPolicy",
+    "AnomalyState",
     "Contributor",
     "Epoch",
-    "Judgement",
     "MultivariateModel",
     "Stopped",
     "Table",
@@ -113,9 +113,9 @@ class TrainingOptions:
     Attributes
     ----------
     sliding_window : int
-        28 to 2880: on how many rows, itself among them, the judgement of a row rests.
+        28 to 2880: on how many rows, itself among them, the score of a row rests.
     align : AlignPolicy
-        Kept with the model, as what it judges must be aligned alike.
+        Kept with the model, as later data must be aligned alike.
     epochs : int
         How often the training goes through its rows, at least 1.
     seed : int
@@ -192,7 +192,7 @@ class Table:
     states : tuple of VariableState
         The one with the most gaps first; by name where these are equal.
     lead : int
-        How many rows lie before the time asked for: they are looked back on, and not judged.
+        How many rows lie before the time asked for: they are looked back on, and not scored.
     """
 
     timestamps: Times
@@ -442,7 +442,7 @@ class Contributor:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class AnomalyState:
     """What was found at one timestamp.
 
     Attributes
@@ -457,7 +457,7 @@ class Judgement:
     contributors : tuple of Contributor
         Of an anomaly: the variables by their part in it, the largest first.
     error : tuple of two str, optional
-        Code and message, where the row could not be judged.
+        Code and message, where the row could not be scored.
     """
 
     timestamp: pd.Timestamp
@@ -522,12 +522,12 @@ def train(
 
 
 class MultivariateModel:
-    """A trained model. It never changes, and any number of threads may judge by it.
+    """A trained model. It never changes, and any number of threads may detect with it.
 
     Attributes
     ----------
     variables : tuple of str
-        Those it was trained on, sorted; what it judges must have the same.
+        Those it was trained on, sorted; later data must have the same.
     options : TrainingOptions
     """
 
@@ -538,8 +538,8 @@ class MultivariateModel:
         self.options = options
         self._network = network
 
-    def judge(self, table: Table, *, top_contributors: int = 10) -> list[Judgement]:
-        """Judge the rows of a table.
+    def detect(self, table: Table, *, top_contributors: int = 10) -> list[AnomalyState]:
+        """Detect the anomalies among the rows of a table.
 
         Parameters
         ----------
@@ -550,7 +550,7 @@ class MultivariateModel:
 
         Returns
         -------
-        list of Judgement
+        list of AnomalyState
             One for each row but those that are only looked back on.
 
         Raises
@@ -561,18 +561,18 @@ class MultivariateModel:
         from detector.kernel import graph_attention
 
         self._check_variables(table.variables)
-        # The first row with all the history that its judgement rests on.
+        # The first row with all the history that its score rests on.
         first = self._network.input_size + self._network.threshold_window - 1
         early = range(table.lead, min(first, len(table.values)))
-        judgements = [self._too_early(table, row, first) for row in early]
+        anomaly_states = [self._too_early(table, row, first) for row in early]
         begin = max(first, table.lead)
         if begin < len(table.values):
             scores = graph_attention.judge(
                 self._network, table.values[begin - first :], device=self.options.device
             )
             times = pd.DatetimeIndex(table.timestamps[begin:])
-            judgements.extend(_judgements(times, self.variables, scores, top_contributors))
-        return judgements
+            anomaly_states.extend(_anomaly_states(times, self.variables, scores, top_contributors))
+        return anomaly_states
 
     def _check_variables(self, given: tuple[str, ...]) -> None:
         missing = sorted(set(self.variables) - set(given))
@@ -589,12 +589,12 @@ class MultivariateModel:
                 f"{len(given)}: the model does not know {_listed(more)}.",
             )
 
-    def _too_early(self, table: Table, row: int, needed: int) -> Judgement:
+    def _too_early(self, table: Table, row: int, needed: int) -> AnomalyState:
         message = (
             f"There are {row} rows before this one, and the model needs {needed}: its sliding "
             f"window is {self.options.sliding_window}."
         )
-        return Judgement(
+        return AnomalyState(
             timestamp=pd.Timestamp(table.timestamps[row]),
             is_anomaly=False,
             severity=0.0,
@@ -628,7 +628,7 @@ class MultivariateModel:
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Self:
-        """Read a model that `save` wrote, to judge on `device`.
+        """Read a model that `save` wrote, to detect on `device`.
 
         Raises
         ------
@@ -669,18 +669,18 @@ _FORMAT = 1
 _MOST_CHANGED = 5
 
 
-def _judgements(
+def _anomaly_states(
     times: pd.DatetimeIndex, variables: tuple[str, ...], scores: Scores, top: int
-) -> Iterator[Judgement]:
+) -> Iterator[AnomalyState]:
     anomalies = zip(scores.contributions, scores.attention_changes, strict=True)
     for timestamp, is_anomaly, score in zip(
         times, scores.is_anomaly.tolist(), scores.score.tolist(), strict=True
     ):
         if is_anomaly:
             contributors = _contributors(variables, *next(anomalies), top)
-            yield Judgement(timestamp, True, score / (math.e - 1), score, contributors)
+            yield AnomalyState(timestamp, True, score / (math.e - 1), score, contributors)
         else:
-            yield Judgement(timestamp, False, 0.0, score)
+            yield AnomalyState(timestamp, False, 0.0, score)
 
 
 def _contributors(

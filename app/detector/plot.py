@@ -1,4 +1,4 @@
-"""The pictures of judged series."""
+"""Pictures of series and their anomalies."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["change_points", "figure", "together"]
+__all__ = ["change_points", "multivariate", "univariate"]
 
 _VALUE, _EXPECTED, _ANOMALY = "#1f4e79", "#9fc3e6", "#c0392b"
 # More variables than this share a picture badly: those that contribute most are drawn.
 _MOST_DRAWN = 12
 
 
-def figure(judged: pd.DataFrame, *, title: str) -> "Figure":
+def univariate(result: pd.DataFrame, *, title: str) -> "Figure":
     """Draw a series, the band in which it was expected, and its anomalies.
 
     Parameters
     ----------
-    judged : DataFrame
+    result : DataFrame
         One row for each point with the columns ``timestamp``, ``value``, ``expected_value``,
         ``upper_margin``, ``lower_margin`` and ``is_anomaly``, margins in the unit of the values.
     title : str
@@ -34,18 +34,18 @@ def figure(judged: pd.DataFrame, *, title: str) -> "Figure":
         Of no window; ``.savefig("detection.png")`` writes it.
     """
     picture, axes = _axes(title)
-    when, expected = judged["timestamp"].to_numpy(), judged["expected_value"].to_numpy()
+    when, expected = result["timestamp"].to_numpy(), result["expected_value"].to_numpy()
     axes.fill_between(
         when,
-        expected - judged["lower_margin"].to_numpy(),
-        expected + judged["upper_margin"].to_numpy(),
+        expected - result["lower_margin"].to_numpy(),
+        expected + result["upper_margin"].to_numpy(),
         color=_EXPECTED,
         alpha=0.5,
         linewidth=0,
         label="expected band",
     )
-    axes.plot(when, judged["value"].to_numpy(), color=_VALUE, linewidth=1.2, label="value")
-    anomalies = judged[judged["is_anomaly"]]
+    axes.plot(when, result["value"].to_numpy(), color=_VALUE, linewidth=1.2, label="value")
+    anomalies = result[result["is_anomaly"]]
     axes.scatter(
         anomalies["timestamp"].to_numpy(),
         anomalies["value"].to_numpy(),
@@ -58,12 +58,12 @@ def figure(judged: pd.DataFrame, *, title: str) -> "Figure":
     return picture
 
 
-def change_points(judged: pd.DataFrame, *, title: str) -> "Figure":
+def change_points(result: pd.DataFrame, *, title: str) -> "Figure":
     """Draw a series, and a line where each of its change points is.
 
     Parameters
     ----------
-    judged : DataFrame
+    result : DataFrame
         One row for each point with the columns ``timestamp``, ``value`` and ``is_change_point``.
     title : str
         What stands above the picture.
@@ -73,9 +73,9 @@ def change_points(judged: pd.DataFrame, *, title: str) -> "Figure":
     matplotlib.figure.Figure
     """
     picture, axes = _axes(title)
-    when, values = judged["timestamp"].to_numpy(), judged["value"].to_numpy()
+    when, values = result["timestamp"].to_numpy(), result["value"].to_numpy()
     axes.plot(when, values, color=_VALUE, linewidth=1.2, label="value")
-    breaks = when[judged["is_change_point"].to_numpy()]
+    breaks = when[result["is_change_point"].to_numpy()]
     axes.vlines(
         breaks,
         *axes.get_ylim(),
@@ -87,9 +87,9 @@ def change_points(judged: pd.DataFrame, *, title: str) -> "Figure":
     return picture
 
 
-def together(
+def multivariate(
     frame: pd.DataFrame,
-    judged: pd.DataFrame,
+    result: pd.DataFrame,
     *,
     title: str,
     faults: Sequence[tuple[str, pd.Timestamp, pd.Timestamp]] = (),
@@ -103,8 +103,8 @@ def together(
     frame : DataFrame
         One column for each variable; the index is the timestamps. Of more than 12 variables those
         are drawn that contribute most.
-    judged : DataFrame
-        One row for each timestamp judged with the columns ``timestamp``, ``is_anomaly``,
+    result : DataFrame
+        One row for each timestamp scored with the columns ``timestamp``, ``is_anomaly``,
         ``severity`` (0 to 1) and ``top``, the variable that contributes most or None.
     title : str
         What stands above the picture.
@@ -118,11 +118,11 @@ def together(
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
-    anomalies = judged[judged["is_anomaly"]]
+    anomalies = result[result["is_anomaly"]]
     blame = anomalies.groupby("top")["severity"].sum()
     ranked = sorted(frame.columns, key=lambda name: -float(blame.get(name, 0.0)))
     drawn = [name for name in frame.columns if name in ranked[:_MOST_DRAWN]]
-    frame = frame.loc[judged["timestamp"].min() : judged["timestamp"].max()]
+    frame = frame.loc[result["timestamp"].min() : result["timestamp"].max()]
     picture = Figure(figsize=(11, 1.6 + 1.05 * len(drawn)), layout="constrained")
     *rows, last = picture.subplots(
         len(drawn) + 1, sharex=True, height_ratios=[1.0] * len(drawn) + [0.8]
@@ -140,7 +140,7 @@ def together(
         axes.set_ylabel(name, rotation=0, ha="right", va="center")
     _mark(last, when)
     last.vlines(when, 0, anomalies["severity"].to_numpy(), color=_ANOMALY, linewidth=1.4)
-    last.set_ylim(0, max(0.5, 1.1 * float(judged["severity"].max())))
+    last.set_ylim(0, max(0.5, 1.1 * float(result["severity"].max())))
     last.set_ylabel("severity", rotation=0, ha="right", va="center")
     for axes in (*rows, last):
         axes.margins(x=0.005)

@@ -37,7 +37,7 @@ __all__ = [
     "TrackingError",
     "aliased_version",
     "connect",
-    "ensure",
+    "ensure_registered",
     "explain",
     "load",
     "load_version",
@@ -58,7 +58,7 @@ _REQUIREMENTS = (
 )
 
 
-# Where models are logged that no one trained: those that `ensure` makes.
+# Where models are logged that no one trained: those that `ensure_registered` makes.
 _EXPERIMENT = "detectors"
 # How long one process waits for the version that another one is making.
 _TURN_SECONDS = 60
@@ -196,7 +196,7 @@ def log(
             signature=infer_signature(example, as_json, params=params),
             input_example=(example, params),
             registered_model_name=registered_as,
-            **_what_it_needs(),
+            **_logged_environment(),
         )
     return _aliased(info, registered_as, alias)
 
@@ -225,8 +225,8 @@ def log_multivariate(
     Parameters
     ----------
     example
-        Rows that the model could judge, with a column ``timestamp`` or timestamps as the index; no
-        more of them than one judgement takes are kept with the model.
+        Rows that the model could score, with a column ``timestamp`` or timestamps as the index; no
+        more of them than one detection takes are kept with the model.
     registered_as, alias
         The registered model, and the alias that the new version gets: both or neither.
 
@@ -245,7 +245,7 @@ def log_multivariate(
             name="model",
             python_model=str(_as_code(MultivariateAnomalyDetector(), Path(folder))),
             artifacts={"model": str(kept)},
-            # Where it judges; whoever loads it may say "cuda".
+            # The device of detection; whoever loads the model may say "cuda".
             model_config={"device": "cpu"},
             signature=ModelSignature(
                 inputs=infer_signature(rows).inputs,
@@ -254,7 +254,7 @@ def log_multivariate(
             ),
             input_example=(rows, {"topContributorCount": 10}),
             registered_model_name=registered_as,
-            **_what_it_needs(),
+            **_logged_environment(),
         )
     if registered_as is None or alias is None:
         return str(info.model_uri)
@@ -285,7 +285,7 @@ _MULTIVARIATE_ANSWERS = [
 ]
 
 
-def _what_it_needs() -> dict[str, Any]:
+def _logged_environment() -> dict[str, Any]:
     return {
         # The package goes along, so that the model loads where only its requirements are.
         "code_paths": [str(Path(__file__).parent)],
@@ -323,7 +323,7 @@ def load(name: str, alias: str) -> PyFuncModel:
     return model
 
 
-def ensure(
+def ensure_registered(
     model: PythonModel,
     *,
     name: str,

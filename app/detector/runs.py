@@ -30,7 +30,7 @@ from sqlalchemy.exc import OperationalError
 from detector.errors import DetectionError, Stopped
 
 if TYPE_CHECKING:
-    from detector.multivariate import Judgement, MultivariateModel, VariableState
+    from detector.multivariate import AnomalyState, MultivariateModel, VariableState
 
 __all__ = [
     "CREATED",
@@ -42,27 +42,27 @@ __all__ = [
     "ModelRecord",
     "ResultRecord",
     "Unfinished",
+    "anomaly_state_to_wire",
     "create_model",
     "create_result",
     "delete_model",
     "expire_results",
     "get_model",
     "get_result",
+    "heartbeat",
     "is_outage",
     "is_unfinished",
-    "judgement_to_wire",
     "list_models",
     "load_model",
-    "mark",
     "no_diagnostics",
-    "reasons",
+    "recording_failure",
     "run_id",
     "run_of",
+    "set_status",
     "state_to_wire",
     "store_diagnostics",
     "store_result",
     "time_to_wire",
-    "touch",
     "unfinished",
 ]
 
@@ -344,12 +344,12 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, (RequestException, ConnectionError, TimeoutError, OperationalError))
 
 
-def touch(identity: str) -> None:
+def heartbeat(identity: str) -> None:
     """Give a sign of life."""
     MlflowClient().set_tag(run_id(identity), _UPDATED, _now())
 
 
-def mark(identity: str, status: str, errors: Iterable[DetectionError] = ()) -> None:
+def set_status(identity: str, status: str, errors: Iterable[DetectionError] = ()) -> None:
     """Set the status of a model or a result, and why it failed."""
     told = [{"code": error.code, "message": error.message[:_LONGEST_MESSAGE]} for error in errors]
     client, run = MlflowClient(), run_id(identity)
@@ -362,7 +362,7 @@ def mark(identity: str, status: str, errors: Iterable[DetectionError] = ()) -> N
 
 
 @contextlib.contextmanager
-def reasons(identity: str, experiment: str) -> Iterator[None]:
+def recording_failure(identity: str, experiment: str) -> Iterator[None]:
     """Write into the run why the work on it failed, and raise that again.
 
     What MLflow's own absence causes is not the work's failure, and a training that was told to
@@ -383,7 +383,7 @@ def reasons(identity: str, experiment: str) -> Iterator[None]:
             reason = f"The work failed unexpectedly with {type(error).__name__}: {error}"
             told = DetectionError("UnexpectedError", reason)
         if is_unfinished(identity, experiment):
-            mark(identity, FAILED, [told])
+            set_status(identity, FAILED, [told])
         raise
 
 
@@ -391,16 +391,16 @@ def store_diagnostics(model_id: str, diagnostics: Mapping[str, Any]) -> None:
     """Keep how a training goes, in place of what was kept before."""
     client, run = MlflowClient(), run_id(model_id)
     client.log_dict(run, dict(diagnostics), _DIAGNOSTICS)
-    touch(model_id)
+    heartbeat(model_id)
 
 
 def store_result(
-    result_id: str, states: Iterable[VariableState], judgements: Iterable[Judgement]
+    result_id: str, states: Iterable[VariableState], anomaly_states: Iterable[AnomalyState]
 ) -> None:
     """Keep what a batch detection found."""
     found = {
         "variableStates": [state_to_wire(state) for state in states],
-        "results": [judgement_to_wire(judgement) for judgement in judgements],
+        "results": [anomaly_state_to_wire(state) for state in anomaly_states],
     }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / _RESULT
@@ -444,18 +444,18 @@ def state_to_wire(state: VariableState) -> dict[str, Any]:
     }
 
 
-def judgement_to_wire(judgement: Judgement) -> dict[str, Any]:
+def anomaly_state_to_wire(state: AnomalyState) -> dict[str, Any]:
     """Return what was found at one timestamp by its names on the wire.
 
     ``changedValues`` goes along, which only the version v1.1-preview.1 showed.
     """
-    errors = [judgement.error] if judgement.error else []
+    errors = [state.error] if state.error else []
     return {
-        "timestamp": time_to_wire(judgement.timestamp),
+        "timestamp": time_to_wire(state.timestamp),
         "value": {
-            "isAnomaly": judgement.is_anomaly,
-            "severity": judgement.severity,
-            "score": judgement.score,
+            "isAnomaly": state.is_anomaly,
+            "severity": state.severity,
+            "score": state.score,
             "interpretation": [
                 {
                     "variable": contributor.variable,
@@ -465,7 +465,7 @@ def judgement_to_wire(judgement: Judgement) -> dict[str, Any]:
                         "changedValues": list(contributor.changed_values),
                     },
                 }
-                for contributor in judgement.contributors
+                for contributor in state.contributors
             ],
         },
         "errors": [{"code": code, "message": message} for code, message in errors],

@@ -1,4 +1,4 @@
-"""A validated series and the options to judge it by: the one place where input is checked.
+"""A validated series and the options of its detection: the one place where input is checked.
 
 The rules and their order are those of Azure AI Anomaly Detector, as are the codes of the errors
 and the first sentences of their messages.
@@ -69,8 +69,8 @@ _LONGEST_INTEGER = 1024
 
 
 @dataclass(frozen=True)
-class Detector:
-    """A way of judging that the caller asks for by name, with its parameters."""
+class DetectorChoice:
+    """A detection method that the caller names, with its parameters."""
 
     name: str
     period: int | None
@@ -81,7 +81,7 @@ class Detector:
 
 @dataclass(frozen=True)
 class Options:
-    """How to judge a series.
+    """How to detect anomalies in a series.
 
     Attributes
     ----------
@@ -102,8 +102,8 @@ class Options:
         ``V1`` for the margins of API version 1.0, ``V2`` or ``V3`` for those of 1.1.
     alpha, threshold : float
         The level of the outlier tests, and the least score of spectral residual.
-    detector : Detector or None
-        A way of judging to use instead of the one chosen by nature of the series.
+    detector : DetectorChoice or None
+        A method to use instead of the one that the series suggests.
     """
 
     granularity: str = "none"
@@ -116,7 +116,7 @@ class Options:
     boundary_version: str = "V1"
     alpha: float = 0.05
     threshold: float = 3.5
-    detector: Detector | None = None
+    detector: DetectorChoice | None = None
 
     @classmethod
     def from_request(cls, request: Mapping[str, Any]) -> "Options":
@@ -194,7 +194,7 @@ class ChangePointOptions(Options):
 
 @dataclass(frozen=True)
 class Series:
-    """Points in time to judge, and how to judge them.
+    """Points in time, and how to detect anomalies among them.
 
     Attributes
     ----------
@@ -599,7 +599,7 @@ def _imputation(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"impute_mode": mode, "impute_fixed_value": number}
 
 
-def _detector(request: Mapping[str, Any], options: Options) -> Detector:
+def _detector(request: Mapping[str, Any], options: Options) -> DetectorChoice:
     if "parameters" not in request:
         raise DetectionError(
             "MissingDetectorParameters",
@@ -630,7 +630,7 @@ def _detector(request: Mapping[str, Any], options: Options) -> Detector:
             "Use 'seasonal_series' or 'dynamic_threshold'.",
         )
     given = {key: value for key, value in parameters.items() if value is not None}
-    return Detector(
+    return DetectorChoice(
         name=name,
         period=_period(given["period"]) if "period" in given else None,
         alpha=_alpha(given.get("alpha", options.alpha)),

@@ -137,7 +137,7 @@ class JobSettings(DataSettings):
     device: Literal["cpu", "cuda"] = Field(
         default="cpu",
         validation_alias="DETECTOR_DEVICE",
-        description="What multivariate models are trained and judged on.",
+        description="What multivariate models are trained and detect on.",
     )
     lease_seconds: float = Field(
         default=30,

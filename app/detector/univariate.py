@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.errors import DetectionError
-from detector.kernel import boundary, imputation, spectral_residual
-from detector.kernel.boundary import Bounded, Judged
+from detector.kernel import imputation, margins, spectral_residual
+from detector.kernel.margins import Margins, Points
 from detector.kernel.outliers import Ordered, median_absolute_deviation, vote
 from detector.kernel.period import find_period
 from detector.kernel.stationarity import is_stationary
 from detector.kernel.stl import Decomposition, Stl
 from detector.kernel.trend import fit_trend
-from detector.series import Detector, Options, Series
+from detector.series import DetectorChoice, Options, Series
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -26,7 +26,7 @@ Ints = npt.NDArray[np.int64]
 
 # Flags closer than this to the expected value are dropped.
 _TINY = 1e-8
-# A series whose grid is longer than this is judged with its gaps.
+# A series whose grid is longer than this is scored with its gaps.
 _LONGEST_FILLED = 2 * 8640
 # Logarithms replace the values when they lower the mean relative remainder from above the first
 # to below the second.
@@ -84,7 +84,7 @@ class LatestDetection:
     Attributes
     ----------
     suggested_window : int
-        How many points to send for the next judgement of this kind of series.
+        How many points to send for the next detection in this series.
     """
 
     expected: float
@@ -99,67 +99,67 @@ class LatestDetection:
 
 
 def detect_entire(series: Series) -> Detection:
-    """Judge every point of `series` by all the others.
+    """Detect anomalies among all points of `series`.
 
     Raises
     ------
     DetectionError
-        With the code the service answered, for a series that cannot be judged as asked.
+        With the code the service answered, for a series that does not fit its options.
     """
     with np.errstate(all="ignore"):
-        points, period, by_score = _judge(series, latest=False)
-        bounded = _bound(points, series.options, by_score, latest=False)
+        points, period, by_score = _detect(series, latest=False)
+        bounds = _compute_margins(points, series.options, by_score, latest=False)
     return Detection(
         expected=points.expected,
-        upper_margin=bounded.upper,
-        lower_margin=bounded.lower,
-        is_anomaly=bounded.is_anomaly,
-        is_positive=bounded.is_positive,
-        is_negative=bounded.is_negative,
-        severity=bounded.severity,
+        upper_margin=bounds.upper,
+        lower_margin=bounds.lower,
+        is_anomaly=bounds.is_anomaly,
+        is_positive=bounds.is_positive,
+        is_negative=bounds.is_negative,
+        severity=bounds.severity,
         period=period,
     )
 
 
 def detect_latest(series: Series) -> LatestDetection:
-    """Judge the last point of `series` by those before it.
+    """Detect whether the last point of `series` is an anomaly, from those before it.
 
     Raises
     ------
     DetectionError
-        With the code the service answered, for a series that cannot be judged as asked.
+        With the code the service answered, for a series that does not fit its options.
     """
     options = series.options
     # Values up to 1e100 may overflow on the way; what comes of that is defined all the same.
     with np.errstate(all="ignore"):
-        points, period, by_score = _judge(series, latest=True)
-        bounded = _bound(points, options, by_score, latest=True)
+        points, period, by_score = _detect(series, latest=True)
+        bounds = _compute_margins(points, options, by_score, latest=True)
     return LatestDetection(
         expected=float(points.expected[-1]),
-        upper_margin=float(bounded.upper[-1]),
-        lower_margin=float(bounded.lower[-1]),
-        is_anomaly=bool(bounded.is_anomaly[-1]),
-        is_positive=bool(bounded.is_positive[-1]),
-        is_negative=bool(bounded.is_negative[-1]),
-        severity=float(bounded.severity[-1]),
+        upper_margin=float(bounds.upper[-1]),
+        lower_margin=float(bounds.lower[-1]),
+        is_anomaly=bool(bounds.is_anomaly[-1]),
+        is_positive=bool(bounds.is_positive[-1]),
+        is_negative=bool(bounds.is_negative[-1]),
+        severity=float(bounds.severity[-1]),
         period=period,
         suggested_window=4 * period + 1 if period else _DEFAULT_WINDOWS[options.granularity] + 1,
     )
 
 
-def _bound(points: Judged, options: Options, by_score: bool, *, latest: bool) -> Bounded:
+def _compute_margins(points: Points, options: Options, by_score: bool, *, latest: bool) -> Margins:
     if options.boundary_version == "V1":
-        return boundary.bound_v1(points, options.sensitivity, by_score=by_score)
-    return boundary.bound_v2(points, options.sensitivity, last_only=latest)
+        return margins.compute_v1(points, options.sensitivity, by_score=by_score)
+    return margins.compute_v2(points, options.sensitivity, last_only=latest)
 
 
-def _judge(series: Series, *, latest: bool) -> tuple[Judged, int, bool]:
-    """Return the points judged, without margins; the period; and whether scores give margins."""
+def _detect(series: Series, *, latest: bool) -> tuple[Points, int, bool]:
+    """Return the flagged points, the period, and whether the scores give the margins."""
     detector = series.options.detector
     if detector is None:
-        points, period, by_score, filled = _judge_by_nature(series, latest)
+        points, period, by_score, filled = _choose_method(series, latest)
     else:
-        points, period, by_score, filled = _judge_as_told(series, detector, latest)
+        points, period, by_score, filled = _use_named_method(series, detector, latest)
     if filled:
         points = points.only(series.index)
     off = ~(np.abs(points.values - points.expected) < _TINY)
@@ -172,8 +172,8 @@ def _judge(series: Series, *, latest: bool) -> tuple[Judged, int, bool]:
     return points, period, by_score
 
 
-def _judge_by_nature(series: Series, latest: bool) -> tuple[Judged, int, bool, bool]:
-    """Choose the way of judging by the period, the granularity and the values."""
+def _choose_method(series: Series, latest: bool) -> tuple[Points, int, bool, bool]:
+    """Choose the method by the period, the granularity and the values."""
     options = series.options
     ratio = options.max_anomaly_ratio
     if latest:
@@ -184,27 +184,29 @@ def _judge_by_nature(series: Series, latest: bool) -> tuple[Judged, int, bool, b
         values, filled = fill_gaps(series, period)
     if period > 1:
         require_seasons(series, len(values), period)
-        points = _judge_seasons(values, period, options.alpha, ratio, latest)
+        points = _detect_seasonal(values, period, options.alpha, ratio, latest)
         return points, period, False, filled
     if _is_spiky_by_nature(options, values):
-        points, by_score = _judge_saliency(values, options, options.threshold, ratio, latest)
+        points, by_score = _detect_spectral_residual(
+            values, options, options.threshold, ratio, latest
+        )
 
-        def judge(steps: Floats, share: float) -> Judged:
-            return _judge_saliency(steps, options, options.threshold, share, latest)[0]
+        def detect(steps: Floats, share: float) -> Points:
+            return _detect_spectral_residual(steps, options, options.threshold, share, latest)[0]
     else:
         trend = fit_trend(values, period)
-        points, by_score = _judge_trend(values, trend, options.alpha, ratio, latest), False
+        points, by_score = _detect_trend(values, trend, options.alpha, ratio, latest), False
 
-        def judge(steps: Floats, share: float) -> Judged:
-            return _judge_trend(steps, trend, options.alpha, share, latest)
+        def detect(steps: Floats, share: float) -> Points:
+            return _detect_trend(steps, trend, options.alpha, share, latest)
 
-    return _add_outliers_of_differences(points, judge, ratio), period, by_score, filled
+    return _add_outliers_of_differences(points, detect, ratio), period, by_score, filled
 
 
-def _judge_as_told(
-    series: Series, detector: Detector, latest: bool
-) -> tuple[Judged, int, bool, bool]:
-    """Judge with the detector and the parameters that the request names."""
+def _use_named_method(
+    series: Series, detector: DetectorChoice, latest: bool
+) -> tuple[Points, int, bool, bool]:
+    """Detect with the method and the parameters that the request names."""
     options = series.options
     period = options.period if detector.period is None else detector.period
     if period is None:
@@ -224,19 +226,21 @@ def _judge_as_told(
                 f"The detector 'seasonal_series' needs a period of at least 2, not {period}.",
             )
         require_seasons(series, len(values), period)
-        points = _judge_seasons(values, period, detector.alpha, ratio, latest)
+        points = _detect_seasonal(values, period, detector.alpha, ratio, latest)
         return points, period, False, filled
     if period > 1:
         _require_few_missing(series)
     if detector.name == "spectral_residual":
-        points, by_score = _judge_saliency(values, options, detector.threshold, ratio, latest)
+        points, by_score = _detect_spectral_residual(
+            values, options, detector.threshold, ratio, latest
+        )
         return points, period, by_score, filled
     if period != 0:
         raise DetectionError(
             "InvalidDetector",
             f"The detector 'dynamic_threshold' needs the period 0, not {period}.",
         )
-    points = _judge_trend(values, fit_trend(values), detector.alpha, ratio, latest)
+    points = _detect_trend(values, fit_trend(values), detector.alpha, ratio, latest)
     return points, period, False, filled
 
 
@@ -341,18 +345,22 @@ def _flag(values: Floats, expected: Floats, outliers: Ints) -> tuple[Flags, Flag
     return flagged, flagged & ~negative, flagged & negative
 
 
-def _judge_trend(values: Floats, trend: Floats, alpha: float, ratio: float, latest: bool) -> Judged:
-    """Judge a series without seasons: outliers of the values, expected where the trend goes."""
+def _detect_trend(
+    values: Floats, trend: Floats, alpha: float, ratio: float, latest: bool
+) -> Points:
+    """Detect in a series without seasons: outliers of the values, the trend expected."""
     outliers = vote([Ordered.of(_scale(values))], alpha=alpha, ratio=ratio, last_only=latest)
     if len(outliers):
         holes = np.zeros(len(values), dtype=bool)
         holes[outliers] = True
         trend = fit_trend(_bridge(values, holes))
-    return Judged(values, trend, *_flag(values, trend, outliers), trend=trend)
+    return Points(values, trend, *_flag(values, trend, outliers), trend=trend)
 
 
-def _judge_seasons(values: Floats, period: int, alpha: float, ratio: float, latest: bool) -> Judged:
-    """Judge a seasonal series: outliers of what is left without the seasons, and the trend."""
+def _detect_seasonal(
+    values: Floats, period: int, alpha: float, ratio: float, latest: bool
+) -> Points:
+    """Detect in a seasonal series: outliers of the deseasonalised values, and of the residual."""
     n = len(values)
     seasonal, trend = _decompose(values, period, latest)
     flat = values - seasonal
@@ -370,7 +378,7 @@ def _judge_seasons(values: Floats, period: int, alpha: float, ratio: float, late
             holes[n - tail :] = True
         trend = _bridge(trend, holes)
     expected = trend + seasonal
-    return Judged(values, expected, *_flag(values, expected, outliers), trend=trend)
+    return Points(values, expected, *_flag(values, expected, outliers), trend=trend)
 
 
 def _decompose(values: Floats, period: int, latest: bool) -> tuple[Floats, Floats]:
@@ -451,10 +459,10 @@ def _rare_outliers(values: Floats, period: int) -> Flags:
     return far
 
 
-def _judge_saliency(
+def _detect_spectral_residual(
     values: Floats, options: Options, threshold: float, ratio: float, latest: bool
-) -> tuple[Judged, bool]:
-    """Judge by spectral residual; also return whether the scores are to give the margins."""
+) -> tuple[Points, bool]:
+    """Detect by spectral residual; also return whether the scores give the margins."""
     n = len(values)
     most = max(int(n * ratio), 1)
     if latest:
@@ -472,14 +480,14 @@ def _judge_saliency(
     # Falling scores, the later of equal ones first as a reversed sort leaves them.
     order = len(salient) - 1 - np.argsort(scores[salient][::-1])[::-1]
     outliers = salient[order][:most]
-    judged = Judged(
+    result = Points(
         values,
         expected,
         *_flag(values, expected, outliers),
         trend=trend,
         scores=np.clip(scores - _LEAST_SCORE / (_GREATEST_SCORE - _LEAST_SCORE), 0.0, 1.0),
     )
-    return judged, not by_z_score
+    return result, not by_z_score
 
 
 def _mean(values: Floats) -> float:
@@ -500,8 +508,8 @@ def _mean_of_calm(values: Floats, calm: Flags) -> Floats:
 
 
 def _add_outliers_of_differences(
-    points: Judged, judge: Callable[[Floats, float], Judged], ratio: float
-) -> Judged:
+    points: Points, detect: Callable[[Floats, float], Points], ratio: float
+) -> Points:
     """Add what stands out in the differences of a series that is not stationary itself."""
     values = points.values
     n = len(values)
@@ -511,7 +519,7 @@ def _add_outliers_of_differences(
     order, steps = _make_stationary(values)
     if order <= 0:
         return points
-    found = judge(steps, spare / n)
+    found = detect(steps, spare / n)
     new = np.flatnonzero(~points.is_anomaly & found.is_anomaly)
     if not len(new):
         return points
@@ -530,7 +538,7 @@ def _add_outliers_of_differences(
     flagged[new] = True
     negative[new] = expected[new] >= values[new]
     positive[new] = ~negative[new]
-    return Judged(values, expected, flagged, positive, negative, trend, scores)
+    return Points(values, expected, flagged, positive, negative, trend, scores)
 
 
 def _make_stationary(values: Floats) -> tuple[int, Floats]:

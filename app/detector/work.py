@@ -22,7 +22,7 @@ from detector.multivariate import AlignPolicy, Epoch, TrainingOptions, align, tr
 if TYPE_CHECKING:
     from detector.multivariate import MultivariateModel, Table
 
-__all__ = ["info_of", "judge_batch", "moment", "options_of", "train_model"]
+__all__ = ["detect_batch", "info_of", "moment", "options_of", "train_model"]
 
 # The service told the losses of every tenth epoch.
 _TOLD_EVERY = 10
@@ -96,8 +96,8 @@ def train_model(
     Stopped
         If `stop` asked for it; the run's status stays as it is.
     """
-    with runs.reasons(model_id, runs.MODELS):
-        runs.mark(model_id, runs.RUNNING)
+    with runs.recording_failure(model_id, runs.MODELS):
+        runs.set_status(model_id, runs.RUNNING)
         record = runs.get_model(model_id)
         table = _table(frame, record.info, options)
         with _Report(model_id, table) as report:
@@ -122,25 +122,25 @@ def train_model(
                 registry.log_multivariate(model, example)
             else:
                 registry.log_multivariate(model, example, registered_as=registered_as, alias=alias)
-        runs.mark(model_id, runs.READY)
+        runs.set_status(model_id, runs.READY)
         return model
 
 
-def judge_batch(result_id: str, frame: pd.DataFrame, model: MultivariateModel) -> None:
-    """Judge the data of a batch detection and keep what was found.
+def detect_batch(result_id: str, frame: pd.DataFrame, model: MultivariateModel) -> None:
+    """Detect in the data of a batch and keep the result.
 
     Raises
     ------
     DetectionError
-        If the data cannot be judged; the run is then FAILED and says why.
+        If the data is not valid; the run is then FAILED and says why.
     """
-    with runs.reasons(result_id, runs.RESULTS):
-        runs.mark(result_id, runs.RUNNING)
+    with runs.recording_failure(result_id, runs.RESULTS):
+        runs.set_status(result_id, runs.RUNNING)
         setup = runs.get_result(result_id).setup
         table = _table(frame, setup, model.options)
-        judgements = model.judge(table, top_contributors=setup.get("topContributorCount", 10))
-        runs.store_result(result_id, table.states, judgements)
-        runs.mark(result_id, runs.READY)
+        anomaly_states = model.detect(table, top_contributors=setup.get("topContributorCount", 10))
+        runs.store_result(result_id, table.states, anomaly_states)
+        runs.set_status(result_id, runs.READY)
 
 
 def _table(frame: pd.DataFrame, asked: Mapping[str, Any], options: TrainingOptions) -> Table:
@@ -225,7 +225,7 @@ class _Report:
         if changed:
             runs.store_diagnostics(self._model_id, diagnostics)
         elif metrics or time.monotonic() > self._seen + _SIGN_SECONDS:
-            runs.touch(self._model_id)
+            runs.heartbeat(self._model_id)
         else:
             return
         self._seen = time.monotonic()

@@ -253,7 +253,7 @@ def training(**changes: Any) -> dict[str, Any]:
 
 
 def latest(rows: int = WINDOW, **changes: Any) -> dict[str, Any]:
-    """Return a request to judge the last rows of the data, with changes."""
+    """Return a request to score the last rows of the data, with changes."""
     places = range(MINUTES - rows, MINUTES)
     variables = [
         {

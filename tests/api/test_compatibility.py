@@ -107,7 +107,7 @@ def test_version_1_0_has_margins_of_one_percent_and_no_severity(
     assert last["upperMargin"] == pytest.approx(last["expectedValue"] * 0.01)
 
 
-def test_last_without_a_sensitivity_is_judged_with_95(service: Any, weeks: dict[str, Any]) -> None:
+def test_last_without_a_sensitivity_takes_95(service: Any, weeks: dict[str, Any]) -> None:
     weeks["series"][-1]["value"] += 30
     answers = [
         service.call(f"{BASE}/last/detect", weeks | given).json

@@ -121,7 +121,7 @@ FEWER = settings(FEW, max_examples=60)
     st.sampled_from(["v1.1/{}", "v1.1-preview.1/{}", "v1.1/{}/MODEL:detect-batch"]),
     TRAININGS | ANYTHING,
 )
-def test_any_request_to_train_or_to_judge_is_answered(
+def test_any_request_to_train_or_to_detect_is_answered(
     factory: Any, model_id: str, path: str, request: Any
 ) -> None:
     path = path.format("multivariate/models").replace("MODEL", model_id)
@@ -133,7 +133,7 @@ def test_any_request_to_train_or_to_judge_is_answered(
 @seed(SEED)
 @FEWER
 @given(st.data())
-def test_any_values_are_judged_or_refused(factory: Any, model_id: str, kit: Any, data: Any) -> None:
+def test_any_values_are_scored_or_refused(factory: Any, model_id: str, kit: Any, data: Any) -> None:
     request = kit.latest(30, detectingPoints=data.draw(st.integers(1, 10) | ANYTHING))
     for _ in range(data.draw(st.integers(0, 4))):
         variable = data.draw(st.sampled_from(request["variables"]))
@@ -150,9 +150,9 @@ def test_any_values_are_judged_or_refused(factory: Any, model_id: str, kit: Any,
     path = path.format("multivariate/models").replace("MODEL", model_id)
     answer = factory.call(f"/anomalydetector/{path}", json.dumps(request).encode())
     assert_answered(answer)
-    for judged in answer.json.get("results", []):
-        assert 0 <= judged["value"]["severity"] <= 1
-        assert 0 <= judged["value"]["score"] <= 2
+    for result in answer.json.get("results", []):
+        assert 0 <= result["value"]["severity"] <= 1
+        assert 0 <= result["value"]["score"] <= 2
 
 
 @pytest.mark.parametrize(

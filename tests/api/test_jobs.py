@@ -42,7 +42,7 @@ def asked(source: str) -> dict[str, Any]:
     return work.info_of(source, START, START + pd.Timedelta(minutes=ROWS - 1), options)
 
 
-def judge(model_id: str, source: str, first: int, last: int) -> str:
+def detect(model_id: str, source: str, first: int, last: int) -> str:
     """Ask for a batch detection of some minutes; return its id."""
     times = [runs.time_to_wire(START + pd.Timedelta(minutes=minute)) for minute in (first, last)]
     setup = {"dataSource": source, "startTime": times[0], "endTime": times[1]}
@@ -120,7 +120,7 @@ def test_trainings_and_detections_at_once_are_all_right(worker: Start, kit: Any)
 
     ranges = [(40 + 10 * each, 90 + 20 * each) for each in range(5)]
     wanted = {
-        judge(model_id, source, *minutes): (source, model_id, minutes)
+        detect(model_id, source, *minutes): (source, model_id, minutes)
         for minutes in ranges
         for source, model_id in models.items()
     }
@@ -136,7 +136,9 @@ def test_trainings_and_detections_at_once_are_all_right(worker: Start, kit: Any)
             sliding_window=WINDOW,
             policy=model.options.align,
         )
-        expected = [runs.judgement_to_wire(each) for each in model.judge(table, top_contributors=2)]
+        expected = [
+            runs.anomaly_state_to_wire(each) for each in model.detect(table, top_contributors=2)
+        ]
         found = runs.get_result(result_id).results
         assert [each["timestamp"] for each in found] == [each["timestamp"] for each in expected]
         assert [each["value"]["score"] for each in found] == pytest.approx(
@@ -309,7 +311,7 @@ def test_worker_beside_the_service_is_started_again(folder: Path, kit: Any) -> N
 
 def test_job_that_loses_every_worker_is_given_up(folder: Path, worker: Start, kit: Any) -> None:
     model_id = train()
-    runs.mark(model_id, runs.RUNNING)
+    runs.set_status(model_id, runs.RUNNING)
     for _ in range(3):
         lost = jobs._Leases(jobs._jobs()["training"].huey, seconds=0)
         assert lost.take(model_id)
@@ -333,7 +335,7 @@ def test_only_one_worker_takes_an_attempt(folder: Path) -> None:
 
 def test_run_of_a_program_that_went_silent_fails(folder: Path, worker: Start, kit: Any) -> None:
     record = runs.create_model(asked("waves.csv"), queued=False)
-    runs.mark(record.model_id, runs.RUNNING)
+    runs.set_status(record.model_id, runs.RUNNING)
     silent = (datetime.now(timezone.utc) - timedelta(minutes=11)).isoformat()
     MlflowClient().set_tag(runs.run_id(record.model_id), "detector.updated", silent)
 

@@ -1,4 +1,4 @@
-"""Models of many variables over HTTP: trained, kept, listed, judged by, deleted."""
+"""Models of many variables over HTTP: trained, kept, listed, used, deleted."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_what_is_wrong_with_the_data_appears_in_the_result(
     assert errors[0]["code"] == "NoData"
 
 
-def test_one_more_row_than_the_window_is_judged_once_from_the_last_window(
+def test_one_more_row_than_the_window_is_scored_once_from_the_last_window(
     factory: Any, model_id: str, kit: Any
 ) -> None:
     answer = factory.call(f"{MODELS}/{model_id}:detect-last", kit.latest(29))
@@ -243,19 +243,19 @@ def test_the_same_numbers_in_this_process_in_a_batch_and_at_last(
     last = factory.call(f"{PREVIEW}/models/{model_id}/last/detect", request).json["results"]
     frame = pd.read_csv(factory.folder / "datasets" / "machine.csv", index_col=0, parse_dates=True)
     model = runs.load_model(model_id)
-    # Whether a row is an anomaly depends on all the rows that are judged with it.
+    # Whether a row is an anomaly depends on all the rows that are scored with it.
     here = {
-        "last": model.judge(align(frame[-37:], start=kit.minute(290), sliding_window=28)),
-        "batch": model.judge(align(frame, start=kit.minute(150), sliding_window=28)),
+        "last": model.detect(align(frame[-37:], start=kit.minute(290), sliding_window=28)),
+        "batch": model.detect(align(frame, start=kit.minute(150), sliding_window=28)),
     }
     for name, told in (("last", last), ("batch", result["results"])):
-        for each, judged in zip(told, here[name], strict=True):
-            assert each["timestamp"] == runs.time_to_wire(judged.timestamp)
-            assert each["value"]["isAnomaly"] == judged.is_anomaly
-            assert each["value"]["score"] == pytest.approx(judged.score, abs=1e-6)
-            assert each["value"]["severity"] == pytest.approx(judged.severity, abs=1e-6)
+        for each, result in zip(told, here[name], strict=True):
+            assert each["timestamp"] == runs.time_to_wire(result.timestamp)
+            assert each["value"]["isAnomaly"] == result.is_anomaly
+            assert each["value"]["score"] == pytest.approx(result.score, abs=1e-6)
+            assert each["value"]["severity"] == pytest.approx(result.severity, abs=1e-6)
             causes = [cause["contributionScore"] for cause in each["value"]["interpretation"]]
-            assert causes == pytest.approx([cause.score for cause in judged.contributors], abs=1e-6)
+            assert causes == pytest.approx([cause.score for cause in result.contributors], abs=1e-6)
 
 
 def test_strings_nulls_nan_and_other_keys_are_tolerated(
@@ -379,7 +379,7 @@ REFUSED_LATEST: list[tuple[str, str, Callable[[dict[str, Any]], Any]]] = [
     ("code", "message", "make"),
     [pytest.param(*case, id=f"{case[0]}-{place}") for place, case in enumerate(REFUSED_LATEST)],
 )
-def test_what_cannot_be_judged_at_last_is_refused(
+def test_bad_values_for_detect_last_are_refused(
     factory: Any, model_id: str, kit: Any, code: str, message: str, make: Any
 ) -> None:
     answer = factory.call(f"{MODELS}/{model_id}:detect-last", make(kit.latest()))
@@ -518,7 +518,7 @@ def test_there_are_no_more_models_than_may_be(guarded: Any, kit: Any, store: Any
     def train() -> Any:
         return guarded.call(MODELS, kit.training(), headers=headers)
 
-    def judge(model_id: str) -> str:
+    def detect(model_id: str) -> str:
         path = f"{MODELS}/{model_id}:detect-batch"
         return str(guarded.call(path, kit.training(), headers=headers).json["code"])
 
@@ -526,9 +526,9 @@ def test_there_are_no_more_models_than_may_be(guarded: Any, kit: Any, store: Any
     refused = train()
     assert (refused.status, refused.json["code"]) == (400, "TooManyRunningModels")
     assert "DETECTOR_MAX_UNFINISHED_MODELS" in refused.json["message"]
-    assert judge(first) == "ModelNotReady"
-    runs.mark(first, runs.FAILED)
-    assert judge(first) == "ModelFailed"
+    assert detect(first) == "ModelNotReady"
+    runs.set_status(first, runs.FAILED)
+    assert detect(first) == "ModelFailed"
     second = train().json["modelId"]
     refused = train()
     assert (refused.status, refused.json["code"]) == (400, "TooManyModels")

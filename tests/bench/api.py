@@ -92,7 +92,7 @@ class Client:
 
 @contextlib.contextmanager
 def running(folder: Path, **environment: str) -> Iterator[conftest.Service]:
-    """Serve until the block ends; every worker is ready, and has judged each kind of series."""
+    """Serve until the block ends; every worker is ready, and has answered each operation."""
     service = conftest.start_detector(folder, DETECTOR_MODEL_REFRESH_SECONDS="10", **environment)
     try:
         service.wait()

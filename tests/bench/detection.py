@@ -79,13 +79,13 @@ def generated(n: int, granularity: str, period: int) -> tuple[pd.DataFrame, dict
 
 
 def seconds(
-    judge: Any, mode: str, frame: pd.DataFrame, params: dict[str, Any], calls: int
+    detect: Any, mode: str, frame: pd.DataFrame, params: dict[str, Any], calls: int
 ) -> float:
     """Return the median time of a call."""
     taken = []
     for _ in range(calls):
         started = time.perf_counter()
-        judge(mode, frame, params)
+        detect(mode, frame, params)
         taken.append(time.perf_counter() - started)
     return statistics.median(taken)
 

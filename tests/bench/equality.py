@@ -1,4 +1,4 @@
-"""The long proof: ours and the upstream package judge thousands of generated series alike.
+"""The long proof: ours and the upstream package agree on thousands of series.
 
     python tests/bench/equality.py [--examples 2000] [--seed 20261122]
 

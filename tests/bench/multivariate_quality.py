@@ -30,7 +30,7 @@ WINDOW = 200
 # Minutes after 2021-01-02T12:00 at which the sample data has its known anomalies.
 KNOWN = (6, 68, 79, 82, 89)
 VARIABLES = 10
-TRAINED, JUDGED, FAULT = 2000, 600, 40
+TRAINED, SCORED, FAULT = 2000, 600, 40
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,16 +43,16 @@ class Sample:
     first_on_top: str | None
 
 
-def judge_sample(seed: int) -> Sample:
-    """Train on the first 2000 minutes of the sample data and judge its second noon to midnight."""
+def detect_in_sample(seed: int) -> Sample:
+    """Train on 2000 minutes of the sample data and detect from its second noon to midnight."""
     frame = pd.read_csv(SAMPLE, parse_dates=["timestamp"], index_col="timestamp")
     before = align(frame, start="2021-01-01", end="2021-01-02T09:19:00Z", sliding_window=WINDOW)
     model = train(before, TrainingOptions(sliding_window=WINDOW, seed=seed))
-    judged = model.judge(
+    result = model.detect(
         align(frame, start="2021-01-02T12:00:00Z", end="2021-01-03", sliding_window=WINDOW)
     )
-    flagged = tuple(offset for offset in KNOWN if judged[offset].is_anomaly)
-    first = judged[KNOWN[0]].contributors
+    flagged = tuple(offset for offset in KNOWN if result[offset].is_anomaly)
+    first = result[KNOWN[0]].contributors
     return Sample(flagged, first[0].variable if first else None)
 
 
@@ -112,16 +112,18 @@ class Planted:
     flagged: int
 
 
-def judge_planted(case: int, plant: Callable[..., Any] = rhythm, trained: int = TRAINED) -> Planted:
-    """Train on rows without a fault, then judge 600 in which one variable falls behind for 40.
+def detect_planted(
+    case: int, plant: Callable[..., Any] = rhythm, trained: int = TRAINED
+) -> Planted:
+    """Train on rows without a fault, then detect in 600 in which one variable falls behind for 40.
 
     For these rows it has the values it had 15 to 39 rows before, so its range is its own; which
     variable, from when and by how much `case` decides, as it does the plant itself.
     """
     random = np.random.default_rng(case)
-    values = plant(random, trained + JUDGED)
+    values = plant(random, trained + SCORED)
     who = int(random.integers(VARIABLES))
-    start = trained + int(random.integers(JUDGED // 3, 2 * JUDGED // 3))
+    start = trained + int(random.integers(SCORED // 3, 2 * SCORED // 3))
     behind = int(random.integers(15, 40))
     values[start : start + FAULT, who] = values[start - behind : start - behind + FAULT, who].copy()
     frame = pd.DataFrame(
@@ -132,12 +134,12 @@ def judge_planted(case: int, plant: Callable[..., Any] = rhythm, trained: int = 
     model = train(
         align(frame.iloc[:trained], sliding_window=WINDOW), TrainingOptions(sliding_window=WINDOW)
     )
-    judged = model.judge(align(frame, start=frame.index[trained], sliding_window=WINDOW))
-    inside = judged[start - trained : start - trained + FAULT]
-    flags = sum(found.is_anomaly for found in judged) - sum(found.is_anomaly for found in inside)
+    result = model.detect(align(frame, start=frame.index[trained], sliding_window=WINDOW))
+    inside = result[start - trained : start - trained + FAULT]
+    flags = sum(found.is_anomaly for found in result) - sum(found.is_anomaly for found in inside)
     return Planted(
         any(found.is_anomaly and found.contributors[0].variable == f"v{who}" for found in inside),
-        JUDGED - FAULT,
+        SCORED - FAULT,
         flags,
     )
 
@@ -154,7 +156,7 @@ def main() -> int:
     good = True
     if SAMPLE.exists():
         for seed in (1, 2, 3):
-            sample = judge_sample(seed)
+            sample = detect_in_sample(seed)
             print(
                 f"sample data, seed {seed}: {len(sample.flagged)} of {len(KNOWN)} known anomalies "
                 f"flagged {sample.flagged}, on top of the first: {sample.first_on_top}",
@@ -171,7 +173,7 @@ def main() -> int:
 
 def _report(plant: Callable[..., Any], *, trained: int) -> tuple[int, float]:
     started = time.perf_counter()
-    cases = [judge_planted(case, plant, trained) for case in range(10)]
+    cases = [detect_planted(case, plant, trained) for case in range(10)]
     found = sum(case.found for case in cases)
     part = sum(case.flagged for case in cases) / sum(case.quiet for case in cases)
     each = " ".join(f"{case.flagged / case.quiet:.1%}" for case in cases)

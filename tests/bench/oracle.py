@@ -47,12 +47,12 @@ _FREQUENCIES = {
 
 
 def ours(mode: str, frame: pd.DataFrame, params: dict[str, Any]) -> list[dict[str, Any]]:
-    """Judge by our model."""
+    """Detect with our model."""
     return _OURS[mode]().predict(None, frame, params)
 
 
 def theirs(mode: str, frame: pd.DataFrame, params: dict[str, Any]) -> list[dict[str, Any]]:
-    """Judge by the upstream package, with the severity that it computes and throws away.
+    """Detect with the upstream package, with the severity that it computes and throws away.
 
     Not for threads: it listens in on a function of the package.
     """
@@ -81,11 +81,11 @@ def theirs(mode: str, frame: pd.DataFrame, params: dict[str, Any]) -> list[dict[
     return answers
 
 
-def outcome(judge: Any, mode: str, frame: pd.DataFrame, params: dict[str, Any]) -> Any:
+def outcome(detect: Any, mode: str, frame: pd.DataFrame, params: dict[str, Any]) -> Any:
     """Return the answers, None for a refusal, or FAILED where upstream's own STL breaks down."""
-    refusals = DetectionError if judge is ours else Exception
+    refusals = DetectionError if detect is ours else Exception
     try:
-        return judge(mode, frame, params)
+        return detect(mode, frame, params)
     except refusals as error:
         # Once in thousands of series rounding makes one of its ranges a number too long.
         return FAILED if "could not be broadcast" in str(error) else None

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from statsmodels.datasets import nile
 
 from detector import ChangePointDetector
-from detector.breaks import find_breaks
 from detector.changepoint import detect_change_points
 from detector.errors import DetectionError
+from detector.segmentation import find_breaks
 from detector.series import STABLE_TREND_WINDOWS, ChangePointOptions, ChangePointSeries
 
 FREQUENCIES = {

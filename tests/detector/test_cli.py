@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from detector import reading
+from detector import files
 from detector.cli import main
 from detector.errors import DetectionError
 
@@ -25,17 +25,17 @@ def csv(weekly_season: pd.DataFrame, tmp_path: Path) -> Path:
     return path
 
 
-def test_csv_is_judged(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_anomalies_are_found_in_a_csv_file(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", str(csv), "--granularity", "daily", "--format", "csv"]) == 0
-    judged = pd.read_csv(io.StringIO(capsys.readouterr().out))
-    assert len(judged) == 60
-    assert judged["is_anomaly"][40]
+    result = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert len(result) == 60
+    assert result["is_anomaly"][40]
 
 
 def test_table_ends_with_a_summary(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", str(csv), "--granularity", "daily", "--sensitivity", "60"]) == 0
     last_line = capsys.readouterr().out.splitlines()[-1]
-    assert last_line == "1 of 60 points judged are anomalies; the period is 7."
+    assert last_line == "1 of 60 points are anomalies; the period is 7."
 
 
 def test_change_points_are_listed_and_drawn(
@@ -48,20 +48,20 @@ def test_change_points_are_listed_and_drawn(
     assert main([*arguments, "--plot", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
     last_line = capsys.readouterr().out.splitlines()[-1]
-    assert last_line == "1 of 60 points judged are change points; there is no season."
+    assert last_line == "1 of 60 points are change points; there is no season."
     assert main([*arguments, "--format", "csv", "--stable-trend-window", "6"]) == 0
-    judged = pd.read_csv(io.StringIO(capsys.readouterr().out))
-    assert judged["is_change_point"].idxmax() == 30
+    result = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert result["is_change_point"].idxmax() == 30
     assert main([*arguments, "--threshold", "1"]) == 2
     assert "'threshold'" in capsys.readouterr().err
 
 
-def test_latest_judges_one_point(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_latest_returns_one_point(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--granularity", "daily", "--mode", "latest", "--format", "json"]
     assert main(["detect", str(csv), *arguments]) == 0
-    (judged,) = json.loads(capsys.readouterr().out)
-    assert judged["suggested_window"] == 29
-    assert judged["timestamp"].startswith("2024-02-29")
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["suggested_window"] == 29
+    assert result["timestamp"].startswith("2024-02-29")
 
 
 @pytest.mark.parametrize("mode", ["entire", "latest"])
@@ -90,7 +90,7 @@ def test_files_of_all_kinds_are_read(
         weekly_season.to_json(path, orient="records", date_format="iso")
     else:
         weekly_season.to_csv(path, index=False)
-    read = reading.read_series(path)
+    read = files.read_series(path)
     assert read["timestamp"].dt.tz_localize(None).tolist() == weekly_season["timestamp"].tolist()
     assert read["value"].tolist() == pytest.approx(weekly_season["value"].tolist())
 
@@ -157,14 +157,14 @@ def test_column_that_is_missing_is_named(tmp_path: Path) -> None:
     path = tmp_path / "series.csv"
     path.write_text("time,value\n2024-01-01,1\n")
     with pytest.raises(DetectionError, match="lacks 'timestamp'"):
-        reading.read_series(path)
+        files.read_series(path)
 
 
 def test_timestamp_that_is_no_date_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "series.csv"
     path.write_text("timestamp,value\nsoon,1\n")
     with pytest.raises(DetectionError, match="no date"):
-        reading.read_series(path)
+        files.read_series(path)
 
 
 def test_program_ends_with_2_and_no_traceback(csv: Path) -> None:

@@ -27,7 +27,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from detector.datasource import Access, check, datasets, keep, read, redact, remove, store
+from detector.datasource import Access, check, datasets, read, redact, remove, store, uploads
 from detector.errors import DetectionError
 from detector.settings import DataSettings, Settings
 
@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def access(folder: Path) -> Access:
-    return Access(folders=(folder,), seconds=20)
+    return Access(local=(folder,), seconds=20)
 
 
 @contextlib.contextmanager
@@ -75,7 +75,7 @@ def packed(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
 
 
 def read_bytes(content: bytes, access: Access, name: str = "file.csv", **options: Any) -> Any:
-    (access.folders[0] / name).write_bytes(content)
+    (access.local[0] / name).write_bytes(content)
     return read(name, access, **{**EVER, **options})
 
 
@@ -106,7 +106,7 @@ def test_a_zip_and_a_folder_of_one_file_a_variable_are_read_alike(
 def test_recorded_data_of_both_kinds_say_the_same(access: Access) -> None:
     if not FIXTURES.exists():
         pytest.skip(f"the sample series in {FIXTURES} are not at hand")
-    at_hand = replace(access, folders=(FIXTURES,))
+    at_hand = replace(access, local=(FIXTURES,))
     table = read("sample_data_5_3000.csv", at_hand, **EVER)
     many = read("multivariate_sample_data_5_3000.zip", at_hand, schema="MultiTable", **EVER)
     assert table.shape == (3000, 5)
@@ -483,21 +483,21 @@ def test_what_is_no_ordinary_file_is_refused_without_waiting(access: Access, fol
             read("socket.csv", access, **EVER)
     if os.access("/dev/zero", os.R_OK):
         with refused("ReadingFileError", "no ordinary file"):
-            read("zero", replace(access, folders=(Path("/dev"),)), **EVER)
+            read("zero", replace(access, local=(Path("/dev"),)), **EVER)
 
 
 def test_a_path_that_became_a_link_after_it_was_checked_is_not_followed(
     access: Access, folder: Path, tmp_path: Path
 ) -> None:
-    from detector.datasource import folder as folders
+    from detector.datasource import local
 
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "a.csv").write_bytes(TABLE)
     (folder / "sub").mkdir()
     (folder / "sub" / "a.csv").write_bytes(TABLE)
-    file, parent = (folders.find("sub/a.csv", access) for _ in range(2))
-    assert isinstance(file, folders.File)
-    assert isinstance(parent, folders.File)
+    file, parent = (local.find("sub/a.csv", access) for _ in range(2))
+    assert isinstance(file, local.File)
+    assert isinstance(parent, local.File)
     (folder / "sub" / "a.csv").unlink()
     (folder / "sub" / "a.csv").symlink_to(tmp_path / "secret" / "a.csv")
     with refused("ReadingFileError"), file.open():
@@ -905,7 +905,7 @@ def test_https_is_read_only_from_whom_the_certificate_names(
 # How much of it.
 
 
-def test_more_rows_than_can_be_judged_are_refused(access: Access) -> None:
+def test_more_rows_than_can_be_scored_are_refused(access: Access) -> None:
     lines = b"2021-01-01,1\n" * 1_000_001
     with refused("TooManyData", "more than 1000000 rows"):
         read_bytes(b"timestamp,a\n" + lines, access)
@@ -946,7 +946,7 @@ from detector.datasource import Access, read
 from detector.errors import DetectionError
 
 folder, megabytes, *names = sys.argv[1:]
-access = Access(folders=(Path(folder),))
+access = Access(local=(Path(folder),))
 ever = dict(start=pd.Timestamp("2021-01-01"), end=pd.Timestamp("2022-01-01"), look_back=10)
 read("plain.csv", access, **ever)
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -1066,14 +1066,14 @@ def test_an_upload_that_came_meanwhile_is_not_replaced(
     access: Access, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store("mine", io.BytesIO(packed({"a.csv": SERIES})), access)
-    put = keep._Folder.put
+    put = uploads._Folder.put
 
-    def put_after_another(self: keep._Folder, name: str, file: BinaryIO) -> str:
+    def put_after_another(self: uploads._Folder, name: str, file: BinaryIO) -> str:
         monkeypatch.undo()
         store("mine", io.BytesIO(packed({"b.csv": SERIES})), access)
         return put(self, name, file)
 
-    monkeypatch.setattr(keep._Folder, "put", put_after_another)
+    monkeypatch.setattr(uploads._Folder, "put", put_after_another)
     sources = [store("mine", io.BytesIO(TABLE), access), (folder / "mine.zip").as_uri()]
     assert [kept.source for kept in datasets(access)] == sources
     assert read(sources[1], access, **EVER).columns.tolist() == ["b"]
@@ -1147,7 +1147,7 @@ def s3(access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def test_the_store_keeps_lists_reads_and_deletes(s3: Access) -> None:
-    from detector.datasource import bucket
+    from detector.datasource import s3
 
     source = store("mine", io.BytesIO(TABLE), s3)
     assert source == "s3://datasets/mine.csv"
@@ -1156,7 +1156,7 @@ def test_the_store_keeps_lists_reads_and_deletes(s3: Access) -> None:
     assert [(kept.name, kept.source) for kept in datasets(s3)] == [
         ("mine", "s3://datasets/mine.zip")
     ]
-    with bucket.client(s3) as client:
+    with s3.client(s3) as client:
         for name in ("a", "b"):
             client.put_object(Bucket="datasets", Key=f"many/{name}.csv", Body=SERIES)
     assert read("s3://datasets/many", s3, **EVER).columns.tolist() == ["a", "b"]
@@ -1178,12 +1178,12 @@ def test_settings_say_what_may_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_S3_ENDPOINT_URL", raising=False)
     plain = Access.from_settings(DataSettings())
-    assert plain == Access(folders=(tmp_path.resolve() / "datasets",))
+    assert plain == Access(local=(tmp_path.resolve() / "datasets",))
     monkeypatch.setenv("DETECTOR_DATA_FOLDERS", f"{tmp_path}/a, b")
     monkeypatch.setenv("DETECTOR_DATA_HOSTS", "Data.Example.com, [::1]:8000")
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://minio:9000")
     given = Access.from_settings(Settings())
-    assert given.folders == (tmp_path.resolve() / "a", tmp_path.resolve() / "b")
+    assert given.local == (tmp_path.resolve() / "a", tmp_path.resolve() / "b")
     assert given.hosts == {"data.example.com", "[::1]:8000"}
     assert given.store_url == "http://minio:9000"
 

@@ -14,7 +14,7 @@ from detector.series import Series
 from detector.univariate import detect_entire, detect_latest
 
 CASES = sorted((Path(__file__).parents[3] / "shared" / "fixtures" / "kernel-cases").glob("*.json"))
-# Upstream takes seconds for these; the long proof and the benchmark judge them as well.
+# Upstream takes seconds for these; the long proof and the benchmark take them as well.
 SHORT_CASES = [path for path in CASES if path.stat().st_size < 120_000]
 NO_CASES = "the cases of the package's own suite are not at hand"
 
@@ -35,7 +35,7 @@ def read(path: Path) -> tuple[str, pd.DataFrame, dict[str, Any], dict[str, Any]]
     suppress_health_check=list(HealthCheck),
 )
 @given(oracle.series(longest=300))
-def test_generated_series_are_judged_alike(
+def test_generated_series_give_the_same(
     drawn: tuple[str, pd.DataFrame, dict[str, Any]],
 ) -> None:
     mode, frame, params = drawn
@@ -54,7 +54,7 @@ def test_generated_series_are_judged_alike(
         (8640, 1440, "minutely", "entire"),
     ],
 )
-def test_long_series_are_judged_alike(n: int, period: int, granularity: str, mode: str) -> None:
+def test_long_series_give_the_same(n: int, period: int, granularity: str, mode: str) -> None:
     noise = np.random.default_rng(n)
     values = 100 + noise.normal(size=n)
     if period:
@@ -90,7 +90,7 @@ def impulses() -> pd.DataFrame:
         pytest.param(impulses(), id="impulse whose spectrum is flat but for rounding"),
     ],
 )
-def test_series_where_rounding_decides_are_judged_alike(mode: str, frame: pd.DataFrame) -> None:
+def test_series_where_rounding_decides_give_the_same(mode: str, frame: pd.DataFrame) -> None:
     params = {"granularity": "daily"}
     own, other = oracle.ours(mode, frame, params), oracle.theirs(mode, frame, params)
     assert oracle.difference(own, other) is None
@@ -135,7 +135,7 @@ def test_case_of_the_package_suite_has_the_recorded_answer(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SHORT_CASES, ids=lambda path: path.stem)
-def test_case_of_the_package_suite_is_judged_as_by_upstream(path: Path) -> None:
+def test_case_of_the_package_suite_gives_what_upstream_gives(path: Path) -> None:
     mode, frame, params, _ = read(path)
     own, other = oracle.ours(mode, frame, params), oracle.theirs(mode, frame, params)
     assert oracle.difference(own, other) is None

@@ -1,4 +1,4 @@
-"""Many variables together: how they are aligned, trained on, judged, kept and loaded."""
+"""Many variables together: how they are aligned, trained on, scored, kept and loaded."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from detector import DetectionError, MultivariateAnomalyDetector, plot, registry
 from detector.multivariate import (
     AlignPolicy,
+    AnomalyState,
     Epoch,
-    Judgement,
     MultivariateModel,
     Stopped,
     Table,
@@ -63,7 +63,7 @@ def model() -> MultivariateModel:
 
 @pytest.fixture(scope="module")
 def later() -> Table:
-    """Rows to judge, with a jump of one variable among them."""
+    """Rows to score, with a jump of one variable among them."""
     frame = plant(700).iloc[400:]
     frame.iloc[200:210, 1] += 4
     return align(frame, start=frame.index[WINDOW - 1], sliding_window=WINDOW)
@@ -285,26 +285,26 @@ def test_a_start_that_is_no_date_is_refused() -> None:
         align(plant(40), start="never", sliding_window=WINDOW)
 
 
-def test_every_row_asked_for_is_judged(model: MultivariateModel, later: Table) -> None:
-    judged = model.judge(later)
-    assert [found.timestamp for found in judged] == list(
+def test_every_row_asked_for_is_scored(model: MultivariateModel, later: Table) -> None:
+    result = model.detect(later)
+    assert [found.timestamp for found in result] == list(
         pd.DatetimeIndex(later.timestamps[later.lead :])
     )
-    assert not any(found.error for found in judged)
-    assert all(0 <= found.score <= math.e - 1 for found in judged)
+    assert not any(found.error for found in result)
+    assert all(0 <= found.score <= math.e - 1 for found in result)
 
 
 def test_severity_is_that_part_of_the_largest_score(model: MultivariateModel, later: Table) -> None:
-    judged = model.judge(later)
-    assert {found.is_anomaly for found in judged} == {True, False}
-    for found in judged:
+    result = model.detect(later)
+    assert {found.is_anomaly for found in result} == {True, False}
+    for found in result:
         assert found.severity == (found.score / (math.e - 1) if found.is_anomaly else 0.0)
 
 
 def test_contributors_of_an_anomaly_are_sorted_and_sum_to_1(
     model: MultivariateModel, later: Table
 ) -> None:
-    for found in model.judge(later):
+    for found in model.detect(later):
         scores = [contributor.score for contributor in found.contributors]
         assert scores == sorted(scores, reverse=True)
         if found.is_anomaly:
@@ -318,7 +318,7 @@ def test_all_contributors_of_an_anomaly_name_the_same_changed_variables(
     model: MultivariateModel, later: Table
 ) -> None:
     named = 0
-    for found in model.judge(later):
+    for found in model.detect(later):
         assert len({contributor.changed_variables for contributor in found.contributors}) <= 1
         for contributor in found.contributors:
             assert set(contributor.changed_variables) <= set(NAMES)
@@ -328,7 +328,7 @@ def test_all_contributors_of_an_anomaly_name_the_same_changed_variables(
 
 
 def test_a_jump_is_flagged_with_its_variable_on_top(model: MultivariateModel, later: Table) -> None:
-    jump = model.judge(later)[200 - later.lead]
+    jump = model.detect(later)[200 - later.lead]
     assert jump.is_anomaly
     assert jump.contributors[0].variable == "b"
 
@@ -336,14 +336,14 @@ def test_a_jump_is_flagged_with_its_variable_on_top(model: MultivariateModel, la
 def test_contributors_are_cut_to_as_many_as_asked_for(
     model: MultivariateModel, later: Table
 ) -> None:
-    judged, cut = model.judge(later), model.judge(later, top_contributors=1)
-    assert [found.contributors[:1] for found in judged] == [found.contributors for found in cut]
+    result, cut = model.detect(later), model.detect(later, top_contributors=1)
+    assert [found.contributors[:1] for found in result] == [found.contributors for found in cut]
 
 
 def test_rows_without_enough_before_them_say_so(model: MultivariateModel) -> None:
-    judged = model.judge(align(plant(40), sliding_window=WINDOW))
-    assert len(judged) == 40
-    early, rest = judged[: WINDOW - 1], judged[WINDOW - 1 :]
+    result = model.detect(align(plant(40), sliding_window=WINDOW))
+    assert len(result) == 40
+    early, rest = result[: WINDOW - 1], result[WINDOW - 1 :]
     for row, found in enumerate(early):
         assert found.error is not None
         assert found.error[0] == "InsufficientHistoricalData"
@@ -352,20 +352,20 @@ def test_rows_without_enough_before_them_say_so(model: MultivariateModel) -> Non
     assert not any(found.error for found in rest)
 
 
-def test_one_window_gives_one_judgement(model: MultivariateModel) -> None:
+def test_one_window_gives_one_state(model: MultivariateModel) -> None:
     frame = plant(500).iloc[-WINDOW:]
     table = align(frame, start=frame.index[-1], sliding_window=WINDOW)
-    assert [found.error for found in model.judge(table)] == [None]
+    assert [found.error for found in model.detect(table)] == [None]
 
 
-def test_a_window_longer_than_a_judgement_needs_is_served_too() -> None:
+def test_a_window_longer_than_a_score_needs_is_served_too() -> None:
     frame = plant(900)
     options = TrainingOptions(sliding_window=500, epochs=1)
-    judged = train(align(frame, sliding_window=500), options).judge(
+    result = train(align(frame, sliding_window=500), options).detect(
         align(frame, start=frame.index[-5], sliding_window=500)
     )
-    assert [found.timestamp for found in judged] == list(frame.index[-5:])
-    assert not any(found.error for found in judged)
+    assert [found.timestamp for found in result] == list(frame.index[-5:])
+    assert not any(found.error for found in result)
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ def test_a_window_longer_than_a_judgement_needs_is_served_too() -> None:
 def test_other_variables_are_refused(model: MultivariateModel, code: str, names: list[str]) -> None:
     table = align(plant(60).reindex(columns=names, fill_value=0.0), sliding_window=WINDOW)
     with refused(code):
-        model.judge(table)
+        model.detect(table)
 
 
 def test_training_on_no_more_than_a_window_is_refused() -> None:
@@ -424,7 +424,7 @@ def test_the_seed_decides() -> None:
 
     def scores(seed: int) -> list[float]:
         options = TrainingOptions(sliding_window=WINDOW, epochs=1, seed=seed)
-        return [found.score for found in train(table, options).judge(table)]
+        return [found.score for found in train(table, options).detect(table)]
 
     assert scores(1) == scores(1)
     assert scores(1) != scores(2)
@@ -433,24 +433,24 @@ def test_the_seed_decides() -> None:
 def test_two_trainings_at_once_give_what_each_gives_alone() -> None:
     tables = [align(plant(300, seed), sliding_window=WINDOW) for seed in (1, 2)]
 
-    def judged(table: Table) -> list[Judgement]:
-        return train(table, TrainingOptions(sliding_window=WINDOW, epochs=3)).judge(table)
+    def result(table: Table) -> list[AnomalyState]:
+        return train(table, TrainingOptions(sliding_window=WINDOW, epochs=3)).detect(table)
 
-    alone = [judged(table) for table in tables]
+    alone = [result(table) for table in tables]
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(judged, tables)) == alone
+        assert list(pool.map(result, tables)) == alone
 
 
-def test_threads_may_judge_by_one_model(model: MultivariateModel, later: Table) -> None:
-    expected = model.judge(later)
+def test_threads_may_share_one_model(model: MultivariateModel, later: Table) -> None:
+    expected = model.detect(later)
     together = threading.Barrier(4)
 
-    def judge(_: int) -> list[Judgement]:
+    def detect(_: int) -> list[AnomalyState]:
         together.wait(timeout=30)
-        return model.judge(later)
+        return model.detect(later)
 
     with ThreadPoolExecutor(4) as pool:
-        assert all(found == expected for found in pool.map(judge, range(4)))
+        assert all(found == expected for found in pool.map(detect, range(4)))
 
 
 def test_nothing_is_written_where_the_program_runs(
@@ -458,7 +458,7 @@ def test_nothing_is_written_where_the_program_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     table = align(plant(300), sliding_window=WINDOW)
-    train(table, TrainingOptions(sliding_window=WINDOW, epochs=1)).judge(table)
+    train(table, TrainingOptions(sliding_window=WINDOW, epochs=1)).detect(table)
     assert not list(tmp_path.iterdir())
 
 
@@ -467,7 +467,7 @@ def test_a_saved_model_gives_the_same_numbers(
 ) -> None:
     model.save(tmp_path / "kept")
     loaded = MultivariateModel.load(tmp_path / "kept")
-    assert loaded.judge(later) == model.judge(later)
+    assert loaded.detect(later) == model.detect(later)
     assert (loaded.variables, loaded.options) == (model.variables, model.options)
 
 
@@ -521,7 +521,7 @@ def logged(
     return folder, version, run.info.run_id
 
 
-def wire(judged: list[Judgement]) -> list[Any]:
+def wire(result: list[AnomalyState]) -> list[Any]:
     return [
         [
             str(found.timestamp),
@@ -530,7 +530,7 @@ def wire(judged: list[Judgement]) -> list[Any]:
             found.score,
             [[one.variable, one.score, *one.changed_variables] for one in found.contributors],
         ]
-        for found in judged
+        for found in result
     ]
 
 
@@ -570,7 +570,7 @@ def test_a_logged_model_gives_the_same_numbers_where_only_its_code_is(
     assert done.returncode == 0, done.stderr
     loaded_from, found = done.stdout.splitlines()[-2:]
     assert loaded_from.endswith("/code/detector/__init__.py")
-    assert json.loads(found) == wire(model.judge(later))
+    assert json.loads(found) == wire(model.detect(later))
 
 
 def test_a_logged_model_is_its_code_and_its_weights_without_a_pickle(
@@ -623,7 +623,7 @@ def test_rows_without_timestamps_are_refused(model: MultivariateModel) -> None:
 def test_a_picture_of_many_variables_shows_those_that_contribute_most() -> None:
     names = [f"v{number:02}" for number in range(20)]
     frame = pd.DataFrame(0.0, index=minutes(5), columns=names)
-    judged = pd.DataFrame(
+    result = pd.DataFrame(
         {
             "timestamp": frame.index,
             "is_anomaly": [False, False, True, False, False],
@@ -631,6 +631,6 @@ def test_a_picture_of_many_variables_shows_those_that_contribute_most() -> None:
             "top": [None, None, "v19", None, None],
         }
     )
-    labels = [axes.get_ylabel() for axes in plot.together(frame, judged, title="many").axes]
+    labels = [axes.get_ylabel() for axes in plot.multivariate(frame, result, title="many").axes]
     assert len(labels) == 13
     assert {"v19", "severity"} <= set(labels)

@@ -387,9 +387,9 @@ def test_options_must_be_an_object(weekly_season: pd.DataFrame) -> None:
         Series.from_frame(weekly_season, ["daily"])  # type: ignore[arg-type]
 
 
-def refused_by(judge: Any) -> DetectionError | None:
+def refused_by(detect: Any) -> DetectionError | None:
     try:
-        judge()
+        detect()
     except DetectionError as error:
         return error
     return None

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 PORT, DETECTOR_PORT = 5055, 5058
 LASTING = ("db", "minio", "mlflow", "workspace", "detector", "worker")
 
-# Loads the registered model by its alias and judges the quick start's 20 points.
-JUDGE = """
+# Loads the registered model by its alias and detects in the quick start's 20 points.
+DETECT = """
 import json, mlflow, pandas as pd
 months = pd.date_range("1962-01-31", periods=20, freq="ME")
 series = pd.DataFrame({"timestamp": months, "value": [1.0] * 19 + [0.0]})
@@ -84,15 +84,15 @@ class Stack:
             "exec", "-T", "workspace", "python", "app/test.py", *arguments, check=False
         )
 
-    def judge(self) -> list[dict[str, Any]]:
-        """Load the registered model in the workspace and judge the quick start's series."""
-        out = self.compose("exec", "-T", "workspace", "python", "-W", "ignore", "-c", JUDGE).stdout
+    def detect(self) -> list[dict[str, Any]]:
+        """Load the registered model in the workspace and detect in the quick start's series."""
+        out = self.compose("exec", "-T", "workspace", "python", "-W", "ignore", "-c", DETECT).stdout
         answers: list[dict[str, Any]] = json.loads(out.splitlines()[-1])
         return answers
 
-    def can_judge(self) -> bool:
+    def can_detect(self) -> bool:
         done = self.compose(
-            "exec", "-T", "workspace", "python", "-W", "ignore", "-c", JUDGE, check=False
+            "exec", "-T", "workspace", "python", "-W", "ignore", "-c", DETECT, check=False
         )
         return done.returncode == 0
 

@@ -70,7 +70,7 @@ def test_detection_goes_on_while_another_service_is_away(stack: Stack, service: 
     finally:
         stack.compose("start", service)
     assert [place for place, flag in enumerate(found["isAnomaly"]) if flag] == [19]
-    wait_until(stack.can_judge, f"the stack is whole again with {service} back")
+    wait_until(stack.can_detect, f"the stack is whole again with {service} back")
 
 
 def test_a_killed_endpoint_comes_back_ready(stack: Stack) -> None:

@@ -62,8 +62,8 @@ def state(stack: Stack, model_id: str) -> str:
     return str(model["modelInfo"]["status"]) if status == 200 else f"{status}"
 
 
-def judge(stack: Stack, model_id: str) -> Any:
-    """Judge 30 minutes at once."""
+def detect(stack: Stack, model_id: str) -> Any:
+    """Detect in 30 minutes at once."""
     names = call(stack, f"{MODELS}/{model_id}")[1]["modelInfo"]["diagnosticsInfo"]["variableStates"]
     times = [minute(place) for place in range(30)]
     variables = [
@@ -99,7 +99,7 @@ def test_a_multivariate_program_written_for_azure_runs_unchanged(stack: Stack) -
 def test_killing_everything_during_a_training_loses_nothing(stack: Stack) -> None:
     first = train(stack, upload(stack, "small", 300, 3), 300, 28)
     wait_until(lambda: state(stack, first) == "READY", "the first model is READY")
-    before = judge(stack, first)
+    before = detect(stack, first)
     assert before[0] == 200
     long = train(stack, upload(stack, "long", 12_000, 10), 12_000, 200)
     wait_until(lambda: state(stack, long) == "RUNNING", "the training has begun")
@@ -114,7 +114,7 @@ def test_killing_everything_during_a_training_loses_nothing(stack: Stack) -> Non
 
     wait_until(lambda: state(stack, long) == "READY", "the training has ended", seconds=400)
     assert call(stack, f"{MODELS}/{long}")[1]["modelInfo"]["errors"] == []
-    assert judge(stack, first) == before
+    assert detect(stack, first) == before
     for model_id in (first, long):
         assert call(stack, f"{MODELS}/{model_id}", method="DELETE")[0] == 204
 

@@ -55,7 +55,7 @@ def status(stack: Stack, host: str) -> int:
 
 
 def test_the_walk_through_gives_the_documented_figures(stack: Stack) -> None:
-    answers = stack.judge()
+    answers = stack.detect()
     assert [answer["timestamp"][:10] for answer in (answers[0], answers[-1])] == [
         "1962-01-31",
         "1963-08-31",
@@ -126,10 +126,10 @@ def test_clients_outside_the_stack_need_no_way_to_the_store(
 
 
 @pytest.mark.parametrize("service", LASTING)
-def test_a_killed_service_comes_back_and_the_model_still_judges(stack: Stack, service: str) -> None:
+def test_a_killed_service_comes_back_and_the_model_detects(stack: Stack, service: str) -> None:
     stack.sigkill(service)
-    wait_until(stack.can_judge, f"the model judges after {service} was killed")
-    assert stack.judge()[-1]["result"]["is_anomaly"]
+    wait_until(stack.can_detect, f"the model detects after {service} was killed")
+    assert stack.detect()[-1]["result"]["is_anomaly"]
 
 
 def test_down_and_up_keeps_everything(stack: Stack) -> None:
@@ -137,7 +137,7 @@ def test_down_and_up_keeps_everything(stack: Stack) -> None:
     stack.compose("down")
     stack.up()
     assert stack.sql("SELECT COUNT(*) FROM runs") == before
-    assert stack.judge()[-1]["result"]["is_anomaly"]
+    assert stack.detect()[-1]["result"]["is_anomaly"]
 
 
 def test_two_walk_throughs_at_once_both_succeed(stack: Stack) -> None:
@@ -184,7 +184,7 @@ def test_health_names_the_store_when_it_is_down(stack: Stack) -> None:
         assert "Traceback" not in walk.stderr
     finally:
         stack.compose("start", "minio")
-    wait_until(stack.can_judge, "the model judges with the store back")
+    wait_until(stack.can_detect, "the model detects with the store back")
 
 
 def test_health_and_walk_through_name_the_database_when_it_is_down(stack: Stack) -> None:
@@ -197,7 +197,7 @@ def test_health_and_walk_through_name_the_database_when_it_is_down(stack: Stack)
         assert "Traceback" not in walk.stderr
     finally:
         stack.compose("start", "db")
-    wait_until(stack.can_judge, "the model judges with the database back")
+    wait_until(stack.can_detect, "the model detects with the database back")
 
 
 def test_a_missing_bucket_is_named(stack: Stack) -> None:

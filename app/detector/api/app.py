@@ -7,13 +7,13 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from detector.api import changepoint, datasets, errors, metrics, multivariate, page, univariate
+from detector.api import changepoint, datasets, docs_page, errors, metrics, multivariate, univariate
 from detector.api.auth import HEADER, require_key
-from detector.api.detection import VERSIONS, require_version
 from detector.api.limits import Limits
-from detector.api.observe import Observed
-from detector.api.serving import Models
-from detector.api.store import Store
+from detector.api.middleware import RequestLog
+from detector.api.model_store import ModelStore
+from detector.api.served_models import ServedModels
+from detector.api.service import VERSIONS, require_version
 from detector.api.wire import Json
 from detector.datasource import Access
 from detector.log import ignore_foreign_warnings
@@ -30,9 +30,9 @@ def create() -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.limits = Limits(settings)
-        app.state.models = Models(settings.model_alias, settings.model_refresh_seconds)
+        app.state.models = ServedModels(settings.model_alias, settings.model_refresh_seconds)
         app.state.models.start()
-        app.state.store = Store()
+        app.state.store = ModelStore()
         yield
         app.state.models.stop()
         app.state.store.close()
@@ -50,7 +50,7 @@ def create() -> FastAPI:
     )
     app.state.settings = settings
     app.state.access = Access.from_settings(settings)
-    app.add_middleware(Observed)
+    app.add_middleware(RequestLog)
     errors.add_handlers(app)
     for resource, tag in (
         (univariate, "timeseries"),
@@ -69,7 +69,7 @@ def create() -> FastAPI:
     @app.get("/", tags=["service"])
     async def about(request: Request) -> dict[str, Any]:
         """Say what this is and which model versions answer."""
-        models: Models = request.app.state.models
+        models: ServedModels = request.app.state.models
         return {
             "name": "Anomaly Detector",
             "description": "Answers as Azure AI Anomaly Detector did.",
@@ -88,7 +88,7 @@ def create() -> FastAPI:
     @app.get("/health/ready", tags=["service"], responses={503: {"description": errors.CODES[503]}})
     async def ready(request: Request) -> Json:
         """Say whether every model is loaded: 200, or 503 until then."""
-        models: Models = request.app.state.models
+        models: ServedModels = request.app.state.models
         if models.ready:
             return Json({"status": "ready"})
         missing = [name for name, version in models.versions().items() if version is None]
@@ -104,7 +104,7 @@ def create() -> FastAPI:
 
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
-        return HTMLResponse(page.render(app.openapi()))
+        return HTMLResponse(docs_page.render(app.openapi()))
 
     description = app.openapi()
     scheme = {"type": "apiKey", "in": "header", "name": HEADER}

@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from detector.api import serving
+from detector.api import served_models
 from detector.api.description import CHANGE_POINT
-from detector.api.detection import VERSIONS, Operation
+from detector.api.service import VERSIONS, Operation
 from detector.api.wire import Json
 from detector.series import ChangePointSeries
 
@@ -27,7 +27,7 @@ def _change_points(results: list[dict[str, Any]], version: str) -> dict[str, Any
 
 _CHANGE_POINT = Operation(
     "changepoint",
-    serving.CHANGE_POINT,
+    served_models.CHANGE_POINT,
     ChangePointSeries,
     _change_points,
     lambda *_: _MODEL_ID,

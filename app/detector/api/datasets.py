@@ -12,7 +12,7 @@ from starlette.responses import Response
 from detector.api.errors import CODES, GatewayError, refusal
 from detector.api.wire import Json
 from detector.datasource import Access, datasets, remove, store
-from detector.datasource.keep import begins_well, stem_of, too_large
+from detector.datasource.uploads import begins_well, stem_of, too_large
 from detector.errors import DetectionError
 
 __all__ = ["router"]

@@ -161,7 +161,7 @@ def _route(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
     return {
         "responses": {
             200: as_json("The answer.", answered),
-            400: as_json("The series or an option cannot be judged; the code says why.", PROBLEM),
+            400: as_json("The series or an option is not valid; the code says why.", PROBLEM),
             **{status: as_json(CODES[status], GATEWAY_PROBLEM) for status in REFUSED},
         },
         "openapi_extra": {

@@ -11,14 +11,14 @@ from fastapi import Request
 from detector.api.errors import GatewayError
 from detector.settings import Settings
 
-__all__ = ["Limits", "Turns"]
+__all__ = ["BoundedExecutor", "Limits"]
 
 _Result = TypeVar("_Result")
 # A body a little too large is read to its end, so that the client sees why it is refused.
 _DISCARDED = 4
 
 
-class Turns:
+class BoundedExecutor:
     """Threads for work that would keep the event loop from answering, and who waits for them.
 
     What runs and waits is counted before it is begun.
@@ -58,7 +58,7 @@ class Limits:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._detections = Turns(
+        self._detections = BoundedExecutor(
             settings.concurrent_detections,
             settings.waiting_detections,
             name="detection",

@@ -11,7 +11,7 @@ REQUESTS = Counter(
     "detector_requests_total", "Requests answered.", ["operation", "api_version", "status"]
 )
 ERRORS = Counter("detector_errors_total", "Requests refused or failed.", ["operation", "code"])
-POINTS = Counter("detector_points_total", "Points judged.", ["operation"])
+POINTS = Counter("detector_points_total", "Points scored.", ["operation"])
 LATENCY = Histogram(
     "detector_request_seconds",
     "From the first byte of a request to the last of its answer.",

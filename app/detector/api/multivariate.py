@@ -19,7 +19,7 @@ from detector.api import multivariate_description as description
 from detector.api import multivariate_request as asked
 from detector.api.errors import GatewayError
 from detector.api.limits import Limits
-from detector.api.store import Store
+from detector.api.model_store import ModelStore
 from detector.api.wire import Json, parse
 from detector.errors import DetectionError
 from detector.multivariate import MultivariateModel, align
@@ -109,7 +109,7 @@ async def delete(request: Request) -> Response:
 
 @_general.post("/models/{model_id}:detect-batch", **description.DETECT_BATCH)
 async def detect_batch(request: Request) -> Response:
-    """Begin to judge a time range; ask for the result until it is READY."""
+    """Start a batch detection; ask for its result until it is READY."""
 
     def begin(body: bytes, version: str) -> Response:
         record = _begin_detection(request, body, version)
@@ -124,7 +124,7 @@ async def detect_batch(request: Request) -> Response:
 
 @_previews.post("/models/{model_id}/detect", **description.DETECT)
 async def detect(request: Request) -> Response:
-    """Begin to judge a time range; ask for the result until it is READY."""
+    """Start a batch detection; ask for its result until it is READY."""
 
     def begin(body: bytes, version: str) -> Response:
         record = _begin_detection(request, body, version)
@@ -137,7 +137,7 @@ async def detect(request: Request) -> Response:
 @_general.get("/detect-batch/{result_id}", **description.RESULT_OF_BATCH)
 @_previews.get("/results/{result_id}", **description.RESULT)
 async def result(request: Request) -> Response:
-    """Say how far the judging of a time range is, and when it is READY what was found."""
+    """Return the status of a batch detection, and its result when it is READY."""
 
     def look(_: bytes, version: str) -> Response:
         return Json(answer.result(runs.get_result(request.path_params["result_id"]), version))
@@ -151,8 +151,8 @@ async def result(request: Request) -> Response:
     **description.LAST_DETECT,
 )
 async def detect_last(request: Request) -> Response:
-    """Judge the last timestamps of the values that come with the request."""
-    store: Store = request.app.state.store
+    """Detect anomalies in the last timestamps of the values in the request."""
+    store: ModelStore = request.app.state.store
     limits: Limits = request.app.state.limits
     model_id = _model_id(request)
 
@@ -162,13 +162,13 @@ async def detect_last(request: Request) -> Response:
     last, trained = await _answer(request, "multivariate-detect-last", prepare, times=_LARGER)
     request.state.model, request.state.points = model_id, last.frame.size
     # The store may keep its threads waiting, and must not keep detections waiting.
-    return await limits.run(lambda: _judge(request, last, trained))
+    return await limits.run(lambda: _detect(request, last, trained))
 
 
 @_previews.get("/models/{model_id}/export", **description.EXPORT)
 async def export(request: Request) -> Response:
     """Return the files of a trained model in a zip."""
-    store: Store = request.app.state.store
+    store: ModelStore = request.app.state.store
 
     def pack(_: bytes, version: str) -> Response:
         name = f"{_model_id(request)}.zip"
@@ -188,7 +188,7 @@ async def _answer(
     version = request.path_params["version"]
     request.state.operation, request.state.api_version = operation, version
     limits: Limits = request.app.state.limits
-    store: Store = request.app.state.store
+    store: ModelStore = request.app.state.store
     body = await limits.read(request, times=times)
     return await store.ask(lambda: work(body, version))
 
@@ -248,16 +248,16 @@ def _begin_detection(request: Request, body: bytes, version: str) -> runs.Result
     return record
 
 
-def _judge(request: Request, last: asked.Latest, model: MultivariateModel) -> Response:
+def _detect(request: Request, last: asked.Latest, model: MultivariateModel) -> Response:
     started = time.perf_counter()
     policy, window = model.options.align, model.options.sliding_window
     index = last.frame.index if policy.mode == "Outer" else last.frame.dropna().index
     start: pd.Timestamp | None = index[-last.points :][0] if len(index) else None
     table = align(last.frame, start=start, sliding_window=window, policy=policy)
-    judgements = model.judge(table, top_contributors=last.contributors)
+    anomaly_states = model.detect(table, top_contributors=last.contributors)
     seconds = time.perf_counter() - started
     request.state.detection_milliseconds = round(seconds * 1e3, 3)
-    return Json(answer.latest(table.states, judgements, request.path_params["version"]))
+    return Json(answer.latest(table.states, anomaly_states, request.path_params["version"]))
 
 
 def _zipped(model: MultivariateModel) -> bytes:

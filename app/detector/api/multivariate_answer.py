@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from detector.api.multivariate_request import PREVIEWS
-from detector.multivariate import Judgement, VariableState
-from detector.runs import ModelRecord, ResultRecord, judgement_to_wire, state_to_wire
+from detector.multivariate import AnomalyState, VariableState
+from detector.runs import ModelRecord, ResultRecord, anomaly_state_to_wire, state_to_wire
 
 __all__ = ["latest", "model", "models", "result"]
 
@@ -67,15 +67,19 @@ def result(record: ResultRecord, version: str) -> _Wire:
             "variableStates": _states(record.variable_states, version),
             "setupInfo": setup,
         },
-        "results": [_judged(each, version) for each in record.results],
+        "results": [_anomaly_state(each, version) for each in record.results],
     }
 
 
-def latest(states: Iterable[VariableState], judgements: Iterable[Judgement], version: str) -> _Wire:
+def latest(
+    states: Iterable[VariableState], anomaly_states: Iterable[AnomalyState], version: str
+) -> _Wire:
     """Return what was found at the last timestamps."""
     return {
         "variableStates": _states(map(state_to_wire, states), version),
-        "results": [_judged(judgement_to_wire(each), version) for each in judgements],
+        "results": [
+            _anomaly_state(anomaly_state_to_wire(each), version) for each in anomaly_states
+        ],
     }
 
 
@@ -115,7 +119,7 @@ def _states(states: Iterable[_Wire], version: str) -> list[_Wire]:
     return [{names.get(name, name): value for name, value in each.items()} for each in states]
 
 
-def _judged(state: _Wire, version: str) -> _Wire:
+def _anomaly_state(state: _Wire, version: str) -> _Wire:
     """Return what was found at one timestamp.
 
     Every version of the API showed less than is known of an anomaly: ``changedValues`` were in

@@ -96,7 +96,7 @@ _TRAIN = _object(
             "minimum": MIN_WINDOW,
             "maximum": MAX_WINDOW,
             "default": DEFAULT_WINDOW,
-            "description": "On how many timestamps the judgement of one rests.",
+            "description": "On how many timestamps the score of one rests.",
         },
         "alignPolicy": {
             "type": ["object", "null"],
@@ -169,7 +169,7 @@ _PREVIEW_LAST = _object(
             "minimum": 1,
             "maximum": MOST_POINTS,
             "default": 1,
-            "description": "How many of the last timestamps are judged.",
+            "description": "How many of the last timestamps are scored.",
         },
     },
     optional="detectingPoints",
@@ -243,7 +243,7 @@ _BECAUSE = _object(
         ),
     }
 )
-_JUDGED = _list(
+_DETECTED = _list(
     _object(
         {
             "timestamp": _TIME,
@@ -274,10 +274,10 @@ _RESULT = _object(
                 "setupInfo": {"type": "object"},
             }
         ),
-        "results": _JUDGED,
+        "results": _DETECTED,
     }
 )
-_LATEST = _object({"variableStates": _STATES, "results": _JUDGED})
+_LATEST = _object({"variableStates": _STATES, "results": _DETECTED})
 
 
 def _route(

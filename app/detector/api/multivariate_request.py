@@ -93,14 +93,14 @@ def detection(body: Any, version: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Latest:
-    """A request to judge the last timestamps of the values that come with it.
+    """A request to score the last timestamps of the values that come with it.
 
     Attributes
     ----------
     frame : DataFrame
         A column for each variable, NaN where it has no value; the index in UTC, rising.
     points : int
-        How many timestamps are to be judged.
+        How many timestamps to score.
     contributors : int
         How many variables are told of for each anomaly, at most.
     """

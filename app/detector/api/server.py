@@ -17,7 +17,7 @@ from detector.settings import Settings
 
 __all__ = ["serve"]
 
-# A worker that loads a model or judges long series may not answer its supervisor for a while.
+# A worker that loads a model or scores long series may not answer its supervisor for a while.
 _WORKER_PATIENCE_SECONDS = 60
 
 
@@ -46,7 +46,7 @@ def serve(given: Mapping[str, object]) -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     # uvicorn raises the signal again when it has stopped; what is temporary must still go.
     signal.signal(signal.SIGTERM, _leave)
-    worker = jobs.beside() if settings.embedded_worker else contextlib.nullcontext()
+    worker = jobs.run_embedded_worker() if settings.embedded_worker else contextlib.nullcontext()
     with worker, tempfile.TemporaryDirectory(prefix="detector-metrics-") as folder:
         # Where the workers count together; read when prometheus_client is imported.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

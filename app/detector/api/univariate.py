@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from detector.api import serving
+from detector.api import served_models
 from detector.api.description import ENTIRE, LAST
-from detector.api.detection import Operation
+from detector.api.service import Operation
 from detector.api.wire import Json
 from detector.series import Series
 
@@ -19,7 +19,7 @@ _FLAGS = {
     "isNegativeAnomaly": "is_negative_anomaly",
     "isPositiveAnomaly": "is_positive_anomaly",
 }
-# Less than an hour between points: what has no season is judged by spectral residual.
+# Less than an hour between points: a series without a season is scored by spectral residual.
 _FINE = {"minutely": 60, "secondly": 3600}
 _SEASONAL, _SPECTRAL_RESIDUAL, _TREND = 10, 20, 40
 
@@ -58,22 +58,22 @@ def _model_id(answer: dict[str, Any], options: dict[str, Any]) -> int:
 
 
 _V1_0 = frozenset({"v1.0"})
-_ENTIRE = Operation("entire", serving.ENTIRE, Series, _entire, _model_id, _V1_0)
+_ENTIRE = Operation("entire", served_models.ENTIRE, Series, _entire, _model_id, _V1_0)
 # With the kernel's default of 99 the documented quick start would find an anomaly in the last of
 # its 47 days, and the service did not. 95 is what the recorded request sends; every recorded
 # answer of `last` agrees with it.
 _LAST = Operation(
-    "last", serving.LATEST, Series, _last, _model_id, _V1_0, defaults={"sensitivity": 95}
+    "last", served_models.LATEST, Series, _last, _model_id, _V1_0, defaults={"sensitivity": 95}
 )
 
 
 @router.post("/timeseries/entire/detect", **ENTIRE)
 async def detect_entire(request: Request) -> Json:
-    """Judge every point of a series by all the others."""
+    """Detect anomalies among all points of a series."""
     return await _ENTIRE.answer(request)
 
 
 @router.post("/timeseries/last/detect", **LAST)
 async def detect_last(request: Request) -> Json:
-    """Judge the last point of a series by those before it."""
+    """Detect whether the last point of a series is an anomaly."""
     return await _LAST.answer(request)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 from detector.datasource.access import MOST_VARIABLES
-from detector.datasource.folder import too_many_files
+from detector.datasource.local import too_many_files
 from detector.datasource.stream import File, shorten
 from detector.errors import DetectionError
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from detector.datasource import archive, bucket, folder, table, web
+from detector.datasource import archive, local, s3, table, web
 from detector.datasource.access import MOST_ROWS, Access
 from detector.datasource.stream import Budget, Counted, File, shorten
 from detector.errors import DetectionError
@@ -36,11 +36,11 @@ def check(source: str, access: Access) -> None:
     """
     scheme = _scheme(source)
     if scheme == "s3":
-        bucket.parse(source, access)
+        s3.parse(source, access)
     elif scheme in web.SCHEMES:
         web.parse(source, access)
     else:
-        folder.path_of(source, access)
+        local.path_of(source, access)
 
 
 def redact(source: str) -> str:
@@ -123,10 +123,10 @@ def _scheme(source: str) -> str:
 def _find(source: str, access: Access) -> File | list[File]:
     scheme = _scheme(source)
     if scheme == "s3":
-        return bucket.find(source, access)
+        return s3.find(source, access)
     if scheme in web.SCHEMES:
         return web.find(source, access)
-    return folder.find(source, access)
+    return local.find(source, access)
 
 
 def _nanoseconds(moment: pd.Timestamp) -> int:

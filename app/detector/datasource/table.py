@@ -62,7 +62,7 @@ def header(stream: Counted) -> list[str]:
         raise DetectionError(
             "DataExceedsLimit",
             f"The file '{stream.name}' has {variables} columns beside '{TIMESTAMP}', and at most "
-            f"{MOST_VARIABLES} variables can be judged together.",
+            f"{MOST_VARIABLES} variables can be scored together.",
         )
     if len(line) > LONGEST_LINE:
         raise _unreadable(stream.name, f"its first line is longer than {LONGEST_LINE} bytes")
@@ -152,7 +152,7 @@ def frame(times: _Times, values: _Values, variables: Sequence[str]) -> pd.DataFr
 
 
 def too_many_rows(name: str) -> DetectionError:
-    """Return the refusal of more rows than can be judged."""
+    """Return the refusal of more rows than can be scored."""
     return DetectionError(
         "TooManyData",
         f"'{name}' holds more than {MOST_ROWS} rows from 'startTime' to 'endTime'. Bring them "

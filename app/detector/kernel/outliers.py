@@ -50,7 +50,7 @@ def _majority(ordered: Floats) -> float | None:
     if not is_close(_sorted_mad(ordered), 0):
         return None
     value = float(ordered[(len(ordered) - 1) // 2])
-    # With the majority at one end there is nothing on one of its sides to judge.
+    # With the majority at one end there is nothing to test on one of its sides.
     if is_close(value, ordered[0]) or is_close(value, ordered[-1]):
         return None
     return value
@@ -89,7 +89,7 @@ def vote(samples: list[Ordered], *, alpha: float, ratio: float, last_only: bool)
     ratio : float
         At most this part of the series is an outlier on either side.
     last_only : bool
-        Only the last point of the series matters: tests may stop once it is judged.
+        Only the last point of the series matters: tests may stop once it is decided.
     """
     n = len(samples[0])
     most = min(max(math.ceil(n * ratio), 1), n // 2 - 1)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from detector.kernel.rank import moving_median
+from detector.kernel.medians import moving_median
 from detector.kernel.trend import fit_trend
 from detector.kernel.upstream import COMPILED
 
@@ -180,7 +180,7 @@ def _best_period(values: Floats, periods: npt.NDArray[np.int64]) -> tuple[int, f
     """Return the first period of least cross-validated error, and that error.
 
     The error itself is defined by the rounding of single precision. So bounds in double
-    precision leave few candidates, and those the compiled original judges.
+    precision leave few candidates, and the compiled original decides between those.
     """
     best, least = 0, math.inf
     objects = values.astype(object)

@@ -26,17 +26,17 @@ def is_stationary(values: Floats) -> bool:
     """Return whether `values`, shape ``(n,)``, wander no further the longer they run.
 
     The augmented Dickey-Fuller test must reject a unit root at 5 %, or the test of Kwiatkowski,
-    Phillips, Schmidt and Shin must not reject stationarity. A series that neither can judge
+    Phillips, Schmidt and Shin must not reject stationarity. A series that neither test can decide
     counts as stationary.
     """
     with np.errstate(all="ignore"):
         try:
             return _rejects_unit_root(values) or _keeps_stationarity(values)
-        except (np.linalg.LinAlgError, _CannotJudgeError):
+        except (np.linalg.LinAlgError, _UndecidedError):
             return True
 
 
-class _CannotJudgeError(Exception):
+class _UndecidedError(Exception):
     pass
 
 
@@ -74,10 +74,10 @@ def _best_lags(values: Floats) -> int:
     design = np.column_stack([np.ones(len(steps)), columns])
     rows, width = design.shape
     if width > rows or np.sum(design.max(axis=0) == design.min(axis=0)) > 1:
-        raise _CannotJudgeError
+        raise _UndecidedError
     triangle = _triangle(np.column_stack([design, steps]))
     if _has_reduced_rank(triangle[:width, :width], rows):
-        raise _CannotJudgeError
+        raise _UndecidedError
     projections = triangle[:width, width]
     total = steps @ steps
     explained = np.cumsum(np.square(projections))[1:]
@@ -242,12 +242,12 @@ def _keeps_stationarity(values: Floats) -> bool:
         total += product
         weighted += lag * product
     if total <= 0:
-        raise _CannotJudgeError
+        raise _UndecidedError
     ratio = weighted / total
     # Hobijn, Franses and Ooms (2004): the bandwidth of the Bartlett kernel.
     width = 1.1447 * np.power(ratio * ratio, 1 / 3) * np.power(n, 1 / 3)
     if not np.isfinite(width):
-        raise _CannotJudgeError
+        raise _UndecidedError
     lags = min(n, int(width))
     spread = residual @ residual
     for lag in range(1, lags + 1):

@@ -213,7 +213,7 @@ class _Loess:
         self._jump = jump
         self._grid = len(at)
         if at[-1] != n:
-            # The last point is judged from the window of the grid's last point.
+            # The last point is smoothed from the window of the grid's last point.
             at = np.append(at, n)
             first = np.append(first, first[-1])
         self._at = at

@@ -8,7 +8,7 @@ from scipy.fft import rfft
 from scipy.interpolate import LSQUnivariateSpline
 
 from detector.errors import DetectionError
-from detector.kernel.rank import median_slope, moving_median, windows
+from detector.kernel.medians import median_slope, moving_median, windows
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,8 +62,8 @@ def _guess_period(values: Floats) -> int:
     if not np.isfinite(broad).all():
         raise DetectionError(
             "InvalidSeries",
-            "The magnitude of data in 'value' in 'series' is too large: to judge a series "
-            "without a period its values must stay within 3.4e38 of zero.",
+            "The magnitude of data in 'value' in 'series' is too large: to fit the trend of a "
+            "series without a period its values must stay within 3.4e38 of zero.",
         )
     periods, power = _periodogram(values - broad, longest)
     if np.isclose(power, 0.0).all():

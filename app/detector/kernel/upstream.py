@@ -1,8 +1,8 @@
 """The one door to ``time-series-anomaly-detector``: its compiled part and its tables.
 
-Its package imports PyTorch for its multivariate half, seconds that judging one series has no use
-for. So the files needed here are loaded by themselves; importing the package as well, before or
-after, gives the very same modules.
+Its package imports PyTorch for its multivariate half, which takes seconds and which detection in
+one series does not use. So the files needed here are loaded by themselves; importing the package
+as well, before or after, gives the very same modules.
 """
 
 import ast

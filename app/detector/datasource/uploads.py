@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from detector.datasource import bucket
+from detector.datasource import s3
 from detector.datasource.access import Access
 from detector.datasource.archive import SIGNATURE
 from detector.datasource.reading import describe
@@ -183,18 +183,20 @@ class _Bucket:
 
     def put(self, name: str, file: BinaryIO) -> str:
         source = f"s3://{self._bucket}/{name}"
-        with self._asked(source) as s3:
-            s3.upload_fileobj(file, self._bucket, name)
+        with self._asked(source) as client:
+            client.upload_fileobj(file, self._bucket, name)
         return source
 
     def delete(self, names: list[str]) -> None:
-        with self._asked(f"s3://{self._bucket}") as s3:
+        with self._asked(f"s3://{self._bucket}") as client:
             for name in names:
-                s3.delete_object(Bucket=self._bucket, Key=name)
+                client.delete_object(Bucket=self._bucket, Key=name)
 
     def list(self) -> Iterator[Dataset]:
-        with self._asked(f"s3://{self._bucket}") as s3:
-            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Delimiter="/")
+        with self._asked(f"s3://{self._bucket}") as client:
+            pages = client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Delimiter="/"
+            )
             for entry in (entry for page in pages for entry in page.get("Contents", [])):
                 key = entry["Key"]
                 if key.endswith(_SUFFIXES):
@@ -205,7 +207,7 @@ class _Bucket:
     @contextmanager
     def _asked(self, source: str) -> Iterator[Any]:
         with (
-            bucket.client(self._access) as s3,
-            bucket.explained(source, self._access, code=self._code),
+            s3.client(self._access) as client,
+            s3.explained(source, self._access, code=self._code),
         ):
-            yield s3
+            yield client

@@ -6,10 +6,10 @@ import pytest
 from anomaly_detector.univariate.util import BoundaryVersion, ModelType
 from anomaly_detector.univariate.util.refine import get_margins
 
-from detector.kernel.boundary import Bounded, Judged, bound_v1, bound_v2
+from detector.kernel.margins import Margins, Points, compute_v1, compute_v2
 
 
-def points_of(seed: int) -> Judged:
+def points_of(seed: int) -> Points:
     noise = np.random.default_rng(seed)
     n = 60
     expected = noise.normal(size=n) * 10.0 ** noise.integers(-2, 4)
@@ -19,10 +19,10 @@ def points_of(seed: int) -> Judged:
     negative = expected > values
     scores = np.clip(noise.normal(size=n), 0, 1)
     trend = expected + noise.normal(size=n) if seed % 4 else np.zeros(n)
-    return Judged(values, expected, flagged, flagged & ~negative, flagged & negative, trend, scores)
+    return Points(values, expected, flagged, flagged & ~negative, flagged & negative, trend, scores)
 
 
-def upstream(points: Judged, sensitivity: int, version: str, model: ModelType, last: bool) -> tuple:
+def upstream(points: Points, sensitivity: int, version: str, model: ModelType, last: bool) -> tuple:
     table = pd.DataFrame(
         {
             "Value": points.values,
@@ -37,7 +37,7 @@ def upstream(points: Judged, sensitivity: int, version: str, model: ModelType, l
     return get_margins(table, sensitivity, model, BoundaryVersion[version], last)
 
 
-def assert_same(ours: Bounded, theirs: tuple) -> None:
+def assert_same(ours: Margins, theirs: tuple) -> None:
     _, upper, lower, negative, positive, anomaly, severity, _, _ = theirs
     assert np.array_equal(ours.upper, np.atleast_1d(upper))
     assert np.array_equal(ours.lower, np.atleast_1d(lower))
@@ -57,7 +57,7 @@ def test_margins_of_version_1_are_those_of_the_package(seed: int, sensitivity: i
     for by_score, model in ((False, ModelType.AnomalyDetector), (True, ModelType.SpectralResidual)):
         points = points_of(seed)
         theirs = upstream(points_of(seed), sensitivity, "V1", model, False)
-        assert_same(bound_v1(points, sensitivity, by_score=by_score), theirs)
+        assert_same(compute_v1(points, sensitivity, by_score=by_score), theirs)
 
 
 @pytest.mark.parametrize("sensitivity", SENSITIVITIES)
@@ -68,11 +68,11 @@ def test_margins_of_version_2_are_those_of_the_package(
 ) -> None:
     points = points_of(seed)
     theirs = upstream(points_of(seed), sensitivity, "V2", ModelType.AnomalyDetector, last)
-    assert_same(bound_v2(points, sensitivity, last_only=last), theirs)
+    assert_same(compute_v2(points, sensitivity, last_only=last), theirs)
 
 
 def test_points_are_not_changed() -> None:
     points = points_of(1)
-    bound_v1(points, 80, by_score=False)
-    bound_v2(points, 80, last_only=False)
+    compute_v1(points, 80, by_score=False)
+    compute_v2(points, 80, last_only=False)
     assert np.array_equal(points.is_anomaly, points_of(1).is_anomaly)

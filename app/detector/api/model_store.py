@@ -14,12 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from detector import registry, runs
 from detector.api.errors import GatewayError
-from detector.api.limits import Turns
+from detector.api.limits import BoundedExecutor
 
 if TYPE_CHECKING:
     from detector.multivariate import MultivariateModel
 
-__all__ = ["Store"]
+__all__ = ["ModelStore"]
 
 _log = logging.getLogger("detector.store")
 _Answer = TypeVar("_Answer")
@@ -36,11 +36,13 @@ _UNAVAILABLE = (
 )
 
 
-class Store:
+class ModelStore:
     """The model store as one worker sees it."""
 
     def __init__(self) -> None:
-        self._turns = Turns(_THREADS, _WAITING, name="store", what="requests to the model store")
+        self._turns = BoundedExecutor(
+            _THREADS, _WAITING, name="store", what="requests to the model store"
+        )
         self._connected = False
         self._loaded: LRUCache[str, MultivariateModel] = LRUCache(_MODELS_KEPT)
         self._keeping = threading.Lock()

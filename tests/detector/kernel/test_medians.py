@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import theilslopes
 
-from detector.kernel.rank import median_slope, moving_median
+from detector.kernel.medians import median_slope, moving_median
 from detector.kernel.upstream import COMPILED
 
 

@@ -9,7 +9,7 @@ from fastapi import Request
 
 from detector.api.errors import GatewayError
 from detector.api.limits import Limits
-from detector.api.serving import Models
+from detector.api.served_models import ServedModels
 from detector.api.wire import Json, parse
 from detector.series import Series
 
@@ -34,7 +34,7 @@ async def require_version(request: Request) -> None:
 
 @dataclass(frozen=True)
 class Operation:
-    """One way of judging a series.
+    """One kind of detection.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Operation:
     to_wire : callable
         Takes the results of the model and the version of the API, returns the answer.
     model_id : callable
-        Takes the answer and the request; returns the service's number for its way of judging.
+        Takes the answer and the request; returns the service's number of the method used.
     granularity_required : frozenset of str
         The versions of the API that have no default for it.
     defaults : mapping
@@ -63,16 +63,16 @@ class Operation:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     async def answer(self, request: Request) -> Json:
-        """Judge the series of a request."""
+        """Answer a request with the detection of its series."""
         limits: Limits = request.app.state.limits
         request.state.operation = self.name
         request.state.api_version = request.path_params["version"]
         body = await limits.read(request)
         # Reading and writing half a megabyte of JSON takes its time too.
-        return await limits.run(lambda: self._judge(body, request))
+        return await limits.run(lambda: self._detect(body, request))
 
-    def _judge(self, body: bytes, request: Request) -> Json:
-        models: Models = request.app.state.models
+    def _detect(self, body: bytes, request: Request) -> Json:
+        models: ServedModels = request.app.state.models
         limits: Limits = request.app.state.limits
         version = request.path_params["version"]
         model = models[self.model]

@@ -14,7 +14,7 @@ from detector.api.errors import GatewayError
 from detector.api.metrics import MODEL_VERSION
 from detector.models import ChangePointDetector, EntireAnomalyDetector, LatestAnomalyDetector
 
-__all__ = ["CHANGE_POINT", "ENTIRE", "LATEST", "Model", "Models"]
+__all__ = ["CHANGE_POINT", "ENTIRE", "LATEST", "Model", "ServedModels"]
 
 ENTIRE, LATEST, CHANGE_POINT = "univariate-entire", "univariate-latest", "change-point"
 
@@ -29,7 +29,7 @@ _PARAMS = {
     "boundaryVersion": "V2",
 }
 _COMMON = ("is_anomaly", "is_positive_anomaly", "is_negative_anomaly")
-_JUDGED = ("expected_value", "upper_margin", "lower_margin", "severity", "period", *_COMMON)
+_DETECTED = ("expected_value", "upper_margin", "lower_margin", "severity", "period", *_COMMON)
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class _Kind:
 
 
 _KINDS: dict[str, _Kind] = {
-    ENTIRE: _Kind(EntireAnomalyDetector, _PARAMS, _JUDGED),
-    LATEST: _Kind(LatestAnomalyDetector, _PARAMS, (*_JUDGED, "suggested_window")),
+    ENTIRE: _Kind(EntireAnomalyDetector, _PARAMS, _DETECTED),
+    LATEST: _Kind(LatestAnomalyDetector, _PARAMS, (*_DETECTED, "suggested_window")),
     CHANGE_POINT: _Kind(
         ChangePointDetector,
         {"granularity": "daily", "customInterval": 1},
@@ -60,7 +60,7 @@ class Model:
     ----------
     predict : callable
         Takes a table of ``timestamp`` and ``value`` and options by their wire names; returns the
-        result of each point judged.
+        result of each point scored.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Model:
     predict: Callable[[pd.DataFrame, Mapping[str, Any]], list[dict[str, Any]]]
 
 
-class Models:
+class ServedModels:
     """The loaded models of one worker, and the thread that follows their aliases."""
 
     def __init__(self, alias: str, refresh_seconds: float) -> None:
@@ -137,7 +137,7 @@ class Models:
         kind = _KINDS[name]
         if name not in self._loaded:
             registry.connect()
-            registry.ensure(
+            registry.ensure_registered(
                 kind.make(), name=name, alias=self._alias, example=_example(), params=kind.params
             )
         version = registry.aliased_version(name, self._alias)
@@ -152,7 +152,7 @@ class Models:
 
 
 def _load(name: str, version: int) -> Model:
-    """Load a version, and have it judge a series before it may answer."""
+    """Load a version, and try it on a series before it may answer."""
     # Called directly, because MLflow's checks of a table take longer than most detections.
     loaded = registry.load_version(name, version).unwrap_python_model()  # type: ignore[no-untyped-call]
 

@@ -14,14 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from detector.api.errors import GatewayError, refusal
 from detector.api.metrics import ERRORS, LATENCY, POINTS, REQUESTS
 
-__all__ = ["Observed"]
+__all__ = ["RequestLog"]
 
 _log = logging.getLogger("detector.requests")
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _CLIENT_GONE = 499
 
 
-class Observed:
+class RequestLog:
     """ASGI middleware: what a request was and what came of it, without a value of its series."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -75,11 +75,11 @@ def find(source: str, access: Access) -> File | list[File]:
 
 
 def too_many_files(source: str) -> DetectionError:
-    """Return the refusal of more variables than can be judged."""
+    """Return the refusal of more variables than can be scored."""
     return DetectionError(
         "DataExceedsLimit",
         f"'{shorten(source)}' holds more than {MOST_VARIABLES} CSV files, and at most "
-        f"{MOST_VARIABLES} variables can be judged together.",
+        f"{MOST_VARIABLES} variables can be scored together.",
     )
 
 

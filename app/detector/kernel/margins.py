@@ -21,7 +21,7 @@ _YIELDING = 99
 
 
 @dataclass(frozen=True)
-class Judged:
+class Points:
     """Points and what a detection says of them; all arrays have the shape ``(n,)``.
 
     Without a trend of their own the expected values are it.
@@ -35,9 +35,9 @@ class Judged:
     trend: Floats | None = None
     scores: Floats | None = None
 
-    def only(self, chosen: npt.NDArray[np.int64]) -> "Judged":
+    def only(self, chosen: npt.NDArray[np.int64]) -> "Points":
         """Return the points with these indices."""
-        return Judged(
+        return Points(
             self.values[chosen],
             self.expected[chosen],
             self.is_anomaly[chosen],
@@ -49,7 +49,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Bounded:
+class Margins:
     """Margins, final flags and severity of points; all arrays have the shape ``(n,)``."""
 
     upper: Floats
@@ -60,16 +60,16 @@ class Bounded:
     severity: Floats
 
 
-def bound_v1(points: Judged, sensitivity: int, *, by_score: bool) -> Bounded:
+def compute_v1(points: Points, sensitivity: int, *, by_score: bool) -> Margins:
     """Bound `points` by a share of the expected values, or by their scores.
 
     Parameters
     ----------
-    points : Judged
+    points : Points
     sensitivity : int
         0 to 100; the higher, the narrower the margins.
     by_score : bool
-        True for points judged by spectral residual.
+        True for points scored by spectral residual.
     """
     values, expected = points.values, points.expected
     if by_score and points.scores is not None:
@@ -98,7 +98,7 @@ def bound_v1(points: Judged, sensitivity: int, *, by_score: bool) -> Bounded:
     base = np.abs(expected)
     base = np.where(base <= _TINY, _LEAST_UNIT, base)
     severity = np.where(kept, np.minimum(np.abs(values - expected) / base, 1.0), 0.0)
-    return Bounded(upper, lower, kept, positive, negative, severity)
+    return Margins(upper, lower, kept, positive, negative, severity)
 
 
 def _score_margin(values: Floats, expected: Floats, scores: Floats, sensitivity: int) -> Floats:
@@ -112,12 +112,12 @@ def _score_margin(values: Floats, expected: Floats, scores: Floats, sensitivity:
     return margin
 
 
-def bound_v2(points: Judged, sensitivity: int, *, last_only: bool) -> Bounded:
+def compute_v2(points: Points, sensitivity: int, *, last_only: bool) -> Margins:
     """Bound `points` by a multiple of the size of their trend.
 
     Parameters
     ----------
-    points : Judged
+    points : Points
         With their trend.
     sensitivity : int
         0 to 100; the higher, the narrower the margins.
@@ -142,10 +142,10 @@ def bound_v2(points: Judged, sensitivity: int, *, last_only: bool) -> Bounded:
     negative = flagged & (values < expected - lower)
     kept = positive | negative
     severity = np.where(flagged if last_only else kept, _score(distance / units) / 100.0, 0.0)
-    return Bounded(upper, lower, kept, positive, negative, severity)
+    return Margins(upper, lower, kept, positive, negative, severity)
 
 
-def _units(points: Judged) -> Floats:
+def _units(points: Points) -> Floats:
     size: Floats = np.abs(points.expected if points.trend is None else points.trend)
     normal = size[~points.is_anomaly]
     if (normal < _TINY).all():

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from typing import Any, BinaryIO, cast
 
 from detector.datasource.access import MOST_VARIABLES, Access
-from detector.datasource.folder import too_many_files
+from detector.datasource.local import too_many_files
 from detector.datasource.stream import File, shorten
 from detector.errors import DetectionError
 
