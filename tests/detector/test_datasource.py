@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def access(folder: Path) -> Access:
-    return Access(local=(folder,), seconds=20)
+    return Access(folders=(folder,), seconds=20)
 
 
 @contextlib.contextmanager
@@ -75,7 +75,7 @@ def packed(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
 
 
 def read_bytes(content: bytes, access: Access, name: str = "file.csv", **options: Any) -> Any:
-    (access.local[0] / name).write_bytes(content)
+    (access.folders[0] / name).write_bytes(content)
     return read(name, access, **{**EVER, **options})
 
 
@@ -106,7 +106,7 @@ def test_a_zip_and_a_folder_of_one_file_a_variable_are_read_alike(
 def test_recorded_data_of_both_kinds_say_the_same(access: Access) -> None:
     if not FIXTURES.exists():
         pytest.skip(f"the sample series in {FIXTURES} are not at hand")
-    at_hand = replace(access, local=(FIXTURES,))
+    at_hand = replace(access, folders=(FIXTURES,))
     table = read("sample_data_5_3000.csv", at_hand, **EVER)
     many = read("multivariate_sample_data_5_3000.zip", at_hand, schema="MultiTable", **EVER)
     assert table.shape == (3000, 5)
@@ -483,7 +483,7 @@ def test_what_is_no_ordinary_file_is_refused_without_waiting(access: Access, fol
             read("socket.csv", access, **EVER)
     if os.access("/dev/zero", os.R_OK):
         with refused("ReadingFileError", "no ordinary file"):
-            read("zero", replace(access, local=(Path("/dev"),)), **EVER)
+            read("zero", replace(access, folders=(Path("/dev"),)), **EVER)
 
 
 def test_a_path_that_became_a_link_after_it_was_checked_is_not_followed(
@@ -946,7 +946,7 @@ from detector.datasource import Access, read
 from detector.errors import DetectionError
 
 folder, megabytes, *names = sys.argv[1:]
-access = Access(local=(Path(folder),))
+access = Access(folders=(Path(folder),))
 ever = dict(start=pd.Timestamp("2021-01-01"), end=pd.Timestamp("2022-01-01"), look_back=10)
 read("plain.csv", access, **ever)
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -1178,12 +1178,12 @@ def test_settings_say_what_may_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_S3_ENDPOINT_URL", raising=False)
     plain = Access.from_settings(DataSettings())
-    assert plain == Access(local=(tmp_path.resolve() / "datasets",))
+    assert plain == Access(folders=(tmp_path.resolve() / "datasets",))
     monkeypatch.setenv("DETECTOR_DATA_FOLDERS", f"{tmp_path}/a, b")
     monkeypatch.setenv("DETECTOR_DATA_HOSTS", "Data.Example.com, [::1]:8000")
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://minio:9000")
     given = Access.from_settings(Settings())
-    assert given.local == (tmp_path.resolve() / "a", tmp_path.resolve() / "b")
+    assert given.folders == (tmp_path.resolve() / "a", tmp_path.resolve() / "b")
     assert given.hosts == {"data.example.com", "[::1]:8000"}
     assert given.store_url == "http://minio:9000"
 
