@@ -28,12 +28,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from detector import DetectionError, files, plot, registry, runs, work
-from detector.multivariate import (
-    Epoch,
-    TrainingOptions,
-    align,
-)
+from detector import DetectionError, files, plot
+from detector.multivariate.alignment import align
+from detector.multivariate.model import Epoch, TrainingOptions
+from detector.tracking import registry, runs, server, training
 
 REGISTERED_MODEL = "multivariate-quickstart"
 ALIAS = "champion"
@@ -124,8 +122,8 @@ def walk_through(
     # Bad input is refused before anything is logged.
     trained_on = align(before, sliding_window=options.sliding_window, policy=options.align)
     align(later, start=detect_from, sliding_window=options.sliding_window, policy=options.align)
-    print(f"Tracking server: {registry.connect()}")
-    info = work.info_of(
+    print(f"Tracking server: {server.connect()}")
+    info = training.info_of(
         source, before.index[0], before.index[-1], options, name=Path(source).stem[:24]
     )
     model_id = runs.create_model(info, queued=False).model_id
@@ -153,7 +151,7 @@ def walk_through(
     print(f"\n{readable(result)}\n")
     print(summary(result))
     print(f"Over HTTP this is the model {model_id}.")
-    print(f"Table, picture and model of this run: {registry.run_address(run)}")
+    print(f"Table, picture and model of this run: {server.run_address(run)}")
     return result
 
 
@@ -170,7 +168,7 @@ def train_logged(model_id: str, frame: pd.DataFrame, options: TrainingOptions) -
             )
             bar.update()
 
-        work.train_model(
+        training.train_model(
             model_id,
             frame,
             options,
@@ -276,11 +274,11 @@ def main() -> int:
     except DetectionError as error:
         print(f"The detection failed. {error}", file=sys.stderr)
         return 2
-    except registry.TrackingError as error:
+    except server.TrackingError as error:
         print(error, file=sys.stderr)
         return 1
     except MlflowException as error:
-        print(registry.explain(error), file=sys.stderr)
+        print(server.explain(error), file=sys.stderr)
         return 1
     for fault in missed(result, faults):
         print(f"The {fault.variable} was {fault.what}, and was not flagged.", file=sys.stderr)

@@ -24,8 +24,9 @@ import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from detector import DetectionError, EntireAnomalyDetector, files, plot, registry
-from detector.series import Series
+from detector import DetectionError, EntireAnomalyDetector, files, plot
+from detector.series.series import Series
+from detector.tracking import registry, server
 
 EXPERIMENT = "MLflow Quickstart 2"
 REGISTERED_MODEL = "tracking-quickstart"
@@ -60,7 +61,7 @@ def walk_through(series: pd.DataFrame, title: str, params: dict[str, Any]) -> pd
     """Do every step on one series, saying so; return the points and their results."""
     # Bad input is refused before anything is logged.
     series = series.assign(value=Series.from_frame(series, params).values)
-    print(f"Tracking server: {registry.connect()}")
+    print(f"Tracking server: {server.connect()}")
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run() as run:
         mlflow.log_params(params)
@@ -88,7 +89,7 @@ def walk_through(series: pd.DataFrame, title: str, params: dict[str, Any]) -> pd
 
     print(f"\n{title}:\n{readable(result)}\n")
     print(summary(result))
-    print(f"Table, picture and model of this run: {registry.run_address(run)}")
+    print(f"Table, picture and model of this run: {server.run_address(run)}")
     return result
 
 
@@ -180,11 +181,11 @@ def main() -> int:
     except DetectionError as error:
         print(f"The detection failed. {error}", file=sys.stderr)
         return 2
-    except registry.TrackingError as error:
+    except server.TrackingError as error:
         print(error, file=sys.stderr)
         return 1
     except MlflowException as error:
-        print(registry.explain(error), file=sys.stderr)
+        print(server.explain(error), file=sys.stderr)
         return 1
     return 0
 

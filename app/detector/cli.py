@@ -10,16 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from detector import files, plot
-from detector.changepoint import detect_change_points
 from detector.errors import DetectionError
-from detector.series import (
-    BOUNDARY_VERSIONS,
-    GRANULARITIES,
-    IMPUTE_MODES,
-    ChangePointSeries,
-    Series,
-)
-from detector.univariate import detect_entire, detect_latest
+from detector.series.options import BOUNDARY_VERSIONS, GRANULARITIES, IMPUTE_MODES
+from detector.series.series import ChangePointSeries, Series
+from detector.univariate.changepoint import detect_change_points
+from detector.univariate.detection import detect_entire, detect_latest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,14 +78,14 @@ def _serve(options: argparse.Namespace) -> int:
 def _work(options: argparse.Namespace) -> int:
     # Read by MLflow when it is imported; the log is JSON.
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    from detector.jobs import run_worker
+    from detector.jobs.processes import run_worker
 
     run_worker(until_stdin_closes=options.until_stdin_closes)
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
-    from detector.jobs import train_in_this_process
+    from detector.jobs.processes import train_in_this_process
 
     return train_in_this_process(options.model_id)
 

@@ -1,5 +1,10 @@
 """The one error that detection raises, and the exception of a training that was told to stop."""
 
+import reprlib
+from collections.abc import Sequence
+
+__all__ = ["DetectionError", "Stopped", "listed", "shown"]
+
 
 class DetectionError(ValueError):
     """A request that cannot be answered, and what to change in it.
@@ -23,3 +28,26 @@ class DetectionError(ValueError):
 
 class Stopped(Exception):  # noqa: N818 - nothing is wrong with it
     """A training was told to stop before its last epoch."""
+
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 60
+# Python refuses to write out very long integers.
+_LONGEST_INTEGER = 1024
+
+
+def shown(value: object) -> str:
+    """Return a short form of a value for a message, whatever was given."""
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
+        return f"an integer of {value.bit_length()} bits"
+    if hasattr(value, "isoformat"):
+        return str(value.isoformat())
+    if hasattr(value, "columns"):
+        return type(value).__name__
+    return _REPR.repr(value)
+
+
+def listed(names: Sequence[object], most: int = 5) -> str:
+    """Return a short list of names for a message."""
+    text = ", ".join(shown(name) for name in names[:most])
+    return text if len(names) <= most else f"{text} and {len(names) - most} more"

@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-from detector.changepoint import detect_change_points
 from detector.errors import DetectionError
-from detector.multivariate import AnomalyState, MultivariateModel, align
-from detector.series import ChangePointSeries, Series
-from detector.univariate import detect_entire, detect_latest
+from detector.multivariate.alignment import align
+from detector.multivariate.model import AnomalyState, MultivariateModel
+from detector.series.series import ChangePointSeries, Series
+from detector.univariate.changepoint import detect_change_points
+from detector.univariate.detection import detect_entire, detect_latest
 
 
 class EntireAnomalyDetector(PythonModel):

@@ -21,8 +21,12 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from detector import jobs, registry, runs, work
-from detector.multivariate import TrainingOptions, align
+from detector.jobs import leases, queue
+from detector.multivariate import wire
+from detector.multivariate.alignment import align
+from detector.multivariate.model import TrainingOptions
+from detector.tracking import runs, server
+from detector.tracking.training import info_of
 
 START, ROWS, WINDOW = pd.Timestamp("2026-01-01"), 420, 28
 QUICK, LONG = "3", "10000"
@@ -39,22 +43,22 @@ def variables(seed: int) -> pd.DataFrame:
 
 def asked(source: str) -> dict[str, Any]:
     options = TrainingOptions(sliding_window=WINDOW)
-    return work.info_of(source, START, START + pd.Timedelta(minutes=ROWS - 1), options)
+    return info_of(source, START, START + pd.Timedelta(minutes=ROWS - 1), options)
 
 
 def detect(model_id: str, source: str, first: int, last: int) -> str:
     """Ask for a batch detection of some minutes; return its id."""
-    times = [runs.time_to_wire(START + pd.Timedelta(minutes=minute)) for minute in (first, last)]
+    times = [wire.time_to_wire(START + pd.Timedelta(minutes=minute)) for minute in (first, last)]
     setup = {"dataSource": source, "startTime": times[0], "endTime": times[1]}
     record = runs.create_result(model_id, setup | {"topContributorCount": 2})
-    jobs.submit_detection(record.result_id)
+    queue.submit_detection(record.result_id)
     return record.result_id
 
 
 def train(source: str = "waves.csv") -> str:
     """Ask for a training; return the id of the model."""
     model_id = runs.create_model(asked(source)).model_id
-    jobs.submit_training(model_id)
+    queue.submit_training(model_id)
     return model_id
 
 
@@ -68,12 +72,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("MLFLOW_TRACKING_URI", "DETECTOR_QUEUE"):
         monkeypatch.delenv(name, raising=False)
-    registry.connect()
-    jobs._jobs.cache_clear()
+    server.connect()
+    queue.queues.cache_clear()
     yield tmp_path
-    for queue in jobs._jobs().values():
-        queue.huey.storage.close()
-    jobs._jobs.cache_clear()
+    for each in queue.queues().values():
+        each.huey.storage.close()
+    queue.queues.cache_clear()
     mlflow.set_tracking_uri("")
 
 
@@ -137,7 +141,7 @@ def test_trainings_and_detections_at_once_are_all_right(worker: Start, kit: Any)
             policy=model.options.align,
         )
         expected = [
-            runs.anomaly_state_to_wire(each) for each in model.detect(table, top_contributors=2)
+            wire.anomaly_state_to_wire(each) for each in model.detect(table, top_contributors=2)
         ]
         found = runs.get_result(result_id).results
         assert [each["timestamp"] for each in found] == [each["timestamp"] for each in expected]
@@ -223,7 +227,7 @@ def test_training_that_another_worker_took_over_is_ended(worker: Start, kit: Any
 
     # As after a pause in which the lease ran out.
     other = {"worker": "another", "until": time.time() + 3600}
-    assert jobs._jobs()["training"].huey.put_if_empty(jobs._key(model_id, 2), other)
+    assert queue.queues()["training"].huey.put_if_empty(leases._key(model_id, 2), other)
 
     kit.until(lambda: training(running.process.pid) is None, "the training has ended")
     assert status(model_id) == runs.RUNNING
@@ -258,7 +262,7 @@ def test_training_goes_on_while_mlflow_is_killed_and_started_again(
     server = kit.start_mlflow(folder / "mlflow", port).wait("/health")
     address = {"MLFLOW_TRACKING_URI": server.url}
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
-    registry.connect()
+    server.connect()
     epochs = {"DETECTOR_TRAINING_EPOCHS": "300"}
     running = kit.Service(folder, ["detector", "worker"], 0, **address, **epochs)
     try:
@@ -313,7 +317,7 @@ def test_job_that_loses_every_worker_is_given_up(folder: Path, worker: Start, ki
     model_id = train()
     runs.set_status(model_id, runs.RUNNING)
     for _ in range(3):
-        lost = jobs._Leases(jobs._jobs()["training"].huey, seconds=0)
+        lost = leases.Leases(queue.queues()["training"].huey, seconds=0)
         assert lost.take(model_id)
 
     worker()
@@ -324,8 +328,8 @@ def test_job_that_loses_every_worker_is_given_up(folder: Path, worker: Start, ki
 
 
 def test_only_one_worker_takes_an_attempt(folder: Path) -> None:
-    huey = jobs._jobs()["training"].huey
-    workers = [jobs._Leases(huey, seconds=60) for _ in range(8)]
+    huey = queue.queues()["training"].huey
+    workers = [leases.Leases(huey, seconds=60) for _ in range(8)]
 
     with ThreadPoolExecutor(8) as threads:
         taken = list(threads.map(lambda each: each.take("a job"), workers))
@@ -387,7 +391,7 @@ def submitted(model_id: str) -> bool:
     from redis.exceptions import ConnectionError
 
     try:
-        jobs.submit_training(model_id)
+        queue.submit_training(model_id)
     except ConnectionError:
         return False
     return True

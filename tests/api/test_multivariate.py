@@ -16,8 +16,9 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from detector import runs
-from detector.multivariate import align
+from detector.multivariate import wire
+from detector.multivariate.alignment import align
+from detector.tracking import runs
 
 # Of MLflow about models without type hints or signatures.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -250,7 +251,7 @@ def test_the_same_numbers_in_this_process_in_a_batch_and_at_last(
     }
     for name, told in (("last", last), ("batch", result["results"])):
         for each, result in zip(told, here[name], strict=True):
-            assert each["timestamp"] == runs.time_to_wire(result.timestamp)
+            assert each["timestamp"] == wire.time_to_wire(result.timestamp)
             assert each["value"]["isAnomaly"] == result.is_anomaly
             assert each["value"]["score"] == pytest.approx(result.score, abs=1e-6)
             assert each["value"]["severity"] == pytest.approx(result.severity, abs=1e-6)

@@ -33,8 +33,8 @@ import conftest
 import numpy as np
 import pandas as pd
 
-from detector.series import Series
-from detector.univariate import detect_entire
+from detector.series.series import Series
+from detector.univariate.detection import detect_entire
 
 BUILD = ROOT / "build"
 DATA = ROOT.parent / "shared" / "fixtures" / "azure" / "entire_daily47_live.json"

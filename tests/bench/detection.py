@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "app"))
+sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in ("app", "tests")]
 
 import numpy as np
 import oracle
@@ -47,8 +47,8 @@ FREQUENCIES = {"monthly": "MS", "daily": "D", "hourly": "h", "minutely": "min"}
 FIRST_DETECTION = """
 import json, pathlib, resource, sys, time
 started = time.perf_counter()
-from detector.series import Series
-from detector.univariate import detect_entire
+from detector.series.series import Series
+from detector.univariate.detection import detect_entire
 values = [float(place % 7) for place in range(49)]
 detect_entire(Series.from_arrays(values, request={"period": 7}))
 seconds = time.perf_counter() - started

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "app"))
+sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in ("app", "tests")]
 
 import oracle
 import pandas as pd

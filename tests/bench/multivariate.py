@@ -39,7 +39,7 @@ with warnings.catch_warnings():
     from anomaly_detector.multivariate.contract import MultiADConfig, NormalizeBase
     from anomaly_detector.multivariate.module import MultivariateGraphAttnDetector
 
-from detector.kernel.graph_attention import Network, fit, judge
+from detector.multivariate.network.graph_attention import Network, fit, judge
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
@@ -56,7 +56,7 @@ LONG = 5_000
 PEAK = """
 import pathlib, sys
 import numpy as np
-from detector.kernel.graph_attention import fit, judge
+from detector.multivariate.network.graph_attention import fit, judge
 what, rows = sys.argv[1], int(sys.argv[2])
 values = np.sin(np.arange(rows)[:, None] / np.arange(5, 25))
 values += 0.1 * np.random.default_rng(1).normal(size=values.shape)

@@ -23,7 +23,8 @@ import pandas as pd
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "app"))
 
-from detector.multivariate import TrainingOptions, align, train
+from detector.multivariate.alignment import align
+from detector.multivariate.model import TrainingOptions, train
 
 SAMPLE = ROOT.parent / "shared" / "fixtures" / "multivariate" / "sample_data_5_3000.csv"
 WINDOW = 200

@@ -7,13 +7,15 @@ from typing import Any
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from detector.api import changepoint, datasets, docs_page, errors, metrics, multivariate, univariate
+from detector.api import datasets, docs_page, errors, metrics
 from detector.api.auth import HEADER, require_key
 from detector.api.limits import Limits
 from detector.api.middleware import RequestLog
 from detector.api.model_store import ModelStore
+from detector.api.multivariate import routes as multivariate
 from detector.api.served_models import ServedModels
 from detector.api.service import VERSIONS, require_version
+from detector.api.timeseries import routes as timeseries
 from detector.api.wire import Json
 from detector.datasource import Access
 from detector.log import ignore_foreign_warnings
@@ -53,8 +55,7 @@ def create() -> FastAPI:
     app.add_middleware(RequestLog)
     errors.add_handlers(app)
     for resource, tag in (
-        (univariate, "timeseries"),
-        (changepoint, "timeseries"),
+        (timeseries, "timeseries"),
         (multivariate, "multivariate"),
     ):
         app.include_router(

@@ -12,12 +12,12 @@ from cachetools import LRUCache
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from detector import registry, runs
 from detector.api.errors import GatewayError
 from detector.api.limits import BoundedExecutor
+from detector.tracking import runs, server
 
 if TYPE_CHECKING:
-    from detector.multivariate import MultivariateModel
+    from detector.multivariate.model import MultivariateModel
 
 __all__ = ["ModelStore"]
 
@@ -27,7 +27,7 @@ _Answer = TypeVar("_Answer")
 _THREADS, _WAITING = 8, 64
 _MODELS_KEPT = 4
 _UNAVAILABLE = (
-    registry.TrackingError,
+    server.TrackingError,
     MlflowException,
     SQLAlchemyError,
     requests.RequestException,
@@ -83,7 +83,7 @@ class ModelStore:
     def _answer(self, call: Callable[[], _Answer]) -> _Answer:
         try:
             if not self._connected:
-                registry.connect()
+                server.connect()
                 self._connected = True
             return call()
         except _UNAVAILABLE as error:

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from detector import registry
 from detector.api.errors import GatewayError
 from detector.api.metrics import MODEL_VERSION
 from detector.models import ChangePointDetector, EntireAnomalyDetector, LatestAnomalyDetector
+from detector.tracking import registry, server
 
 __all__ = ["CHANGE_POINT", "ENTIRE", "LATEST", "Model", "ServedModels"]
 
@@ -136,7 +136,7 @@ class ServedModels:
     def _load_if_moved(self, name: str) -> None:
         kind = _KINDS[name]
         if name not in self._loaded:
-            registry.connect()
+            server.connect()
             registry.ensure_registered(
                 kind.make(), name=name, alias=self._alias, example=_example(), params=kind.params
             )

@@ -11,7 +11,7 @@ from types import FrameType
 import uvicorn
 from pydantic import ValidationError
 
-from detector import jobs
+from detector.jobs import processes
 from detector.log import CONFIGURATION
 from detector.settings import Settings
 
@@ -46,7 +46,9 @@ def serve(given: Mapping[str, object]) -> None:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     # uvicorn raises the signal again when it has stopped; what is temporary must still go.
     signal.signal(signal.SIGTERM, _leave)
-    worker = jobs.run_embedded_worker() if settings.embedded_worker else contextlib.nullcontext()
+    worker = (
+        processes.run_embedded_worker() if settings.embedded_worker else contextlib.nullcontext()
+    )
     with worker, tempfile.TemporaryDirectory(prefix="detector-metrics-") as folder:
         # Where the workers count together; read when prometheus_client is imported.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

@@ -11,7 +11,7 @@ from detector.api.errors import GatewayError
 from detector.api.limits import Limits
 from detector.api.served_models import ServedModels
 from detector.api.wire import Json, parse
-from detector.series import Series
+from detector.series.series import Series
 
 __all__ = ["VERSIONS", "Operation", "require_version"]
 

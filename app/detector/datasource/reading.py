@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from detector.arrays import Floats, Ints
 from detector.datasource import archive, local, s3, table, web
 from detector.datasource.access import MOST_ROWS, Access
 from detector.datasource.stream import Budget, Counted, File, shorten
@@ -205,7 +205,7 @@ def _check_variables(files: Sequence[File], name: str) -> None:
 
 
 def _merge(
-    columns: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]],
+    columns: dict[str, tuple[Ints, Floats]],
     name: str,
     window: table.Window,
     budget: Budget,
@@ -227,7 +227,7 @@ def _merge(
     return table.frame(times, values, variables)
 
 
-def _first_wanted(all_times: Sequence[NDArray[np.int64]], window: table.Window) -> int:
+def _first_wanted(all_times: Sequence[Ints], window: table.Window) -> int:
     """Return the earliest time that the look-back needs, also where only complete rows count."""
     common = all_times[0][all_times[0] < window.start]
     for times in all_times[1:]:

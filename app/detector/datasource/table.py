@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute  # type: ignore[import-untyped]
 import pyarrow.csv  # type: ignore[import-untyped]
-from numpy.typing import NDArray
 
+from detector.arrays import LARGEST_VALUE, Flags, Floats, Ints
 from detector.datasource.access import MOST_ROWS, MOST_VARIABLES
 from detector.datasource.stream import LONGEST_LINE, Budget, Counted, shorten
 from detector.errors import DetectionError
@@ -23,7 +23,6 @@ __all__ = ["TIMESTAMP", "Rows", "Window", "collect", "frame", "header", "too_man
 TIMESTAMP = "timestamp"
 _MISSING = ["", "NaN", "nan", "NA", "N/A", "null", "NULL", "None"]
 # As in a series.
-_LARGEST = 1e100
 # Rows before the start are kept until enough of them are complete, but no more than these.
 _MOST_BEFORE = 100_000
 _PRUNED_TOGETHER = 16_384
@@ -31,8 +30,6 @@ _BAD_ROW = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got
 _BAD_VALUE = re.compile(
     r"In CSV column #(\d+): Row #(\d+): .*?(?:invalid value '(.*)')?", re.DOTALL
 )
-_Times = NDArray[np.int64]
-_Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ def _check_names(names: Sequence[str], file: str) -> None:
 
 def collect(
     stream: Counted, names: Sequence[str], window: Window, budget: Budget, *, alone: bool
-) -> tuple[_Times, _Values]:
+) -> tuple[Ints, Floats]:
     """Read the rows below the header that lie in a window.
 
     Parameters
@@ -145,7 +142,7 @@ def collect(
     return rows.finish()
 
 
-def frame(times: _Times, values: _Values, variables: Sequence[str]) -> pd.DataFrame:
+def frame(times: Ints, values: Floats, variables: Sequence[str]) -> pd.DataFrame:
     """Return a table of variables that are sorted by name."""
     index = pd.DatetimeIndex(times.view("datetime64[ns]"), name=TIMESTAMP)
     return pd.DataFrame(values.T, index=index, columns=list(variables), copy=False)
@@ -160,7 +157,7 @@ def too_many_rows(name: str) -> DetectionError:
     )
 
 
-def _blocks(stream: Counted, names: Sequence[str]) -> Iterator[tuple[_Times, _Values]]:
+def _blocks(stream: Counted, names: Sequence[str]) -> Iterator[tuple[Ints, Floats]]:
     if not stream.peek():
         return
     variables = sorted(name for name in names if name != TIMESTAMP)
@@ -188,7 +185,7 @@ def _blocks(stream: Counted, names: Sequence[str]) -> Iterator[tuple[_Times, _Va
         raise _explain(str(error), names, stream.name) from error
 
 
-def _times(texts: pa.Array, file: str, first_row: int) -> _Times:
+def _times(texts: pa.Array, file: str, first_row: int) -> Ints:
     # pandas would take words such as "now" as well.
     is_date = pa.compute.match_substring_regex(texts, r"^\s*\d{4}").fill_null(False)
     objects = texts.to_numpy(zero_copy_only=False)
@@ -202,19 +199,19 @@ def _times(texts: pa.Array, file: str, first_row: int) -> _Times:
             + (f"the timestamp '{shorten(text)}'" if text else "no timestamp")
             + "; it must be a date of ISO 8601, such as 2021-01-01T00:00:00Z.",
         )
-    nanoseconds: _Times = dates.as_unit("ns").asi8
+    nanoseconds: Ints = dates.as_unit("ns").asi8
     return nanoseconds
 
 
-def _check_size(values: _Values, variables: Sequence[str], file: str, first_row: int) -> None:
+def _check_size(values: Floats, variables: Sequence[str], file: str, first_row: int) -> None:
     # A missing value is no number, and compares false.
-    too_large = np.abs(values) > _LARGEST
+    too_large = np.abs(values) > LARGEST_VALUE
     if too_large.any():
         column, row = np.argwhere(too_large)[0]
         raise DetectionError(
             "VariableParseError",
             f"Row {first_row + row} of column '{shorten(variables[column])}' in '{file}' has the "
-            f"value {values[column, row]:g}; it must lie within {_LARGEST:g} of zero.",
+            f"value {values[column, row]:g}; it must lie within {LARGEST_VALUE:g} of zero.",
         )
 
 
@@ -258,12 +255,12 @@ class Rows:
         self._budget = budget
         self._name = name
         self._alone = alone
-        self._parts: list[tuple[_Times, _Values]] = []
-        self._before: list[tuple[_Times, _Values]] = []
+        self._parts: list[tuple[Ints, Floats]] = []
+        self._before: list[tuple[Ints, Floats]] = []
         self._count = 0
         self._kept_before = self._new_before = 0
 
-    def add(self, times: _Times, values: _Values) -> None:
+    def add(self, times: Ints, values: Floats) -> None:
         """Take those rows of a block that are wanted."""
         if times.max(initial=0) > self._window.end:
             times, values = _take(times, values, times <= self._window.end)
@@ -281,7 +278,7 @@ class Rows:
             raise too_many_rows(self._name)
         self._budget.hold_cells(len(times) * self._variables, self._name)
 
-    def finish(self) -> tuple[_Times, _Values]:
+    def finish(self) -> tuple[Ints, Floats]:
         """Return the rows in rising order; of rows of the same time, the last of the file."""
         self._prune()
         parts = self._before + self._parts
@@ -303,11 +300,11 @@ class Rows:
         self._kept_before, self._new_before = kept, 0
 
 
-def _take(times: _Times, values: _Values, which: NDArray[np.bool_]) -> tuple[_Times, _Values]:
+def _take(times: Ints, values: Floats, which: Flags) -> tuple[Ints, Floats]:
     return times[which], values[:, which]
 
 
-def _join(parts: list[tuple[_Times, _Values]], variables: int) -> tuple[_Times, _Values]:
+def _join(parts: list[tuple[Ints, Floats]], variables: int) -> tuple[Ints, Floats]:
     """Put parts together, letting go of each as it is copied."""
     count = sum(len(times) for times, _ in parts)
     times, values = np.empty(count, np.int64), np.empty((variables, count))
@@ -321,7 +318,7 @@ def _join(parts: list[tuple[_Times, _Values]], variables: int) -> tuple[_Times, 
     return times, values
 
 
-def _in_order(times: _Times, values: _Values) -> tuple[_Times, _Values]:
+def _in_order(times: Ints, values: Floats) -> tuple[Ints, Floats]:
     if (np.diff(times) > 0).all():
         return times, values
     order = np.argsort(times, kind="stable")

@@ -1,0 +1,1 @@
+"""``multivariate/...``: models of many variables."""

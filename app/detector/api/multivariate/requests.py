@@ -1,0 +1,393 @@
+"""Requests about many variables, checked: what is asked, with every default filled in."""
+
+import contextlib
+import re
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from detector.arrays import LARGEST_VALUE, Floats
+from detector.errors import DetectionError
+from detector.multivariate.alignment import AlignPolicy
+from detector.multivariate.model import DEFAULT_WINDOW, TrainingOptions
+
+__all__ = ["DATA_SCHEMAS", "PREVIEWS", "Latest", "detection", "latest", "page", "training"]
+
+PREVIEWS = ("v1.1-preview", "v1.1-preview.1")
+DATA_SCHEMAS = ("OneTable", "MultiTable")
+MOST_CONTRIBUTORS = 30
+LONGEST_NAME = 24
+MOST_TIMESTAMPS, MOST_VARIABLES, MOST_POINTS = 2880, 300, 10
+MOST_LISTED = 1000
+
+_CONTRIBUTORS = 10
+# The previews had no such field, and told of every variable.
+_EVERY_CONTRIBUTOR = 301
+_LISTED = {"v1.1": 10}
+_LISTED_BY_PREVIEWS = 5
+# MLflow keeps what was asked in a tag, which has at most 8,000 characters.
+_LONGEST_SOURCE = 4096
+_LARGEST_SKIP = 2**31 - 1
+# Less than this pandas would read too: years and weeks, "now" and "today".
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
+
+
+def training(body: Any, version: str) -> dict[str, Any]:
+    """Return what a request to train asks for, by the names and in the order of version v1.1.
+
+    Raises
+    ------
+    DetectionError
+        ``InvalidJsonFormat``, ``RequiredSource``, ``RequiredStartTime``, ``RequiredEndTime``,
+        ``InvalidTimestampFormat``, ``InvalidSlidingWindow``, ``InvalidAlignMode``,
+        ``InvalidFillNAMethod``, ``RequiredPaddingValue``, or ``BadArgument`` for another field.
+    """
+    asked = _given(body)
+    source, span = _source(asked, version), _span(asked)
+    # A preview's zip has one CSV for each variable.
+    schema = "MultiTable" if version in PREVIEWS else asked.get("dataSchema", DATA_SCHEMAS[0])
+    if schema not in DATA_SCHEMAS:
+        raise _bad("dataSchema", f"be one of {_listed(DATA_SCHEMAS)}", schema)
+    name = asked.get("displayName", "")
+    if not (isinstance(name, str) and len(name) <= LONGEST_NAME and name.isprintable()):
+        raise _bad("displayName", f"have at most {LONGEST_NAME} characters, all printable", name)
+    window = asked.get("slidingWindow", DEFAULT_WINDOW)
+    whole = _whole(window)
+    options = TrainingOptions(sliding_window=window if whole is None else whole)
+    policy = _policy(asked)
+    return {
+        "dataSource": source,
+        "dataSchema": schema,
+        **span,
+        "displayName": name,
+        "slidingWindow": options.sliding_window,
+        "alignPolicy": {
+            "alignMode": policy.mode,
+            "fillNAMethod": policy.fill,
+            "paddingValue": policy.padding_value or 0.0,
+        },
+    }
+
+
+def detection(body: Any, version: str) -> dict[str, Any]:
+    """Return what a request for a batch detection asks for, by the names of version v1.1.
+
+    Raises
+    ------
+    DetectionError
+        As for `training`.
+    """
+    asked = _given(body)
+    return {
+        "dataSource": _source(asked, version),
+        "topContributorCount": _contributors(asked, version),
+        **_span(asked),
+    }
+
+
+@dataclass(frozen=True)
+class Latest:
+    """A request to score the last timestamps of the values that come with it.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        A column for each variable, NaN where it has no value; the index in UTC, rising.
+    points : int
+        How many timestamps to score.
+    contributors : int
+        How many variables are told of for each anomaly, at most.
+    """
+
+    frame: pd.DataFrame
+    points: int
+    contributors: int
+
+
+def latest(body: Any, version: str) -> Latest:
+    """Return what a request for the last timestamps asks for.
+
+    Raises
+    ------
+    DetectionError
+        ``InvalidJsonFormat``, ``DataExceedsLimit``, ``DuplicatedVariables``, ``MergeDataFailed``,
+        ``NoData``, ``InvalidTimestampFormat``, ``VariableParseError``, or ``BadArgument`` for
+        another field.
+    """
+    asked = _given(body)
+    points = 1
+    if version in PREVIEWS:
+        points = _between(asked, "detectingPoints", 1, MOST_POINTS, default=1)
+    contributors = _contributors(asked, version)
+    return Latest(_frame(asked.get("variables")), points, contributors)
+
+
+def page(query: Mapping[str, str], version: str) -> tuple[int, int]:
+    """Return how many models to skip and how many to list, in either spelling.
+
+    Raises
+    ------
+    DetectionError
+        ``InvalidRequestParameterError``.
+    """
+    listed = _LISTED.get(version, _LISTED_BY_PREVIEWS)
+    skip = _parameter(query, "skip", 0, 0, _LARGEST_SKIP)
+    return skip, _parameter(query, "top", listed, 1, MOST_LISTED)
+
+
+def _parameter(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = query.get(name, query.get(f"${name}", str(default)))
+    if not re.fullmatch(r"\d{1,10}", text, re.ASCII) or not least <= int(text) <= most:
+        raise DetectionError(
+            "InvalidRequestParameterError",
+            f"Invalid values for $skip or $top. '{name}' is {_shown(text)}, and must be a whole "
+            f"number from {least} to {most}.",
+        )
+    return int(text)
+
+
+def _given(body: Any) -> dict[str, Any]:
+    if not isinstance(body, Mapping):
+        what = "empty" if body is None else _shown(body)
+        raise DetectionError(
+            "InvalidJsonFormat", f"Invalid JSON format. The body must be an object; it is {what}."
+        )
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _source(asked: Mapping[str, Any], version: str) -> str:
+    name = "source" if version in PREVIEWS else "dataSource"
+    source = asked.get(name, "")
+    if not isinstance(source, str) or not source.strip():
+        raise DetectionError(
+            "RequiredSource",
+            f"The '{name}' field is required in the request. It says where the data lies, such as "
+            "what PUT /datasets/{name} answered.",
+        )
+    if len(source) > _LONGEST_SOURCE or not source.isprintable():
+        raise DetectionError(
+            "InvalidBlobURL",
+            f"The '{name}' field must have at most {_LONGEST_SOURCE} characters, all printable; it "
+            f"has {len(source)}.",
+        )
+    return source
+
+
+def _span(asked: Mapping[str, Any]) -> dict[str, str]:
+    for name in ("startTime", "endTime"):
+        if name not in asked:
+            raise DetectionError(
+                f"Required{name[0].upper()}{name[1:]}",
+                f"The '{name}' field is required in the request, such as 2021-01-02T00:00:00Z.",
+            )
+    start, end = (_times(name, [asked[name]])[0] for name in ("startTime", "endTime"))
+    if end < start:
+        raise DetectionError(
+            "BadArgument",
+            f"The 'endTime' field ({_wire(end)}) must not lie before the 'startTime' field "
+            f"({_wire(start)}).",
+        )
+    return {"startTime": _wire(start), "endTime": _wire(end)}
+
+
+def _wire(moment: pd.Timestamp) -> str:
+    return f"{moment.isoformat()}Z"
+
+
+def _policy(asked: Mapping[str, Any]) -> AlignPolicy:
+    given = asked.get("alignPolicy", {})
+    if not isinstance(given, Mapping):
+        raise _bad("alignPolicy", "be an object", given)
+    policy = _given(given)
+    padding = policy.get("paddingValue")
+    value = _number(padding)
+    if padding is not None and value is None:
+        raise DetectionError(
+            "RequiredPaddingValue",
+            "The 'paddingValue' field must be a number within "
+            f"{LARGEST_VALUE:g} of zero; it is {_shown(padding)}.",
+        )
+    default = AlignPolicy()
+    return AlignPolicy(
+        mode=policy.get("alignMode", default.mode),
+        fill=policy.get("fillNAMethod", default.fill),
+        padding_value=value,
+    )
+
+
+def _contributors(asked: Mapping[str, Any], version: str) -> int:
+    if version in PREVIEWS:
+        return _EVERY_CONTRIBUTOR
+    return _between(asked, "topContributorCount", 1, MOST_CONTRIBUTORS, default=_CONTRIBUTORS)
+
+
+def _between(asked: Mapping[str, Any], name: str, least: int, most: int, *, default: int) -> int:
+    given = asked.get(name, default)
+    whole = _whole(given)
+    if whole is None or not least <= whole <= most:
+        raise _bad(name, f"be a whole number from {least} to {most}", given)
+    return whole
+
+
+def _frame(variables: Any) -> pd.DataFrame:
+    if not isinstance(variables, Sequence) or isinstance(variables, str) or not variables:
+        raise _bad("variables", "be a list with an object for each variable", variables)
+    if len(variables) > MOST_VARIABLES:
+        raise DetectionError(
+            "DataExceedsLimit",
+            f"The 'variables' field must have at most {MOST_VARIABLES} variables; it has "
+            f"{len(variables)}.",
+        )
+    columns: dict[str, pd.Series[float]] = {}
+    shared: _Shared = (None, pd.DatetimeIndex([]))
+    for place, given in enumerate(variables):
+        name = _variable(place, given)
+        if name in columns:
+            raise DetectionError(
+                "DuplicatedVariables", f"The variable {_shown(name)} is given more than once."
+            )
+        timestamps, values = _pair(name, given)
+        # Reading timestamps takes longest, and nearly always they are the same for all variables.
+        if timestamps != shared[0]:
+            shared = (timestamps, _index(name, timestamps))
+        columns[name] = pd.Series(_values(name, values), index=shared[1])
+    frame = pd.DataFrame(columns).sort_index()
+    if frame.empty:
+        raise DetectionError("NoData", "In the 'variables' field there is not one timestamp.")
+    return frame
+
+
+_Shared = tuple[Any, pd.DatetimeIndex]
+
+
+def _variable(place: int, given: Any) -> str:
+    if not isinstance(given, Mapping):
+        raise _bad("variables", f"have an object at index {place}", given)
+    # Called `name` by the previews, and by an example of version v1.1.
+    name = given.get("variable", given.get("name"))
+    if not isinstance(name, str) or not name:
+        raise _bad("variables", f"have a name in 'variable' at index {place}", name)
+    return name
+
+
+def _pair(name: str, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    lists = []
+    for field in ("timestamps", "values"):
+        of = given.get(field)
+        if not isinstance(of, list):
+            raise _bad("variables", f"have a list in '{field}' of the variable {_shown(name)}", of)
+        if len(of) > MOST_TIMESTAMPS:
+            raise DetectionError(
+                "DataExceedsLimit",
+                f"The '{field}' of the variable {_shown(name)} are {len(of)}; there may be at "
+                f"most {MOST_TIMESTAMPS}.",
+            )
+        lists.append(of)
+    timestamps, values = lists
+    if len(timestamps) != len(values):
+        raise DetectionError(
+            "BadArgument",
+            f"The variable {_shown(name)} has {len(timestamps)} 'timestamps' and {len(values)} "
+            "'values'; there must be a value, or null, for each timestamp.",
+        )
+    return timestamps, values
+
+
+def _index(name: str, timestamps: list[Any]) -> pd.DatetimeIndex:
+    index = _times(f"timestamps of the variable {_shown(name)}", timestamps)
+    if not index.is_unique:
+        twice = index[int(index.duplicated().argmax())]
+        raise DetectionError(
+            "MergeDataFailed",
+            f"The timestamp {_wire(twice)} is there more than once in the variable "
+            f"{_shown(name)}; each may be there once.",
+        )
+    return index
+
+
+def _times(field: str, given: list[Any]) -> pd.DatetimeIndex:
+    """Return moments in UTC without a zone; where none is given it is UTC."""
+
+    def read(moments: list[Any]) -> pd.DatetimeIndex:
+        if not all(isinstance(moment, str) and _DATE.fullmatch(moment) for moment in moments):
+            raise ValueError("not a date")
+        return pd.DatetimeIndex(pd.to_datetime(moments, format="ISO8601", utc=True)).tz_convert(
+            None
+        )
+
+    try:
+        return read(given).as_unit("ns")
+    except ValueError:
+        wrong = _first_refused(read, given)
+        raise DetectionError(
+            "InvalidTimestampFormat",
+            f"Invalid timestamp format. In '{field}' {_shown(wrong)} is not a valid format; it "
+            "must be a date and time as in ISO 8601, such as 2021-01-02T00:00:00Z, from 1678 to "
+            "2261.",
+        ) from None
+
+
+def _first_refused(read: Callable[[list[Any]], Any], given: list[Any]) -> Any:
+    for each in given:
+        try:
+            read([each])
+        except ValueError:
+            return each
+    return given[0]
+
+
+def _values(name: str, given: list[Any]) -> Floats:
+    """Return numbers, NaN for null and for a literal NaN."""
+    if {type(value) for value in given} <= {int, float, type(None)}:
+        with contextlib.suppress(OverflowError):
+            read = np.array(given, dtype=np.float64)
+            if not np.any(np.abs(read) > LARGEST_VALUE):
+                return read
+    values = [np.nan if value is None else _number(value, nan=True) for value in given]
+    if None in values:
+        place = values.index(None)
+        raise DetectionError(
+            "VariableParseError",
+            f"The value at index {place} of the variable {_shown(name)} is "
+            f"{_shown(given[place])}, and must be a number within {LARGEST_VALUE:g} of zero, or "
+            "null.",
+        )
+    return np.array(values, dtype=np.float64)
+
+
+def _number(value: Any, *, nan: bool = False) -> float | None:
+    """Return a number that may be written as a string; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    fine = abs(number) <= LARGEST_VALUE or (nan and number != number)
+    return number if fine else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def _bad(field: str, rule: str, value: Any) -> DetectionError:
+    return DetectionError("BadArgument", f"The '{field}' field must {rule}; it is {_shown(value)}.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " or ".join(f"'{name}'" for name in names)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
+
+
+def _shown(value: Any) -> str:
+    """Return a short form of a value for a message, whatever was sent."""
+    return _SHORT.repr(value)

@@ -1,0 +1,155 @@
+"""Answers about many variables, as each version of the API wrote them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from detector.api.multivariate.requests import PREVIEWS
+from detector.multivariate.alignment import VariableState
+from detector.multivariate.model import AnomalyState
+from detector.multivariate.wire import anomaly_state_to_wire, state_to_wire
+from detector.tracking.runs import ModelRecord, ResultRecord
+
+__all__ = ["latest", "model", "models", "result"]
+
+_Wire = dict[str, Any]
+
+
+def model(record: ModelRecord, version: str) -> _Wire:
+    """Return a model with everything that is known of it."""
+    info = record.info
+    asked = info if version not in PREVIEWS else _as_preview(info)
+    diagnostics = record.diagnostics
+    return {
+        **_identity(record),
+        "modelInfo": {
+            **asked,
+            "status": record.status,
+            "errors": record.errors,
+            "diagnosticsInfo": {
+                "modelState": diagnostics["modelState"],
+                "variableStates": _states(diagnostics["variableStates"], version),
+            },
+        },
+    }
+
+
+def models(records: Iterable[ModelRecord], count: int, most: int, version: str) -> _Wire:
+    """Return a list of models, whole in version v1.1 and in short in the previews.
+
+    Parameters
+    ----------
+    count, most
+        How many models there are, and how many there may be.
+    """
+    write = _snapshot if version in PREVIEWS else model
+    return {
+        "models": [write(record, version) for record in records],
+        "currentCount": count,
+        "maxCount": most,
+        # The service never sent one: clients ask for the next page with `skip`.
+        "nextLink": "",
+    }
+
+
+def result(record: ResultRecord, version: str) -> _Wire:
+    """Return a batch detection and, when it is ready, what it found."""
+    setup = record.setup
+    if version in PREVIEWS:
+        setup = {
+            "source": setup["dataSource"],
+            "startTime": setup["startTime"],
+            "endTime": setup["endTime"],
+        }
+    return {
+        "resultId": record.result_id,
+        "summary": {
+            "status": record.status,
+            "errors": record.errors,
+            "variableStates": _states(record.variable_states, version),
+            "setupInfo": setup,
+        },
+        "results": [_anomaly_state(each, version) for each in record.results],
+    }
+
+
+def latest(
+    states: Iterable[VariableState], anomaly_states: Iterable[AnomalyState], version: str
+) -> _Wire:
+    """Return what was found at the last timestamps."""
+    return {
+        "variableStates": _states(map(state_to_wire, states), version),
+        "results": [
+            _anomaly_state(anomaly_state_to_wire(each), version) for each in anomaly_states
+        ],
+    }
+
+
+def _identity(record: ModelRecord) -> _Wire:
+    return {
+        "modelId": record.model_id,
+        "createdTime": _time(record.created),
+        # A new model is updated, by its writer's clock, just before it is created by the store's.
+        "lastUpdatedTime": _time(max(record.created, record.updated)),
+    }
+
+
+def _snapshot(record: ModelRecord, version: str) -> _Wire:
+    return {
+        **_identity(record),
+        "status": record.status,
+        "displayName": record.info["displayName"],
+        "variablesCount": len(record.diagnostics["variableStates"]),
+    }
+
+
+def _as_preview(info: _Wire) -> _Wire:
+    return {
+        "slidingWindow": info["slidingWindow"],
+        "alignPolicy": info["alignPolicy"],
+        "source": info["dataSource"],
+        "startTime": info["startTime"],
+        "endTime": info["endTime"],
+        "displayName": info["displayName"],
+    }
+
+
+def _states(states: Iterable[_Wire], version: str) -> list[_Wire]:
+    if version not in PREVIEWS:
+        return list(states)
+    names = {"firstTimestamp": "startTime", "lastTimestamp": "endTime"}
+    return [{names.get(name, name): value for name, value in each.items()} for each in states]
+
+
+def _anomaly_state(state: _Wire, version: str) -> _Wire:
+    """Return what was found at one timestamp.
+
+    Every version of the API showed less than is known of an anomaly: ``changedValues`` were in
+    version v1.1-preview.1 alone, and the first preview named the variables only.
+    """
+    value = state["value"]
+    told = {name: value[name] for name in ("isAnomaly", "severity", "score")}
+    because = value["interpretation"]
+    if version == "v1.1-preview":
+        told["contributors"] = [
+            {"contributionScore": each["contributionScore"], "variable": each["variable"]}
+            for each in because
+        ]
+    elif version == "v1.1-preview.1":
+        told["interpretation"] = because
+    else:
+        told["interpretation"] = [
+            {
+                "variable": each["variable"],
+                "contributionScore": each["contributionScore"],
+                "correlationChanges": {
+                    "changedVariables": each["correlationChanges"]["changedVariables"]
+                },
+            }
+            for each in because
+        ]
+    return {"timestamp": state["timestamp"], "value": told, "errors": state["errors"]}
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

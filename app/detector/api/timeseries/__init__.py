@@ -1,0 +1,1 @@
+"""``timeseries/...``: detection in one series."""

@@ -1,0 +1,1 @@
+"""One series: its values, timestamps and options, read and checked."""

@@ -1,0 +1,247 @@
+"""A validated series and the options of its detection: the one place where input is checked.
+
+The rules and their order are those of Azure AI Anomaly Detector, as are the codes of the errors
+and the first sentences of their messages.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from detector.arrays import Floats, Ints
+from detector.errors import DetectionError, shown
+from detector.series.options import (
+    STABLE_TREND_WINDOWS,
+    ChangePointOptions,
+    Options,
+    granularity_missing,
+    wrong_window,
+)
+from detector.series.timestamps import check_order, grid_index, read_timestamps
+from detector.series.values import as_list, check_length, check_values, malformed, read_values
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points in time, and how to detect anomalies among them.
+
+    Attributes
+    ----------
+    values : ndarray of float64, shape (n,)
+        Finite, 12 to 8640 of them, within 1e100 of zero.
+    index : ndarray of int64, shape (n,)
+        Where each stands on the grid of the granularity; rises from 0.
+    timestamps : list
+        As they were given; the numbers from 0 where there were none.
+    options : Options
+    """
+
+    values: Floats
+    index: Ints
+    timestamps: Sequence[Any]
+    options: Options = field(default_factory=Options)
+
+    @property
+    def grid_length(self) -> int:
+        """How many points the series would have without gaps."""
+        return int(self.index[-1]) + 1
+
+    @classmethod
+    def from_request(cls, body: Any, *, require_granularity: bool = False) -> "Self":
+        """Read a request as it comes over the wire: ``{"series": [...], "granularity": ...}``.
+
+        Parameters
+        ----------
+        body : mapping
+            Of the names of API versions 1.0 and 1.1; keys unknown to them are ignored.
+        require_granularity : bool
+            True for API version 1.0, which had no default for it.
+        """
+        _check_fields(body, require_granularity)
+        return cls.from_records(body["series"], body)
+
+    @classmethod
+    def table(cls, body: Any, *, require_granularity: bool = False) -> pd.DataFrame:
+        """Return the points of a request as the table that `from_frame` and the models take.
+
+        Fields and options are checked here, values and timestamps by who reads the table.
+
+        Parameters
+        ----------
+        body, require_granularity
+            As in `from_request`.
+        """
+        _check_fields(body, require_granularity)
+        values, timestamps = _columns(body["series"], cls._read_options(body))
+        table = {"timestamp": timestamps, "value": values}
+        # Without a change of what was sent: a table of numbers would hide what was none.
+        return pd.DataFrame(table if timestamps else {"value": values}, dtype=object)
+
+    @classmethod
+    def from_records(cls, records: Any, request: Mapping[str, Any] | None = None) -> "Self":
+        """Read ``[{"timestamp": ..., "value": ...}, ...]`` and options by their wire names."""
+        options = cls._read_options(request or {})
+        return cls._check(*_columns(records, options), options)
+
+    @classmethod
+    def from_frame(cls, frame: Any, request: Mapping[str, Any] | None = None) -> "Self":
+        """Read the columns ``timestamp`` and ``value`` of a DataFrame, and options by wire name."""
+        if not isinstance(frame, pd.DataFrame) or frame.empty:
+            raise DetectionError(
+                "BadArgument",
+                "Invalid Input Format, input data is Empty. Give a DataFrame with the columns "
+                f"'timestamp' and 'value', not {shown(frame)}.",
+            )
+        options = cls._read_options(request or {})
+        check_length(len(frame))
+        columns = list(frame.columns)
+        if columns.count("value") != 1:
+            raise malformed(
+                "the table must have one column 'value', and has the columns "
+                f"{', '.join(map(repr, columns))}"
+            )
+        if columns.count("timestamp") != 1 and options.granularity != "none":
+            raise malformed(
+                f"the table must have one column 'timestamp' for the granularity "
+                f"'{options.granularity}', and has the columns {', '.join(map(repr, columns))}"
+            )
+        timestamps = frame["timestamp"] if columns.count("timestamp") == 1 else None
+        return cls._check(frame["value"], timestamps, options)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        values: Any,
+        timestamps: Any = None,
+        request: Mapping[str, Any] | None = None,
+    ) -> "Self":
+        """Read arrays of shape ``(n,)``, and options by their wire names."""
+        options = cls._read_options(request or {})
+        for name, array in (("values", values), ("timestamps", timestamps)):
+            if array is not None and np.ndim(array) != 1:
+                raise malformed(f"the {name} must be an array of one dimension")
+        check_length(0 if values is None else len(values))
+        if timestamps is None and options.granularity != "none":
+            raise malformed(f"the granularity '{options.granularity}' needs timestamps")
+        if timestamps is not None and len(timestamps) != len(values):
+            raise malformed(f"there are {len(timestamps)} timestamps for {len(values)} values")
+        return cls._check(values, timestamps, options)
+
+    @staticmethod
+    def _read_options(request: Mapping[str, Any]) -> Options:
+        return Options.from_request(request)
+
+    @classmethod
+    def _check(cls, values: Any, timestamps: Any, options: Any) -> "Self":
+        numbers_ = read_values(values)
+        listed = range(len(numbers_)) if timestamps is None else as_list(timestamps)
+        times = None if options.granularity == "none" else read_timestamps(timestamps)
+        check_values(numbers_, listed)
+        if times is None:
+            index = np.arange(len(numbers_), dtype=np.int64)
+        else:
+            check_order(times.elapsed, listed)
+            index = grid_index(times, options, listed)
+        _check_periods(index, options)
+        return cls(numbers_, index, listed, options)
+
+
+@dataclass(frozen=True)
+class ChangePointSeries(Series):
+    """Points in time to find the change points of, and how to find them; see `Series`."""
+
+    options: ChangePointOptions = field(default_factory=ChangePointOptions)
+
+    @property
+    def stable_trend_window(self) -> int:
+        """The window asked for, or else that of the granularity where the series is long enough."""
+        asked = self.options.stable_trend_window
+        if asked is not None:
+            return asked
+        return min(STABLE_TREND_WINDOWS[self.options.granularity], _longest_window(self.values))
+
+    @staticmethod
+    def _read_options(request: Mapping[str, Any]) -> ChangePointOptions:
+        return ChangePointOptions.from_request(request)
+
+    @classmethod
+    def _check(cls, values: Any, timestamps: Any, options: Any) -> "Self":
+        series = super()._check(values, timestamps, options)
+        longest = _longest_window(series.values)
+        if options.stable_trend_window is not None and options.stable_trend_window > longest:
+            raise wrong_window(
+                options.stable_trend_window,
+                f", and at most {longest} for the {len(series.values)} points of this series",
+            )
+        return series
+
+
+def _longest_window(values: Floats) -> int:
+    return (len(values) - 1) // 2
+
+
+def _check_fields(body: Any, require_granularity: bool) -> None:
+    if not isinstance(body, Mapping) or not body:
+        raise DetectionError(
+            "InvalidJsonFormat",
+            "Invalid Json Format, input data is Empty. Send a JSON object with the field "
+            f"'series', not {shown(body)}.",
+        )
+    if "series" not in body:
+        raise DetectionError(
+            "RequiredSeries",
+            "The 'series' field is required in request. It is a list of points, each with "
+            "'timestamp' and 'value'.",
+        )
+    if require_granularity and body.get("granularity") is None:
+        raise granularity_missing()
+
+
+def _columns(records: Any, options: Options) -> tuple[list[Any], list[Any] | None]:
+    """Return the values and the timestamps, or None where not every point has one."""
+    if records is None:
+        raise DetectionError("BadArgument", "The 'series' field cannot be empty.")
+    if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Sequence):
+        raise DetectionError(
+            "BadArgument",
+            "The 'series' field must be array/list type. It is a list of points, each with "
+            f"'timestamp' and 'value', not {shown(records)}.",
+        )
+    check_length(len(records))
+    for place, record in enumerate(records):
+        if not isinstance(record, Mapping) or "value" not in record:
+            raise malformed(
+                f"the point at index {place} is {shown(record)}, and must be an object "
+                "with a 'value'"
+            )
+    values = [record["value"] for record in records]
+    timed = all("timestamp" in record for record in records)
+    timestamps = [record.get("timestamp") for record in records]
+    if not timed and options.granularity != "none":
+        place = next(i for i, record in enumerate(records) if "timestamp" not in record)
+        raise malformed(
+            f"the point at index {place} has no 'timestamp', which the granularity "
+            f"'{options.granularity}' needs"
+        )
+    return values, timestamps if timed else None
+
+
+def _check_periods(index: Ints, options: Options) -> None:
+    period = options.period
+    if period is None or options.granularity == "none":
+        return
+    count = int(index[-1]) + 1
+    if options.impute_mode in ("notFill", "no"):
+        count = len(index)
+    if count < 2 * period + 1:
+        raise DetectionError(
+            "InvalidModelArgument",
+            "The 'series' field must have more than 2 periods points: with the period "
+            f"{period} at least {2 * period + 1}, and it has {count}.",
+        )

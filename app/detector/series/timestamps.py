@@ -1,0 +1,159 @@
+"""The timestamps of a series: read, checked, and placed on the grid of the granularity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from detector.arrays import Flags, Ints
+from detector.errors import DetectionError, shown
+from detector.series.options import Options
+from detector.series.values import as_list, malformed
+
+# Microseconds in one step of the granularities that are not of the calendar.
+_STEPS = {
+    "weekly": 604_800_000_000,
+    "daily": 86_400_000_000,
+    "hourly": 3_600_000_000,
+    "minutely": 60_000_000,
+    "secondly": 1_000_000,
+}
+_MILLISECOND = 1000
+# Longer than any span of timestamps, and still an int64.
+_LONGEST_STEP = 2**62
+
+
+@dataclass(frozen=True)
+class Times:
+    """Timestamps, shape ``(n,)``: microseconds in UTC, and the calendar's wall-clock time."""
+
+    elapsed: Ints
+    wall: pd.DatetimeIndex
+
+
+def read_timestamps(timestamps: Any) -> Times:
+    """Parse timestamps: dates, or strings in ISO 8601."""
+    if isinstance(getattr(timestamps, "dtype", None), np.dtype | pd.DatetimeTZDtype) and (
+        pd.api.types.is_datetime64_any_dtype(timestamps.dtype)
+    ):
+        index = pd.DatetimeIndex(timestamps)
+    else:
+        index = _parsed(as_list(timestamps))
+    if index.hasnans:
+        place = int(np.flatnonzero(index.isna())[0])
+        raise malformed(f"the timestamp at index {place} is missing")
+    wall = index.tz_localize(None)
+    universal = wall if index.tz is None else index.tz_convert(None)
+    # What is finer than a microsecond is cut off, as datetime does.
+    elapsed = universal.to_numpy().astype("datetime64[us]").astype(np.int64)
+    return Times(elapsed, wall)
+
+
+def _parsed(timestamps: list[Any]) -> pd.DatetimeIndex:
+    for place, timestamp in enumerate(timestamps):
+        dated = isinstance(timestamp, (str, np.datetime64)) or hasattr(timestamp, "year")
+        if not dated:
+            raise _unreadable(place, timestamp)
+    try:
+        index = pd.to_datetime(timestamps, format="ISO8601", utc=True)
+    except (ValueError, TypeError, OverflowError):
+        for place, timestamp in enumerate(timestamps):
+            try:
+                pd.to_datetime([timestamp], format="ISO8601", utc=True)
+            except (ValueError, TypeError, OverflowError):
+                raise _unreadable(place, timestamp) from None
+        raise
+    zones = {_zone(timestamp) for timestamp in timestamps}
+    # Months and years are counted on the clock that the timestamps were written by.
+    return index.tz_convert(zones.pop()) if len(zones) == 1 else index
+
+
+def _zone(timestamp: Any) -> Any:
+    """Return the time zone of a timestamp, UTC where it has none."""
+    if isinstance(timestamp, str):
+        tail = timestamp[-6:]
+        if tail[:1] in "+-" and tail[3:4] == ":" and len(timestamp) > 10:
+            return pd.Timestamp(timestamp).tz
+        return "UTC"
+    return getattr(timestamp, "tzinfo", None) or "UTC"
+
+
+def _unreadable(place: int, timestamp: Any) -> DetectionError:
+    return malformed(
+        f"the timestamp at index {place} is {shown(timestamp)}, and must be a date and time "
+        "as in ISO 8601, such as 2018-03-01T00:00:00Z"
+    )
+
+
+def check_order(elapsed: Ints, timestamps: Sequence[Any]) -> None:
+    steps = np.diff(elapsed)
+    wrong = np.flatnonzero(steps <= 0)
+    if not len(wrong):
+        return
+    place = int(wrong[0]) + 1
+    if steps[place - 1] < 0:
+        raise DetectionError(
+            "InvalidSeries",
+            "The 'series' field must be sorted by timestamp in ascending order. The timestamp at "
+            f"index {place} ({timestamps[place]}) comes before the one at index {place - 1} "
+            f"({timestamps[place - 1]}).",
+        )
+    raise DetectionError(
+        "InvalidSeries",
+        "The 'series' field cannot have duplicated timestamp. The timestamps at index "
+        f"{place - 1} and {place} are both {timestamps[place]}.",
+    )
+
+
+def grid_index(times: Times, options: Options, timestamps: Sequence[Any]) -> Ints:
+    """Return where each point stands on the grid that starts at the first one."""
+    if options.granularity in ("monthly", "yearly"):
+        index, off = _calendar_index(times.wall, options)
+    elif options.granularity == "microsecond":
+        index, off = _fine_index(times.elapsed, options.interval)
+    else:
+        step = min(_STEPS[options.granularity] * options.interval, _LONGEST_STEP)
+        index, rest = np.divmod(times.elapsed - times.elapsed[0], step)
+        off = rest != 0
+    # Two points of one month, the 29th and the 31st, can both count as its end.
+    off[1:] |= np.diff(index) <= 0
+    if off.any():
+        place = int(off.argmax())
+        raise DetectionError(
+            "InvalidSeries",
+            f"The 'timestamp' at index {place} is invalid in {options.granularity} granularity "
+            f"with {options.interval} gran as interval. It is {timestamps[place]}, and must lie "
+            f"a whole number of such intervals after the first, {timestamps[0]}; the one before it "
+            f"is {timestamps[place - 1]}.",
+        )
+    return np.asarray(index, dtype=np.int64)
+
+
+def _fine_index(elapsed: Ints, interval: int) -> tuple[Ints, Flags]:
+    """Count in milliseconds, as the service did under this name, or else in microseconds."""
+    since = elapsed - elapsed[0]
+    for unit in (_MILLISECOND, 1):
+        index, rest = np.divmod(since, min(unit * interval, _LONGEST_STEP))
+        if not rest.any():
+            break
+    return index, rest != 0
+
+
+def _calendar_index(wall: pd.DatetimeIndex, options: Options) -> tuple[Ints, Flags]:
+    """Count months or years; the last day of a month is as good as a later day it lacks."""
+    year, month, day, length = (
+        np.asarray(part, dtype=np.int64)
+        for part in (wall.year, wall.month, wall.day, wall.days_in_month)
+    )
+    months = (year - year[0]) * 12 + month - month[0]
+    ends, starts_at_end = day == length, day[0] == length[0]
+    aligned = (day == day[0]) | (ends & starts_at_end)
+    aligned |= (length != length[0]) & ((ends & (day[0] > day)) | (starts_at_end & (day > day[0])))
+    aligned &= (months != 0) | (day == day[0])
+    step = min(options.interval * (12 if options.granularity == "yearly" else 1), _LONGEST_STEP)
+    if not aligned.all():
+        return months // step, ~aligned
+    index, rest = np.divmod(months, step)
+    return index, rest != 0

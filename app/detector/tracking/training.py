@@ -1,0 +1,214 @@
+"""A training, from the beginning of its run to its end.
+
+A script calls the same function as the worker, so a model is the same model whoever trained it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+
+from detector.multivariate.alignment import AlignPolicy, Table, align
+from detector.multivariate.model import Epoch, MultivariateModel, TrainingOptions, train
+from detector.multivariate.wire import state_to_wire, time_to_wire
+from detector.tracking import registry, runs
+from detector.tracking.server import is_outage
+
+# The service told the losses of every tenth epoch.
+_TOLD_EVERY = 10
+# How long to wait for more before what there is is sent, and after a failure.
+_PAUSE_SECONDS = 1.0
+# How often a training with long epochs gives a sign of life.
+_SIGN_SECONDS = 60.0
+
+
+def info_of(
+    source: str, start: pd.Timestamp, end: pd.Timestamp, options: TrainingOptions, *, name: str = ""
+) -> dict[str, Any]:
+    """Return what a training is asked for, by the names on the wire, as its run keeps it."""
+    return {
+        "dataSource": source,
+        "dataSchema": "OneTable",
+        "startTime": time_to_wire(start),
+        "endTime": time_to_wire(end),
+        "displayName": name,
+        "slidingWindow": options.sliding_window,
+        "alignPolicy": {
+            "alignMode": options.align.mode,
+            "fillNAMethod": options.align.fill,
+            "paddingValue": options.align.padding_value or 0.0,
+        },
+    }
+
+
+def options_of(info: Mapping[str, Any], **others: Any) -> TrainingOptions:
+    """Return the options of a training from what its run keeps, and `others` beside them."""
+    policy = info["alignPolicy"]
+    return TrainingOptions(
+        sliding_window=info["slidingWindow"],
+        align=AlignPolicy(policy["alignMode"], policy["fillNAMethod"], policy["paddingValue"]),
+        **others,
+    )
+
+
+def moment(text: str) -> pd.Timestamp:
+    """Return a time of the wire as pandas has it: UTC, without saying so."""
+    return pd.Timestamp(text).tz_convert(None)
+
+
+def train_model(
+    model_id: str,
+    frame: pd.DataFrame,
+    options: TrainingOptions,
+    *,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    registered_as: str | None = None,
+    alias: str | None = None,
+) -> MultivariateModel:
+    """Train the model of a run, telling MLflow how it goes, and log it.
+
+    Parameters
+    ----------
+    model_id
+        Of a model that `runs.create_model` began.
+    frame
+        The variables as columns, rows by time; `align` says more.
+    on_epoch, stop
+        As in `detector.multivariate.train`.
+    registered_as, alias
+        As in `detector.tracking.registry.log_multivariate`.
+
+    Raises
+    ------
+    DetectionError
+        If the data cannot be trained on; the run is then FAILED and says why.
+    Stopped
+        If `stop` asked for it; the run's status stays as it is.
+    """
+    with runs.recording_failure(model_id, runs.MODELS):
+        runs.set_status(model_id, runs.RUNNING)
+        record = runs.get_model(model_id)
+        table = aligned_table(frame, record.info, options)
+        with _Report(model_id, table) as report:
+
+            def told(epoch: Epoch) -> None:
+                report(epoch)
+                if on_epoch is not None:
+                    on_epoch(epoch)
+
+            model = train(table, options, on_epoch=told, stop=stop)
+        with mlflow.start_run(run_id=runs.run_id(model_id)):
+            mlflow.log_params(
+                {
+                    "epochs": options.epochs,
+                    "seed": options.seed,
+                    "device": options.device,
+                    "variables": len(model.variables),
+                }
+            )
+            example = _example(table)
+            if registered_as is None or alias is None:
+                registry.log_multivariate(model, example)
+            else:
+                registry.log_multivariate(model, example, registered_as=registered_as, alias=alias)
+        runs.set_status(model_id, runs.READY)
+        return model
+
+
+def aligned_table(frame: pd.DataFrame, asked: Mapping[str, Any], options: TrainingOptions) -> Table:
+    return align(
+        frame,
+        start=moment(asked["startTime"]),
+        end=moment(asked["endTime"]),
+        sliding_window=options.sliding_window,
+        policy=options.align,
+    )
+
+
+def _example(table: Table) -> pd.DataFrame:
+    rows = pd.DataFrame(table.values, columns=list(table.variables))
+    rows.insert(0, "timestamp", table.timestamps)
+    return rows
+
+
+class _Report:
+    """Tells MLflow of each epoch from a thread of its own: training waits for nobody."""
+
+    def __init__(self, model_id: str, table: Table) -> None:
+        self._model_id = model_id
+        self._diagnostics = runs.no_diagnostics()
+        self._diagnostics["variableStates"] = [state_to_wire(state) for state in table.states]
+        self._metrics: list[Metric] = []
+        self._changed = True
+        self._seen = time.monotonic()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="report", daemon=True)
+
+    def __enter__(self) -> _Report:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._closing.set()
+        self._thread.join()
+        if kind is None:
+            self._send()
+
+    def __call__(self, epoch: Epoch) -> None:
+        now = int(pd.Timestamp.now("UTC").timestamp() * 1000)
+        figures = {
+            "train_loss": epoch.train_loss,
+            "validation_loss": epoch.validation_loss,
+            "epoch_seconds": epoch.seconds,
+        }
+        with self._lock:
+            self._metrics += [
+                Metric(name, value, now, epoch.number) for name, value in figures.items()
+            ]
+            if epoch.number % _TOLD_EVERY == 0:
+                state = self._diagnostics["modelState"]
+                state["epochIds"].append(epoch.number)
+                state["trainLosses"].append(epoch.train_loss)
+                state["validationLosses"].append(epoch.validation_loss)
+                state["latenciesInSeconds"].append(epoch.seconds)
+                self._changed = True
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._send()
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                # What could not be sent is sent with the next.
+            if self._closing.wait(_PAUSE_SECONDS):
+                return
+
+    def _send(self) -> None:
+        with self._lock:
+            metrics, changed = list(self._metrics), self._changed
+            diagnostics = {
+                "modelState": {k: list(v) for k, v in self._diagnostics["modelState"].items()},
+                "variableStates": self._diagnostics["variableStates"],
+            }
+        if metrics:
+            MlflowClient().log_batch(runs.run_id(self._model_id), metrics=metrics)
+        if changed:
+            runs.store_diagnostics(self._model_id, diagnostics)
+        elif metrics or time.monotonic() > self._seen + _SIGN_SECONDS:
+            runs.heartbeat(self._model_id)
+        else:
+            return
+        self._seen = time.monotonic()
+        with self._lock:
+            del self._metrics[: len(metrics)]
+            self._changed = self._diagnostics["modelState"] != diagnostics["modelState"]

@@ -1,0 +1,201 @@
+"""The change points of one series: where its level or its trend breaks.
+
+Pure: a validated series goes in, a frozen result comes out, and nothing is kept between calls.
+
+The scores are those of the retired service, as far as its recorded answers tell: the trend of the
+series is cut into straight pieces from left to right, and each point is scored by how far it lies
+from the line through the piece it ends. E. Keogh, S. Chu, D. Hart, M. Pazzani, "An Online
+Algorithm for Segmenting Time Series", IEEE International Conference on Data Mining (2001),
+describes this as the sliding window algorithm.
+
+Such a cut is a change point only near a break that stands out from the noise; see
+`detector.segmentation`.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from detector.arrays import Flags, Floats
+from detector.series.series import ChangePointSeries
+from detector.univariate.gaps import fill_gaps, find_season, require_seasons
+from detector.univariate.kernel.medians import moving_median
+from detector.univariate.kernel.stl import Stl
+from detector.univariate.segmentation import find_breaks
+
+__all__ = ["ChangePoints", "detect_change_points"]
+# A range below this part of the largest value is noise of rounding.
+_ROUNDING = 1e-9
+# In median bends of the series from point to point, 1.65 standard deviations of normal noise.
+_FAR = 5
+
+
+@dataclass(frozen=True)
+class ChangePoints:
+    """Which points are change points; arrays have the shape ``(n,)``.
+
+    Attributes
+    ----------
+    period : int
+        Points in one season; 0 for a series without.
+    is_change_point : ndarray of bool
+        True for the first point that follows another trend than those before it.
+    confidence : ndarray of float64
+        0 to 1: how far the point departs from the trend before it, in ranges of the trend.
+    """
+
+    period: int
+    is_change_point: Flags
+    confidence: Floats
+
+
+def detect_change_points(series: ChangePointSeries) -> ChangePoints:
+    """Find the change points of `series`.
+
+    Raises
+    ------
+    DetectionError
+        With the code the service answered, for a series that does not fit its options.
+    """
+    options = series.options
+    window = series.stable_trend_window
+    period = find_season(series) if options.period is None else options.period
+    values, filled = fill_gaps(series, period)
+    trend, lead = values, 0
+    with np.errstate(all="ignore"):
+        if period > 1:
+            require_seasons(series, len(values), period)
+            parts = Stl(len(values), period).decompose(values)
+            # A smooth trend bends before the values do.
+            trend, values, lead = parts.trend, values - parts.seasonal, window
+        smallest = _ROUNDING * float(np.abs(series.values).max())
+        breaks = _find_breaks(_scale(values, smallest), window)
+        found, confidence = _segment(
+            _scale(trend, smallest), 1 - options.threshold, breaks, window, lead
+        )
+    if filled:
+        found, confidence = _only_present(found, confidence, series)
+    return ChangePoints(period, found, np.clip(confidence, 0, 1))
+
+
+def _only_present(
+    found: Flags, confidence: Floats, series: ChangePointSeries
+) -> tuple[Flags, Floats]:
+    """Return the answers for the points sent, a change in a gap at the point behind it."""
+    filled = np.flatnonzero(found)
+    places = np.searchsorted(series.index, filled)
+    flags, scores = np.zeros(len(series.index), dtype=bool), confidence[series.index]
+    flags[places], scores[places] = True, confidence[filled]
+    return flags, scores
+
+
+def _find_breaks(values: Floats, window: int) -> list[int]:
+    """Return the breaks of the values, and those that only short excursions hide, rising."""
+    breaks = find_breaks(values, window)
+    usual = moving_median(values, 2 * window - 1, ends=True)
+    # An excursion leaves the median around it, far, for less than the window: F. Hampel, "The
+    # Influence Curve and Its Role in Robust Estimation", JASA 69 (1974).
+    far = np.abs(values - usual) > _FAR * np.median(np.abs(np.diff(values, 2)))
+    if far.any():
+        hidden = find_breaks(_scale(np.where(far, usual, values), _ROUNDING), window)
+        breaks += [at for at in hidden if all(abs(at - known) >= window for known in breaks)]
+    return sorted(breaks)
+
+
+def _scale(values: Floats, smallest: float) -> Floats:
+    """Return `values` from 0 to 1, or all 0 where they span no more than `smallest`."""
+    low, high = values.min(), values.max()
+    if not high - low > smallest:
+        return np.zeros(len(values))
+    return np.asarray((values - low) / (high - low))
+
+
+def _segment(
+    trend: Floats, tolerance: float, breaks: list[int], window: int, lead: int
+) -> tuple[Flags, Floats]:
+    """Cut `trend` into straight pieces, at most once for each break.
+
+    Parameters
+    ----------
+    trend : ndarray of float64, shape (n,)
+    tolerance : float
+        How far a point may lie off.
+    breaks : list of int
+    window, lead : int
+        A trend shows a break up to half a window late and so many points early.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        Where a piece starts, but for the first.
+    ndarray of float64, shape (n,)
+        How far each point lies from the line through its piece up to itself; where a piece
+        starts, from the line through the piece before.
+    """
+    n = len(trend)
+    found, confidence = np.zeros(n, dtype=bool), np.zeros(n)
+    piece = _Piece(trend.tolist(), 0)
+    for at, next_at in pairwise([*breaks, n]):
+        departure = piece.follow(confidence, at - lead, at, min(at + window // 2 + 1, n), tolerance)
+        if not departure > tolerance:
+            departure = _stray(trend, piece.start, at, next_at)
+            if not departure > tolerance:
+                continue
+            piece.stop = at
+        found[piece.stop], confidence[piece.stop] = True, departure
+        piece = _Piece(piece.values, piece.stop)
+    piece.follow(confidence, n, n, n, tolerance)
+    return found, confidence
+
+
+def _stray(trend: Floats, start: int, at: int, stop: int) -> float:
+    """Return how far the trend gets from the line through ``start`` to before ``at``.
+
+    The line is followed to `stop`, but for no longer than it was drawn.
+    """
+    count = at - start
+    if count < 2:
+        return 0.0
+    place = np.arange(min(stop, at + count) - start) - (count - 1) / 2
+    before = trend[start:at]
+    slope = (place[:count] @ before) / (place[:count] @ place[:count])
+    line = before.mean() + slope * place[count:]
+    return float(np.abs(trend[at : start + len(place)] - line).max())
+
+
+class _Piece:
+    """A run of a series from `start` to before `stop`, and the line through it."""
+
+    def __init__(self, values: list[float], start: int) -> None:
+        self.values = values
+        self.start = start
+        self.stop = start + 1
+        self._mean = values[start]
+        self._moment = 0.0
+        self._is_off = False
+
+    def follow(self, confidence: Floats, since: int, at: int, stop: int, tolerance: float) -> float:
+        """Extend the piece, scoring its points, until one departs or `stop` is reached.
+
+        From `since` on a point may depart that is the first to lie off the line, from `at` on
+        any. Its departure is returned, 0 for none; the piece then ends before it.
+        """
+        while self.stop < stop:
+            count = self.stop - self.start
+            value = self.values[self.stop]
+            above = value - self._mean
+            spread = count * (count * count - 1) / 12
+            slope = self._moment / spread if spread else 0.0
+            departure = abs(above - slope * (count + 1) / 2)
+            # What is left of it once the line heeds the point itself.
+            inside = departure * (1 - 1 / (count + 1) - 3 * count / ((count + 1) * (count + 2)))
+            confidence[self.stop] = inside
+            is_off = inside > tolerance
+            if is_off and (self.stop >= at or (self.stop >= since and not self._is_off)):
+                return departure
+            self._is_off = is_off
+            self._moment += above * count / 2
+            self._mean += above / (count + 1)
+            self.stop += 1
+        return 0.0

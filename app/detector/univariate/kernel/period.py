@@ -1,0 +1,224 @@
+"""Finding the period of a series: first the customary ones, then by autocorrelation."""
+
+import math
+
+import numpy as np
+
+from detector.arrays import Floats, Ints
+from detector.univariate.kernel.medians import moving_median
+from detector.univariate.kernel.trend import fit_trend
+from detector.univariate.kernel.upstream import COMPILED
+
+_SHORTEST_PERIOD = 4
+_SHORTEST_SERIES = 12
+_LONGEST_LAG = 5760
+_LEAST_CORRELATION = 0.1
+_LEAST_EXPLAINED = 0.2
+# The 95 % point of the normal distribution.
+_NORMAL_95 = 1.6448536269514722
+_MAD_TO_SIGMA = 1.4826
+
+
+def find_period(values: Floats, granularity: str, interval: int) -> int:
+    """Return the number of points in one season of `values`, or 0 for none.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,), n at least 12
+    granularity : str
+        The name of the time unit between points, such as ``daily``.
+    interval : int
+        How many of these units lie between two points.
+    """
+    customary = _customary_periods(granularity, interval)
+    for period in customary:
+        if len(values) <= 2 * period or period < _SHORTEST_PERIOD:
+            continue
+        if _is_period(values, period):
+            # The longest customary period is preferred where it is a multiple.
+            whole = customary[0]
+            return period if len(values) <= 2 * whole or whole % period else whole
+    return _search_period(_scale(values))
+
+
+def _customary_periods(granularity: str, interval: int) -> list[int]:
+    return {
+        "daily": [7],
+        "hourly": [168 // interval, 24 // interval],
+        "minutely": [10080 // interval, 1440 // interval, 2880 // interval],
+        "weekly": [12, 4],
+        "monthly": [12],
+        "secondly": [604800 // interval, 86400 // interval, 172800 // interval],
+        "microsecond": [1000],
+    }.get(granularity, [])
+
+
+def _scale(values: Floats) -> Floats:
+    low, high = values.min(), values.max()
+    return values if low == high else (values - low) / (high - low)
+
+
+def _cut_spikes(values: Floats) -> Floats:
+    """Replace what lies three deviations out by a line between its neighbours."""
+    spread = values.std() + 1e-8
+    spikes = np.abs(values - values.mean()) / spread >= 3
+    if not spikes.any():
+        return values
+    cut = values.copy()
+    kept = np.flatnonzero(~spikes)
+    cut[spikes] = np.interp(np.flatnonzero(spikes), kept, values[kept])
+    return cut
+
+
+def _is_period(values: Floats, period: int) -> bool:
+    scaled = _scale(values)
+    cut = _cut_spikes(scaled)
+    if _is_nought(cut.var()):
+        return False
+    if _explained(cut, period) > (0.35 if period <= 24 else 0.15 if period <= 168 else 0.1):
+        return True
+    flat = _cut_spikes(scaled - moving_median(scaled, period, ends=True))
+    flat = _level_phases(flat, period)
+    if _is_nought(flat.var()):
+        return False
+    return _explained(flat, period) > (0.35 if period <= 24 else 0.65 if period <= 168 else 0.7)
+
+
+def _is_nought(number: float) -> bool:
+    return bool(abs(number) <= 1e-8)
+
+
+def _explained(values: Floats, period: int) -> float:
+    """Return the part of the variance that the means of the phases explain."""
+    unexplained, _ = COMPILED.gcv(values.astype(object), period)
+    if _is_nought(unexplained):
+        return 1.0
+    return float(1 - unexplained / values.var())
+
+
+def _level_phases(values: Floats, period: int) -> Floats:
+    """Put the median in place of what exceeds it by three deviations within its phase."""
+    levelled = values.copy()
+    full, longer = divmod(len(values), period)
+    for phases, cycles in ((slice(0, longer), full + 1), (slice(longer, period), full)):
+        width = phases.stop - phases.start
+        if not width:
+            continue
+        starts = np.arange(phases.start, phases.stop)
+        index = starts + period * np.arange(cycles)[:, None]
+        points = values[index]
+        median = _single_median(points)
+        above = points - median
+        deviation = _MAD_TO_SIGMA * _single_median(above) + 1e-8
+        with np.errstate(divide="ignore"):
+            spikes = above / deviation >= 3.0
+        levelled[index[spikes]] = np.broadcast_to(median, points.shape)[spikes]
+    return levelled
+
+
+def _single_median(points: Floats) -> Floats:
+    """Return the medians of the columns, computed in single precision."""
+    ordered = np.sort(points.astype(np.float32), axis=0)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return np.asarray(ordered[middle], dtype=float)
+    both = ordered[middle - 1] + ordered[middle]
+    return np.asarray(both * np.float32(0.5), dtype=float)
+
+
+def _search_period(values: Floats) -> int:
+    period = 0
+    while True:
+        found = _correlated_period(values)
+        if not found:
+            return period
+        period = period * found if period else found
+        # What is left of the series at one point a season may have a season of its own.
+        values = values[::found]
+
+
+def _correlated_period(values: Floats) -> int:
+    if len(values) < _SHORTEST_SERIES:
+        return 0
+    flat = _cut_spikes(values)
+    flat = flat - fit_trend(flat)
+    variance = flat.var()
+    if _is_nought(variance):
+        return 0
+    periods = _correlated_lags(flat)
+    if not len(periods):
+        return 0
+    period, unexplained = _best_period(flat, periods)
+    if not _is_nought(unexplained) and 1 - unexplained / variance < _LEAST_EXPLAINED:
+        return 0
+    return 0 if len(values) / period + 1 <= 3 else period
+
+
+def _correlated_lags(values: Floats) -> Ints:
+    """Return the lags of significant autocorrelation, strongest first."""
+    n = len(values)
+    longest = int(min(n / 3.0, _LONGEST_LAG))
+    centred = values - values.mean()
+    # The same dot products as numpy.correlate takes, for the lags wanted alone.
+    products = np.array([np.dot(centred[: n - lag], centred[lag:]) for lag in range(longest + 1)])
+    correlation = products / n
+    correlation = correlation / correlation[0]
+    variance = np.full(longest + 1, 1.0 / n)
+    variance[2:] *= 1 + 2 * np.cumsum(correlation[1:-1] ** 2)
+    bound = _NORMAL_95 * np.sqrt(variance)
+    peaks = correlation[1:]
+    significant = (correlation + bound)[1:] - peaks
+    order = np.argsort(-peaks, kind="stable")
+    weak = (peaks[order] < significant[order]) | (peaks[order] < _LEAST_CORRELATION)
+    lags = order[: weak.argmax() if weak.any() else len(order)] + 1
+    return np.asarray(lags[(lags > _SHORTEST_PERIOD) & (lags < longest)])
+
+
+def _best_period(values: Floats, periods: Ints) -> tuple[int, float]:
+    """Return the first period of least cross-validated error, and that error.
+
+    The error itself is defined by the rounding of single precision. So bounds in double
+    precision leave few candidates, and the compiled original decides between those.
+    """
+    best, least = 0, math.inf
+    objects = values.astype(object)
+    for period in _candidates(values, periods):
+        error, _ = COMPILED.gcv(objects, int(period))
+        if error < least:
+            best, least = int(period), error
+    return best, least
+
+
+def _candidates(values: Floats, periods: Ints) -> Ints:
+    if len(periods) < 4:
+        return periods
+    errors, slack = _bounds(values, periods)
+    zero = 1e-8 * len(values)
+    return np.asarray(periods[errors - slack <= np.min(errors + slack) + zero])
+
+
+def _bounds(values: Floats, periods: Ints) -> tuple[Floats, Floats]:
+    """Return the summed error of each period, and by how much single precision may miss it."""
+    n = len(values)
+    squares = np.square(values)
+    energy = float(squares.sum())
+    errors = np.empty(len(periods))
+    slack = np.empty(len(periods))
+    for place, period in enumerate(periods.tolist()):
+        full, longer = divmod(n, period)
+        whole = full * period
+        sums = values[:whole].reshape(full, period).sum(axis=0)
+        sums[:longer] += values[whole:]
+        np.square(sums, out=sums)
+        table = squares[:whole].reshape(full, period)
+        energy_longer = float(table[:, :longer].sum() + squares[whole:].sum())
+        error = (full / (full - 1)) ** 2 * (
+            energy - energy_longer - float(sums[longer:].sum()) / full
+        )
+        if longer:
+            more = full + 1
+            error += (more / full) ** 2 * (energy_longer - float(sums[:longer].sum()) / more)
+        errors[place] = error
+        # Each of some 2 * cycles + period additions rounds to 24 bits of at most the energy.
+        slack[place] = 6e-8 * (7 * (full + 1) * energy + period * error) + 1e-6 * energy / n
+    return errors, slack

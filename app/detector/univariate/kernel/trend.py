@@ -1,0 +1,104 @@
+"""The trend of a series without seasons: a coarse spline with straight ends."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import rfft
+from scipy.interpolate import LSQUnivariateSpline
+
+from detector.arrays import Floats, Ints
+from detector.errors import DetectionError
+from detector.univariate.kernel.medians import median_slope, moving_median, windows
+
+# A series must be this long before its trend is more than its mean.
+_SHORTEST_FOR_TREND = 6
+_LONGEST_PERIOD = 512
+_SHORTEST_PERIOD = 4
+# Periods count when their power reaches this part of the strongest.
+_PEAK_SHARE = 0.9
+
+
+def fit_trend(values: Floats, period: int | None = None) -> Floats:
+    """Return the trend of `values`, shape ``(n,)``.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+    period : int, optional
+        The rough period of what is not trend; 0 for none. Guessed from the spectrum when None.
+    """
+    n = len(values)
+    if n < _SHORTEST_FOR_TREND:
+        return np.full(n, np.mean(values))
+    if period is None:
+        period = _guess_period(values)
+    window = min(n // 3, _LONGEST_PERIOD) if period <= 1 else _window(period)
+    segments = n // (window * 2) + 1
+    index = np.arange(n)
+    knots = np.linspace(0, n - 1, max(2, segments + 1) + 2)[1:-2]
+    return _straighten_ends(LSQUnivariateSpline(index, values, knots)(index), window)
+
+
+def _window(period: int) -> int:
+    return 2 * period - 1
+
+
+def _straighten_ends(values: npt.NDArray[np.floating[Any]], window: int) -> Floats:
+    """Replace half a window at either end by a line with the slope of the whole window."""
+    straight = values.copy()
+    half = window // 2
+    first, last = median_slope(values[:window]), median_slope(values[-window:])
+    straight[:half] = np.arange(-half, 0) * first + values[half]
+    straight[-half:] = np.arange(1, half + 1) * last + values[-half - 1]
+    return straight
+
+
+def _guess_period(values: Floats) -> int:
+    longest = min(len(values) // 3, _LONGEST_PERIOD)
+    window = _window(longest)
+    broad = _straighten_ends(moving_median(values, window), window)
+    if not np.isfinite(broad).all():
+        raise DetectionError(
+            "InvalidSeries",
+            "The magnitude of data in 'value' in 'series' is too large: to fit the trend of a "
+            "series without a period its values must stay within 3.4e38 of zero.",
+        )
+    periods, power = _periodogram(values - broad, longest)
+    if np.isclose(power, 0.0).all():
+        return longest
+    peaks = np.argsort(-power, kind="stable")
+    peaks = peaks[power[peaks] >= power.max() * _PEAK_SHARE]
+    return round(float(np.average(periods[peaks], weights=power[peaks])))
+
+
+def _periodogram(values: Floats, longest: int) -> tuple[Ints, Floats]:
+    """Return whole periods, falling, and the power of `values` at each.
+
+    Welch's method: the mean of the spectra of half-overlapping windowed pieces.
+    """
+    piece = min(longest * 2, len(values) // 2)
+    every = np.round(1.0 / (np.arange(1, piece // 2 + 1) / piece)).astype(int)
+    spectrum = _mean_spectrum(values, piece)[1:]
+    # Frequencies of the same whole period count once, with the strongest of them.
+    starts = np.flatnonzero(np.diff(every, prepend=-1))
+    periods, power = every[starts], np.maximum.reduceat(spectrum, starts)
+    power[periods == piece] = 0
+    first = int(np.count_nonzero(periods >= longest)) - 1
+    beyond = int(np.count_nonzero(periods < _SHORTEST_PERIOD))
+    return periods[first:-beyond], power[first:-beyond]
+
+
+def _mean_spectrum(values: Floats, length: int) -> Floats:
+    """Return the power at 0 to half a cycle a point, over half-overlapping pieces of `length`."""
+    pieces = windows(np.ascontiguousarray(values), length)[:: length - length // 2]
+    pieces = pieces - np.mean(pieces, axis=-1, keepdims=True)
+    hann = (0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1)))[:-1]
+    # An impulse has the same power everywhere, and rounding decides which period is strongest:
+    # so the arithmetic is that of scipy.signal.welch, complex numbers and all.
+    transformed = rfft(hann * pieces)
+    power = np.conjugate(transformed) * transformed
+    power *= 1.0 / hann.sum() ** 2
+    # All but the constant and, of an even length, the last stand for a negative frequency too.
+    power[:, 1 : None if length % 2 else -1] *= 2
+    return np.asarray(power.real.mean(axis=0))

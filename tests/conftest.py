@@ -1,0 +1,53 @@
+"""What the tests of detection share: the upstream package, and where recorded answers lie."""
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FIXTURES = ROOT.parent / "shared" / "fixtures"
+# The oracle and the generated series are those of the long proof.
+sys.path.append(str(ROOT / "tests" / "bench"))
+
+with warnings.catch_warnings():
+    # MLflow and the upstream package warn while they are imported, of nothing that is ours.
+    warnings.simplefilter("ignore")
+    import anomaly_detector  # noqa: F401
+    import mlflow.pyfunc  # noqa: F401
+
+
+def recorded(path: str) -> Any:
+    """Read a recorded answer, or skip the test where the recordings are not at hand."""
+    file = FIXTURES / path
+    if not file.exists():
+        pytest.skip(f"the recordings in {FIXTURES} are not at hand")
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def recording() -> Any:
+    """Return the reader of recorded answers."""
+    return recorded
+
+
+@pytest.fixture
+def monthly() -> pd.DataFrame:
+    """Return 20 month ends, all 1 but the last, which is 0."""
+    months = pd.date_range("1962-01-31", periods=20, freq="ME")
+    return pd.DataFrame({"timestamp": months, "value": [1.0] * 19 + [0.0]})
+
+
+@pytest.fixture
+def weekly_season() -> pd.DataFrame:
+    """Return 60 days with a season of 7 and one outlier."""
+    noise = np.random.default_rng(5)
+    values = 50 + 10 * np.sin(2 * np.pi * np.arange(60) / 7) + noise.normal(size=60)
+    values[40] += 30
+    days = pd.date_range("2024-01-01", periods=60, freq="D")
+    return pd.DataFrame({"timestamp": days, "value": values})

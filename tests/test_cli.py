@@ -1,0 +1,181 @@
+"""The command line, and the files it reads."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from detector import files
+from detector.cli import main
+from detector.errors import DetectionError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def csv(weekly_season: pd.DataFrame, tmp_path: Path) -> Path:
+    path = tmp_path / "series.csv"
+    weekly_season.to_csv(path, index=False)
+    return path
+
+
+def test_anomalies_are_found_in_a_csv_file(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", str(csv), "--granularity", "daily", "--format", "csv"]) == 0
+    result = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert len(result) == 60
+    assert result["is_anomaly"][40]
+
+
+def test_table_ends_with_a_summary(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", str(csv), "--granularity", "daily", "--sensitivity", "60"]) == 0
+    last_line = capsys.readouterr().out.splitlines()[-1]
+    assert last_line == "1 of 60 points are anomalies; the period is 7."
+
+
+def test_change_points_are_listed_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, picture = tmp_path / "series.csv", tmp_path / "out.png"
+    days = pd.date_range("2024-01-01", periods=60, freq="D")
+    pd.DataFrame({"timestamp": days, "value": [0.0] * 30 + [9.0] * 30}).to_csv(path, index=False)
+    arguments = ["changepoint", str(path), "--granularity", "daily", "--period", "0"]
+    assert main([*arguments, "--plot", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    last_line = capsys.readouterr().out.splitlines()[-1]
+    assert last_line == "1 of 60 points are change points; there is no season."
+    assert main([*arguments, "--format", "csv", "--stable-trend-window", "6"]) == 0
+    result = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert result["is_change_point"].idxmax() == 30
+    assert main([*arguments, "--threshold", "1"]) == 2
+    assert "'threshold'" in capsys.readouterr().err
+
+
+def test_latest_returns_one_point(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--granularity", "daily", "--mode", "latest", "--format", "json"]
+    assert main(["detect", str(csv), *arguments]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["suggested_window"] == 29
+    assert result["timestamp"].startswith("2024-02-29")
+
+
+@pytest.mark.parametrize("mode", ["entire", "latest"])
+def test_plot_is_written(csv: Path, tmp_path: Path, mode: str) -> None:
+    picture = tmp_path / "out.png"
+    arguments = ["--granularity", "daily", "--mode", mode, "--plot", str(picture)]
+    assert main(["detect", str(csv), *arguments]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_that_cannot_be_written_is_one_clear_line(
+    csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["detect", str(csv), "--plot", "/no/such/folder/out.png"]) == 2
+    assert "'/no/such/folder/out.png' cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet", ".txt"])
+def test_files_of_all_kinds_are_read(
+    weekly_season: pd.DataFrame, tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"series{suffix}"
+    if suffix == ".parquet":
+        weekly_season.to_parquet(path)
+    elif suffix == ".json":
+        weekly_season.to_json(path, orient="records", date_format="iso")
+    else:
+        weekly_season.to_csv(path, index=False)
+    read = files.read_series(path)
+    assert read["timestamp"].dt.tz_localize(None).tolist() == weekly_season["timestamp"].tolist()
+    assert read["value"].tolist() == pytest.approx(weekly_season["value"].tolist())
+
+
+def test_json_request_brings_its_options(
+    weekly_season: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    series = [
+        {"timestamp": day.isoformat(), "value": value}
+        for day, value in zip(weekly_season["timestamp"], weekly_season["value"], strict=True)
+    ]
+    path = tmp_path / "request.json"
+    path.write_text(json.dumps({"series": series, "granularity": "daily", "period": 0}))
+    assert main(["detect", str(path), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["period"] == 0
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_standard_input_is_read(
+    weekly_season: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    form: str,
+) -> None:
+    if form == "csv":
+        text = weekly_season.to_csv(index=False)
+    else:
+        text = weekly_season.to_json(orient="records", date_format="iso")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+    assert main(["detect", "-", "--granularity", "daily", "--format", "csv"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 61
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("missing.csv", None, "No such file"),
+        ("broken.json", "{", "is no json of a series"),
+        ("number.json", "7", "is no json of a series"),
+        ("options.json", '{"granularity": "daily"}', "RequiredSeries"),
+        ("broken.parquet", "text", "is no parquet of a series"),
+        ("empty.csv", "", "is no csv of a series"),
+        ("column.csv", "timestamp\n2024-01-01\n" * 20, "one column 'value'"),
+    ],
+)
+def test_wrong_file_is_one_clear_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: str | None,
+    says: str,
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    assert main(["detect", str(path)]) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert says in written.err
+    assert len(written.err.splitlines()) == 1
+
+
+def test_column_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "series.csv"
+    path.write_text("time,value\n2024-01-01,1\n")
+    with pytest.raises(DetectionError, match="lacks 'timestamp'"):
+        files.read_series(path)
+
+
+def test_timestamp_that_is_no_date_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "series.csv"
+    path.write_text("timestamp,value\nsoon,1\n")
+    with pytest.raises(DetectionError, match="no date"):
+        files.read_series(path)
+
+
+def test_program_ends_with_2_and_no_traceback(csv: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "detector", "detect", str(csv), "--granularity", "hour"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "app")},
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("InvalidGranularity: The 'granularity' field can only be")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,47 @@
+"""Filling gaps beside the package's own ways."""
+
+import numpy as np
+import pytest
+from anomaly_detector.univariate.filling_up import FillingUpProcess
+
+from detector.univariate.kernel import imputation
+
+
+def with_gaps(kind: str, n: int) -> tuple[np.ndarray, np.ndarray]:
+    noise = np.random.default_rng(n)
+    values = np.sin(2 * np.pi * np.arange(n) / 12) * 5 + noise.normal(size=n) + 0.1 * np.arange(n)
+    kept = np.ones(n, dtype=bool)
+    if kind == "single":
+        kept[n // 2] = False
+    elif kind == "scattered":
+        kept = noise.random(n) > 0.3
+    elif kind == "long":
+        kept[n // 3 : n // 3 + 40] = False
+    elif kind == "both":
+        kept = noise.random(n) > 0.1
+        kept[n // 2 : n // 2 + 29] = False
+    kept[[0, 1, -1]] = True
+    return values[kept], np.flatnonzero(kept)
+
+
+@pytest.mark.parametrize("kind", ["single", "scattered", "long", "both"])
+@pytest.mark.parametrize("n", [100, 301])
+def test_gaps_are_filled_as_by_the_package(kind: str, n: int) -> None:
+    values, index = with_gaps(kind, n)
+    process = FillingUpProcess(index.tolist(), values.tolist())
+    for ours, theirs in (
+        (imputation.hold_previous(values, index, n), process.fill_up(method="last")),
+        (imputation.draw_line(values, index, n), process.fill_up(method="linear")),
+        (
+            imputation.hold_fixed(values, index, n, value=8.0),
+            process.fill_up(method="constant", number=8.0),
+        ),
+        *(
+            (
+                imputation.follow_season(values, index, n, period=period),
+                process.fill_up(method="auto", period=period),
+            )
+            for period in (0, 1, 4, 7, 12, 24, 40)
+        ),
+    ):
+        assert np.array_equal(ours, theirs[0])
