@@ -486,7 +486,7 @@ def test_a_model_of_a_later_format_is_refused(model: MultivariateModel, tmp_path
 
 def test_aligning_does_not_load_torch() -> None:
     program = (
-        "import sys, pandas; from detector.multivariate import align;"
+        "import sys, pandas; from detector.multivariate.alignment import align;"
         "times = pandas.date_range('2026-01-01', periods=40, freq='min');"
         "align(pandas.DataFrame({'a': 1.0}, index=times), sliding_window=28);"
         "print([name for name in ('torch', 'mlflow') if name in sys.modules])"
