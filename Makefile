@@ -4,8 +4,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-# The kernel has wheels for these versions of Python only.
-PYTHON ?= $(shell for v in 3.11 3.12 3.10 3; do python$$v -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo python$$v; break; }; done)
+# The upstream package has no wheels for later versions of Python.
+PYTHON ?= $(shell for v in 3.11 3.12 3; do python$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo python$$v; break; }; done)
 # torch's CPU builds are a tenth of the size of its default ones. pip asks an extra index about
 # every package and waits for one that does not answer, so torch goes first and alone.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -39,7 +39,7 @@ lint: .venv/dev ## ruff, mypy, hadolint, shellcheck, and Compose's own check whe
 			echo "docker-compose.yml$$overlay is valid"; done; \
 	else echo 'The Compose files were not checked: the docker compose command is not here.'; fi
 
-engine: ## on Debian: a Docker engine, and base images where no registry answers
+engine: ## on Debian: install and start a Docker engine; where no registry answers, stand-in images to test on
 	@.ci/engine
 
 up: ## start the stack and wait until it is healthy
@@ -72,11 +72,11 @@ figures: .venv/dev ## measure what the README says of the stack's time, memory a
 	.venv/bin/python tests/bench/stack.py
 
 lock: ## write requirements.lock anew from the requirements files
-	uv pip compile --universal --python-version 3.10 --no-header --no-annotate --upgrade -q \
+	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --upgrade -q \
 		requirements-dev.txt mlflow/requirements.txt minio/requirements.txt -o requirements.lock
 
 .venv/bin/python:
-	@[ -n "$(PYTHON)" ] || { echo 'No Python 3.10, 3.11 or 3.12 on the PATH: install one, or name it: make PYTHON=/path/to/python.' >&2; exit 1; }
+	@[ -n "$(PYTHON)" ] || { echo 'No Python 3.11 or 3.12 on the PATH: install one, or name it: make PYTHON=/path/to/python.' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
 .venv/demo: requirements.txt requirements.lock | .venv/bin/python
