@@ -28,9 +28,10 @@ test: .venv/dev ## every test that runs here; the stack's too where a Docker eng
 serve: .venv/demo ## the endpoint for Azure's clients, embedded (PORT, API_KEYS)
 	PYTHONPATH=app .venv/bin/python -m detector serve
 
-lint: .venv/dev ## ruff, mypy, hadolint, shellcheck, and Compose's own check where it is there
+lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose's own check where it is there
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/mypy app
+	PYTHONPATH=app .venv/bin/lint-imports --no-logo
 	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile .ci/stand-ins/*.Dockerfile
 	.venv/bin/shellcheck .ci/run .ci/engine .ci/env .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
