@@ -366,7 +366,10 @@ def test_result_is_gone_after_seven_days(folder: Path) -> None:
     assert runs.get_result(kept[1].result_id).status == runs.CREATED
 
 
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+@pytest.mark.skipif(
+    shutil.which("redis-server") is None,
+    reason="needs a Redis: install redis-server (on Debian: apt-get install redis-server)",
+)
 def test_queue_can_be_redis(
     folder: Path, worker: Start, kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
