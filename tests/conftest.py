@@ -1,39 +1,16 @@
-"""What the tests of detection share: the upstream package, and where recorded answers lie."""
+"""What the tests share: the upstream package, imported in silence, and two series."""
 
-import json
-import sys
 import warnings
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-
-ROOT = Path(__file__).parents[1]
-FIXTURES = ROOT.parent / "shared" / "fixtures"
-# The oracle and the generated series are those of the long proof.
-sys.path.append(str(ROOT / "tests" / "bench"))
 
 with warnings.catch_warnings():
     # MLflow and the upstream package warn while they are imported, of nothing that is ours.
     warnings.simplefilter("ignore")
     import anomaly_detector  # noqa: F401
     import mlflow.pyfunc  # noqa: F401
-
-
-def recorded(path: str) -> Any:
-    """Read a recorded answer, or skip the test where the recordings are not at hand."""
-    file = FIXTURES / path
-    if not file.exists():
-        pytest.skip(f"the recordings in {FIXTURES} are not at hand")
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
-@pytest.fixture
-def recording() -> Any:
-    """Return the reader of recorded answers."""
-    return recorded
 
 
 @pytest.fixture

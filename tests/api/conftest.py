@@ -1,4 +1,4 @@
-"""What the tests of the API share: services, each a process of its own, and recorded requests."""
+"""What the tests of the API share: services, each a process of its own, and requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared"
 KEYS = ("the-first-key", "the-second-key")
 HEADER = "Ocp-Apim-Subscription-Key"
 
@@ -310,19 +309,6 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     yield start
     for each in begun:
         each.stop()
-
-
-@pytest.fixture
-def recorded() -> Callable[[str], Any]:
-    """Return the reader of recordings; it skips the test where they are not at hand."""
-
-    def read(path: str) -> Any:
-        file = SHARED / "fixtures" / path
-        if not file.exists():
-            pytest.skip(f"the recordings in {SHARED / 'fixtures'} are not at hand")
-        return json.loads(file.read_text(encoding="utf-8"))
-
-    return read
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import recordings
 
 # The SDKs are old: what they warn of is theirs.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -25,34 +23,8 @@ def places(flags: list[bool]) -> list[int]:
     return [place for place, flag in enumerate(flags) if flag]
 
 
-@pytest.mark.parametrize("program", ["accept_v11_univariate.py", "accept_v10_univariate.py"])
-def test_the_quick_starts_run_unchanged(service: Any, kit: Any, program: str) -> None:
-    path = kit.SHARED / "acceptance" / program
-    if not path.exists():
-        pytest.skip(f"{path} is not at hand")
-    done = subprocess.run(
-        [sys.executable, path],
-        env=os.environ
-        | {
-            "ANOMALY_DETECTOR_ENDPOINT": service.url,
-            "ANOMALY_DETECTOR_API_KEY": "any",
-            "DATA_PATH": str(kit.SHARED / "fixtures/univariate/request-data.csv"),
-            "STRICT": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"{FLAGGED}" in done.stdout
-    assert "[20, 27]" in done.stdout
-    if "v10" in program:
-        assert "error 400 InvalidSeries |" in done.stdout
-
-
-def test_the_recorded_entire_request(service: Any, recorded: Callable[[str], Any]) -> None:
-    recording = recorded("azure/entire_daily47_live.json")
+def test_the_recorded_entire_request(service: Any) -> None:
+    recording = recordings.read("azure/entire_daily47_live.json")
     answer = service.call(f"{BASE}/entire/detect", recording["request"])
     ours, theirs = answer.json, recording["response"]
     assert answer.status == 200
@@ -71,8 +43,8 @@ def test_the_recorded_entire_request(service: Any, recorded: Callable[[str], Any
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3)
 
 
-def test_the_recorded_last_request(service: Any, recorded: Callable[[str], Any]) -> None:
-    recording = recorded("azure/last_daily47_live.json")
+def test_the_recorded_last_request(service: Any) -> None:
+    recording = recordings.read("azure/last_daily47_live.json")
     ours = service.call(f"{BASE}/last/detect", recording["request"]).json
     theirs = recording["response"]
     assert set(ours) == set(theirs)
@@ -83,8 +55,8 @@ def test_the_recorded_last_request(service: Any, recorded: Callable[[str], Any])
         assert ours[name] == theirs[name]
 
 
-def test_the_recorded_change_point_request(service: Any, recorded: Callable[[str], Any]) -> None:
-    recording = recorded("azure/changepoint_daily47_live.json")
+def test_the_recorded_change_point_request(service: Any) -> None:
+    recording = recordings.read("azure/changepoint_daily47_live.json")
     answer = service.call(f"{BASE}/changepoint/detect", recording["request"])
     assert answer.headers["model-id"] == "60"
     assert set(answer.json) == set(recording["response"])
@@ -92,10 +64,8 @@ def test_the_recorded_change_point_request(service: Any, recorded: Callable[[str
     assert answer.json["period"] == recording["response"]["period"]
 
 
-def test_version_1_0_has_margins_of_one_percent_and_no_severity(
-    service: Any, recorded: Callable[[str], Any]
-) -> None:
-    request = recorded("azure/entire_daily47_live.json")["request"] | {"granularity": "daily"}
+def test_version_1_0_has_margins_of_one_percent_and_no_severity(service: Any) -> None:
+    request = recordings.read("azure/entire_daily47_live.json")["request"]
     answer = service.call("/anomalydetector/v1.0/timeseries/entire/detect", request).json
     assert "severity" not in answer
     flags, expected = np.array(answer["isAnomaly"]), np.array(answer["expectedValues"])

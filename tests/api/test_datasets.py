@@ -217,7 +217,7 @@ def test_an_announced_size_is_refused_before_a_byte_is_sent(
 def test_memory_does_not_grow_with_an_upload(service: Any) -> None:
     used = Path(f"/proc/{service.process.pid}/status")
     if not used.exists():
-        pytest.skip("measures memory as Linux counts it")
+        pytest.skip("reads the memory in /proc: run on Linux")
 
     def peak() -> int:
         return int(used.read_text().split("VmHWM:")[1].split()[0]) // 1024

@@ -259,24 +259,24 @@ def test_training_goes_on_while_mlflow_is_killed_and_started_again(
     folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = kit.free_port()
-    server = kit.start_mlflow(folder / "mlflow", port).wait("/health")
-    address = {"MLFLOW_TRACKING_URI": server.url}
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+    tracking = kit.start_mlflow(folder / "mlflow", port).wait("/health")
+    address = {"MLFLOW_TRACKING_URI": tracking.url}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.url)
     server.connect()
     epochs = {"DETECTOR_TRAINING_EPOCHS": "300"}
     running = kit.Service(folder, ["detector", "worker"], 0, **address, **epochs)
     try:
         model_id = train()
         kit.until(lambda: has_begun(model_id), "the training has begun")
-        os.killpg(server.process.pid, signal.SIGKILL)
-        server.stop()
-        server = kit.start_mlflow(folder / "mlflow", port).wait("/health")
+        os.killpg(tracking.process.pid, signal.SIGKILL)
+        tracking.stop()
+        tracking = kit.start_mlflow(folder / "mlflow", port).wait("/health")
         kit.until(lambda: status(model_id) == runs.READY, "READY", 120)
         state = runs.get_model(model_id).diagnostics["modelState"]
         assert state["epochIds"] == list(range(10, 301, 10))
     finally:
         running.stop()
-        server.stop()
+        tracking.stop()
 
 
 def test_service_that_is_killed_takes_its_worker_along_and_up_again(folder: Path, kit: Any) -> None:
@@ -366,7 +366,10 @@ def test_result_is_gone_after_seven_days(folder: Path) -> None:
     assert runs.get_result(kept[1].result_id).status == runs.CREATED
 
 
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+@pytest.mark.skipif(
+    shutil.which("redis-server") is None,
+    reason="needs a Redis: install redis-server (on Debian: apt-get install redis-server)",
+)
 def test_queue_can_be_redis(
     folder: Path, worker: Start, kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

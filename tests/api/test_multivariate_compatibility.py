@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
+import recordings
 
 # The SDKs are old: what they warn of is theirs.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 PREVIEW = "/anomalydetector/v1.1-preview.1/multivariate"
-SAMPLE = "sample_data_5_3000.csv"
 STATES = ["CREATED", "RUNNING", "READY"]
 
 
@@ -57,39 +53,8 @@ def finished(service: Any, kit: Any, path: str, seen: list[str]) -> Any:
     return kit.until(look, f"{path} is READY", 120, pause=0.2)
 
 
-def test_the_quick_start_runs_unchanged(factory: Any, kit: Any) -> None:
-    path = kit.SHARED / "acceptance" / "accept_v11_multivariate.py"
-    sample = kit.SHARED / "fixtures" / "multivariate" / SAMPLE
-    if not (path.exists() and sample.exists()):
-        pytest.skip(f"{path} and {sample} are not at hand")
-    kept = factory.call(f"/datasets/{SAMPLE}", sample.read_bytes(), method="PUT")
-    assert kept.status == 201, kept.content
-    done = subprocess.run(
-        [sys.executable, path],
-        env=os.environ
-        | {
-            "ANOMALY_DETECTOR_ENDPOINT": factory.url,
-            "ANOMALY_DETECTOR_API_KEY": "any",
-            "BLOB_URL": kept.json["dataSource"],
-            "POLL": "0.5",
-        },
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert "[10] 500" in lines
-    assert "results 301 (Azure: 301 for this range)" in lines
-    assert "last results 1" in lines
-    assert not any("NO VALUE" in line for line in lines)
-
-
-def test_a_model_is_written_as_recorded(
-    factory: Any, begun_model: Any, model_id: str, recorded: Callable[[str], Any]
-) -> None:
-    recording = recorded("azure/mvad_train_live.json")
+def test_a_model_is_written_as_recorded(factory: Any, begun_model: Any, model_id: str) -> None:
+    recording = recordings.read("azure/mvad_train_live.json")
     theirs = recording["entries"][0]
     assert begun_model.status == theirs["status"]
     assert_written_alike(begun_model.json, theirs["response"])
@@ -98,10 +63,8 @@ def test_a_model_is_written_as_recorded(
     assert_written_alike(ours, body(recording, "GET", "READY"))
 
 
-def test_a_recorded_training_request_is_echoed_as_recorded(
-    factory: Any, kit: Any, recorded: Callable[[str], Any]
-) -> None:
-    theirs = recorded("azure/mvad_train_live.json")["entries"][0]
+def test_a_recorded_training_request_is_echoed_as_recorded(factory: Any, kit: Any) -> None:
+    theirs = recordings.read("azure/mvad_train_live.json")["entries"][0]
     shutil.copy(
         factory.folder / "datasets" / "machine.csv", factory.folder / "datasets" / "adtestdata.csv"
     )
@@ -113,9 +76,9 @@ def test_a_recorded_training_request_is_echoed_as_recorded(
 
 
 def test_a_result_is_written_as_recorded_and_goes_through_the_same_states(
-    factory: Any, model_id: str, kit: Any, recorded: Callable[[str], Any]
+    factory: Any, model_id: str, kit: Any
 ) -> None:
-    recording = recorded("azure/mvad_batch_live.json")
+    recording = recordings.read("azure/mvad_batch_live.json")
     theirs = recording["entries"][0]
     asked = {
         "dataSource": "machine.csv",
@@ -140,10 +103,8 @@ def test_a_result_is_written_as_recorded_and_goes_through_the_same_states(
     assert len(anomalies[0][0]["value"]["interpretation"]) == 2
 
 
-def test_a_deletion_is_answered_as_recorded(
-    factory: Any, kit: Any, recorded: Callable[[str], Any]
-) -> None:
-    (theirs,) = recorded("azure/mvad_delete_live.json")["entries"]
+def test_a_deletion_is_answered_as_recorded(factory: Any, kit: Any) -> None:
+    (theirs,) = recordings.read("azure/mvad_delete_live.json")["entries"]
     model_id = factory.call(MODELS, kit.training()).json["modelId"]
     answer = factory.call(f"{MODELS}/{model_id}", method=theirs["method"])
     assert answer.status == theirs["status"]

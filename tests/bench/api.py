@@ -27,17 +27,17 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "app"), str(ROOT / "tests" / "api")]
+sys.path[:0] = [str(ROOT / folder) for folder in ("app", "tests/api", "tests")]
 
 import conftest
 import numpy as np
 import pandas as pd
+import recordings
 
 from detector.series.series import Series
 from detector.univariate.detection import detect_entire
 
 BUILD = ROOT / "build"
-DATA = ROOT.parent / "shared" / "fixtures" / "azure" / "entire_daily47_live.json"
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
 SEED = 20261122
 CLIENTS = 8
@@ -56,14 +56,6 @@ def request(points: int, granularity: str, period: int) -> dict[str, Any]:
         {"timestamp": t, "value": v} for t, v in zip(stamps, values.round(3).tolist(), strict=True)
     ]
     return {"series": series, "granularity": granularity}
-
-
-def recorded() -> dict[str, Any]:
-    """Return the recorded request of 47 days, or one of that size."""
-    if DATA.exists():
-        found: dict[str, Any] = json.loads(DATA.read_text())["request"]
-        return found
-    return request(47, "daily", 7)
 
 
 def median_ms(call: Callable[[], Any], calls: int) -> float:
@@ -224,7 +216,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5, help="how long to load it")
     parser.add_argument("--no-upstream", action="store_true", help="leave the comparison out")
     options = parser.parse_args()
-    small, year_half, large = recorded(), request(180, "daily", 7), request(8640, "hourly", 24)
+    small = recordings.read("azure/entire_daily47_live.json")["request"]
+    year_half, large = request(180, "daily", 7), request(8640, "hourly", 24)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

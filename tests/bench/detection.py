@@ -27,10 +27,10 @@ sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in ("app", "t
 import numpy as np
 import oracle
 import pandas as pd
+import recordings
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
-KERNEL_CASES = ROOT.parent / "shared" / "fixtures" / "kernel-cases"
 SEED = 20261122
 SIZES = (
     (20, "monthly", 0),
@@ -114,18 +114,14 @@ def compare(name: str, mode: str, frame: pd.DataFrame, params: dict[str, Any]) -
 
 
 def kernel_cases(quick: bool) -> list[dict[str, Any]]:
-    """Time the cases of the package's own suite; none where they are not at hand."""
+    """Time the cases of the package's own suite."""
     results = []
-    paths = sorted(KERNEL_CASES.glob("*.json"))
-    for place, path in enumerate(paths, 1):
-        case = json.loads(path.read_text(encoding="utf-8"))
-        request = case["request"]
-        if quick and len(request["series"]) > SLOW:
+    cases = recordings.kernel_cases()
+    for place, case in enumerate(cases, 1):
+        if quick and len(case.points) > SLOW:
             continue
-        mode = "latest" if case["type"] == "last" else case["type"]
-        params = {name: value for name, value in request.items() if name != "series"}
-        progress(f"case {place} of {len(paths)}")
-        results.append(compare(path.stem, mode, pd.DataFrame(request["series"]), params))
+        progress(f"case {place} of {len(cases)}")
+        results.append(compare(case.name, case.mode, case.frame, case.params))
     return results
 
 
@@ -188,18 +184,15 @@ def table(timed: list[dict[str, Any]], cases: list[dict[str, Any]], first: dict[
             ]
         lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
-    if cases:
-        other = sum(case["upstream_ms"] for case in cases) / 1e3
-        own = sum(case["ours_ms"] for case in cases) / 1e3
-        ratios = sorted(case["ratio"] for case in cases)
-        long = [c["ratio"] for c in cases if c["period"] > 1 and c["points"] >= 1000]
-        lines.append(
-            f"{len(cases)} cases of the package's own suite: {other:.1f} s upstream, {own:.2f} s "
-            f"ours, {other / own:.0f}x. A case by itself: {ratios[0]:.1f}x to {ratios[-1]:.0f}x"
-            + (f"; seasonal with 1000 points or more, at least {min(long):.0f}x." if long else ".")
-        )
-    else:
-        lines.append("The cases of the package's own suite were not at hand.")
+    other = sum(case["upstream_ms"] for case in cases) / 1e3
+    own = sum(case["ours_ms"] for case in cases) / 1e3
+    ratios = sorted(case["ratio"] for case in cases)
+    long = [c["ratio"] for c in cases if c["period"] > 1 and c["points"] >= 1000]
+    lines.append(
+        f"{len(cases)} cases of the package's own suite: {other:.1f} s upstream, {own:.2f} s "
+        f"ours, {other / own:.0f}x. A case by itself: {ratios[0]:.1f}x to {ratios[-1]:.0f}x"
+        + (f"; seasonal with 1000 points or more, at least {min(long):.0f}x." if long else ".")
+    )
     lines.append(
         f"A first detection in a fresh process takes {first['seconds']:.1f} s and "
         f"{first['megabytes']:.0f} MB; torch is {'' if first['torch loaded'] else 'not '}loaded."

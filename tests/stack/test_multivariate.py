@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from typing import Any
 
 import pytest
+import quick_starts
+import recordings
 
-from .conftest import ROOT, Stack, wait_until
+from .conftest import Stack, wait_until
 
-SHARED = ROOT.parent / "shared"
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 
 
@@ -73,27 +71,16 @@ def detect(stack: Stack, model_id: str) -> Any:
     return call(stack, f"{MODELS}/{model_id}:detect-last", {"variables": variables})
 
 
-def test_a_multivariate_program_written_for_azure_runs_unchanged(stack: Stack) -> None:
-    path = SHARED / "acceptance" / "accept_v11_multivariate.py"
-    data = SHARED / "fixtures" / "multivariate" / "sample_data_5_3000.csv"
-    if not path.exists():
-        pytest.skip("the quick-start programs of Azure's SDKs are not beside this checkout")
-    wait_until(lambda: call(stack, "/datasets/sample", data.read_bytes(), "PUT")[0] == 201, "kept")
-    done = subprocess.run(
-        [sys.executable, path],
-        env=os.environ
-        | {
-            "ANOMALY_DETECTOR_ENDPOINT": stack.endpoint,
-            "ANOMALY_DETECTOR_API_KEY": "any",
-            "BLOB_URL": "s3://datasets/sample.csv",
-            "POLL": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
+@pytest.mark.filterwarnings("ignore")
+def test_the_multivariate_quick_start_of_azure(stack: Stack) -> None:
+    sample = recordings.SAMPLE.read_bytes()
+    wait_until(lambda: call(stack, "/datasets/sample", sample, "PUT")[0] == 201, "uploaded")
+    answers = quick_starts.multivariate(
+        stack.endpoint, "any", "s3://datasets/sample.csv", seconds=400
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "results 301" in done.stdout
+    assert len(answers.batch.results) == 301
+    assert all(result.value for result in answers.batch.results)
+    assert len(answers.last.results) == 1
 
 
 def test_killing_everything_during_a_training_loses_nothing(stack: Stack) -> None:

@@ -1,13 +1,13 @@
 """Change points: the recorded answers, generated series of every kind, and what is refused."""
 
 import math
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.datasets import nile
@@ -50,14 +50,25 @@ def noise(n: int, memory: float, seed: int) -> Any:
     return steps[50:]
 
 
-def test_recorded_answer_of_the_service_is_met(recording: Callable[[str], Any]) -> None:
-    recorded = recording("azure/changepoint_daily47_live.json")
+def test_recorded_answer_of_the_service_is_met() -> None:
+    recorded = recordings.read("azure/changepoint_daily47_live.json")
     answer = recorded["response"]
     series = ChangePointSeries.from_records(recorded["request"]["series"], recorded["request"])
     found = detect_change_points(series)
     assert np.flatnonzero(found.is_change_point).tolist() == [20, 27]
     assert found.period == 7
     assert found.confidence == pytest.approx(answer["confidenceScores"], abs=1e-9)
+
+
+def test_recorded_answer_of_the_preview_is_met() -> None:
+    recorded = recordings.read("azure/changepoint_js60_live.json")
+    series = ChangePointSeries.from_records(recorded["request"]["series"], recorded["request"])
+    found = detect_change_points(series)
+    assert np.flatnonzero(found.is_change_point).tolist() == [22, 37, 51]
+    # The service began a new piece three points before the last change point; we do not.
+    theirs = recorded["response"]["confidenceScores"]
+    assert found.confidence[:49] == pytest.approx(theirs[:49], abs=1e-9)
+    assert found.confidence[52:] == pytest.approx(theirs[52:], abs=1e-9)
 
 
 # Published by Microsoft with the answer of the live service: how to use the prebuilt Anomaly
@@ -88,10 +99,8 @@ def test_nile_breaks_after_1898_and_nowhere_else() -> None:
         ("change-point-sample-seasonality", "daily", ["2019-01-29", "2019-02-05", "2019-03-30"]),
     ],
 )
-def test_samples_break_where_the_eye_sees_it(
-    recording: Callable[[str], Any], name: str, granularity: str, dates: list[str]
-) -> None:
-    request = recording(f"univariate/azure-samples-{name}.json")
+def test_samples_break_where_the_eye_sees_it(name: str, granularity: str, dates: list[str]) -> None:
+    request = recordings.read(f"univariate/azure-samples-{name}.json")
     series = ChangePointSeries.from_records(request["series"], request)
     found = detect_change_points(series)
     assert [
@@ -99,8 +108,8 @@ def test_samples_break_where_the_eye_sees_it(
     ] == dates
 
 
-def test_spikes_do_not_hide_breaks(recording: Callable[[str], Any]) -> None:
-    request = recording("univariate/azure-samples-univariate_sample_hourly.json")
+def test_spikes_do_not_hide_breaks() -> None:
+    request = recordings.read("univariate/azure-samples-univariate_sample_hourly.json")
     series = ChangePointSeries.from_records(request["series"], request)
     assert detect_change_points(series).is_change_point.sum() == 8
 

@@ -1,30 +1,20 @@
 """Whole calls beside the untouched upstream package, and beside what the service answered."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import oracle
 import pandas as pd
 import pytest
+import recordings
 from hypothesis import HealthCheck, given, settings
 
 from detector.series.series import Series
 from detector.univariate.detection import detect_entire, detect_latest
 
-CASES = sorted((Path(__file__).parents[3] / "shared" / "fixtures" / "kernel-cases").glob("*.json"))
+CASES = recordings.kernel_cases()
 # Upstream takes seconds for these; the long proof and the benchmark take them as well.
-SHORT_CASES = [path for path in CASES if path.stat().st_size < 120_000]
-NO_CASES = "the cases of the package's own suite are not at hand"
-
-
-def read(path: Path) -> tuple[str, pd.DataFrame, dict[str, Any], dict[str, Any]]:
-    case = json.loads(path.read_text(encoding="utf-8"))
-    request = case["request"]
-    params = {name: value for name, value in request.items() if name != "series"}
-    mode = "latest" if case["type"] == "last" else case["type"]
-    return mode, pd.DataFrame(request["series"]), params, case["response"]
+SHORT_CASES = [case for case in CASES if len(case.points) < 1400]
 
 
 @settings(
@@ -108,18 +98,17 @@ def test_spectral_residual_expects_the_own_value_of_calm_points() -> None:
     assert oracle.difference(own, oracle.theirs("entire", frame, params)) is None
 
 
-@pytest.mark.skipif(not CASES, reason=NO_CASES)
 def test_all_65_cases_are_at_hand() -> None:
     assert len(CASES) == 65
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_case_of_the_package_suite_has_the_recorded_answer(path: Path) -> None:
-    mode, frame, params, response = read(path)
-    own = [answer["result"] for answer in oracle.ours(mode, frame, params)]
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case_of_the_package_suite_has_the_recorded_answer(case: recordings.KernelCase) -> None:
+    response = case.response
+    own = [answer["result"] for answer in oracle.ours(case.mode, case.frame, case.params)]
     if response.get("period") is not None:
         assert own[0]["period"] == response["period"]
-    if mode == "latest":
+    if case.mode == "latest":
         response = {name: [value] for name, value in response.items()}
     for theirs, ours in (
         ("isAnomaly", "is_anomaly"),
@@ -134,15 +123,15 @@ def test_case_of_the_package_suite_has_the_recorded_answer(path: Path) -> None:
             assert expected == pytest.approx(response[name], rel=0.05, abs=1e-7)
 
 
-@pytest.mark.parametrize("path", SHORT_CASES, ids=lambda path: path.stem)
-def test_case_of_the_package_suite_gives_what_upstream_gives(path: Path) -> None:
-    mode, frame, params, _ = read(path)
+@pytest.mark.parametrize("case", SHORT_CASES, ids=lambda case: case.name)
+def test_case_of_the_package_suite_gives_what_upstream_gives(case: recordings.KernelCase) -> None:
+    mode, frame, params = case.mode, case.frame, case.params
     own, other = oracle.ours(mode, frame, params), oracle.theirs(mode, frame, params)
     assert oracle.difference(own, other) is None
 
 
-def test_entire_answer_of_the_live_service(recording: Any) -> None:
-    live = recording("azure/entire_daily47_live.json")
+def test_entire_answer_of_the_live_service() -> None:
+    live = recordings.read("azure/entire_daily47_live.json")
     answer = live["response"]
     found = detect_entire(Series.from_request({**live["request"], "boundaryVersion": "V2"}))
     assert found.period == 7
@@ -156,8 +145,8 @@ def test_entire_answer_of_the_live_service(recording: Any) -> None:
     assert found.severity == pytest.approx(answer["severity"], rel=1e-3)
 
 
-def test_latest_answer_of_the_live_service(recording: Any) -> None:
-    request = recording("azure/last_daily47_live.json")["request"]
+def test_latest_answer_of_the_live_service() -> None:
+    request = recordings.read("azure/last_daily47_live.json")["request"]
     found = detect_latest(Series.from_request({**request, "boundaryVersion": "V2"}))
     assert (found.period, found.suggested_window, found.is_anomaly) == (7, 29, False)
     assert found.expected == pytest.approx(35063404.86, rel=2e-5)
@@ -165,8 +154,8 @@ def test_latest_answer_of_the_live_service(recording: Any) -> None:
     assert found.severity == pytest.approx(0.0399, rel=5e-3)
 
 
-def test_example_of_version_1_0(recording: Any) -> None:
-    spec = recording("azure/spec_EntireDetect_monthly48.json")
+def test_example_of_version_1_0() -> None:
+    spec = recordings.read("azure/spec_EntireDetect_monthly48.json")
     body = spec.get("request") or spec["parameters"]["body"]
     series = Series.from_request(body)
     found = detect_entire(series)
