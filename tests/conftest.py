@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import services
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = ROOT.parent / "shared" / "fixtures"
@@ -28,6 +29,12 @@ def recorded(path: str) -> Any:
     if not file.exists():
         pytest.skip(f"the recordings in {FIXTURES} are not at hand")
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def kit() -> Any:
+    """Return what starts services and asks them, for tests in any folder."""
+    return services
 
 
 @pytest.fixture
