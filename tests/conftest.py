@@ -1,16 +1,24 @@
 """What the tests share: the upstream package, imported in silence, and two series."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import services
 
 with warnings.catch_warnings():
     # MLflow and the upstream package warn while they are imported, of nothing that is ours.
     warnings.simplefilter("ignore")
     import anomaly_detector  # noqa: F401
     import mlflow.pyfunc  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def kit() -> Any:
+    """Return what starts services and asks them, for tests in any folder."""
+    return services
 
 
 @pytest.fixture

@@ -14,12 +14,21 @@ from detector.errors import DetectionError
 from detector.multivariate.alignment import align
 from detector.multivariate.model import AnomalyState, MultivariateModel
 from detector.series.series import ChangePointSeries, Series
-from detector.univariate.changepoint import detect_change_points
-from detector.univariate.detection import detect_entire, detect_latest
+from detector.univariate.changepoint import ChangePoints, detect_change_points
+from detector.univariate.detection import (
+    Detection,
+    LatestDetection,
+    detect_entire,
+    detect_latest,
+)
 
 
 class EntireAnomalyDetector(PythonModel):
     """Detects anomalies among all points of a series."""
+
+    def detect(self, series: Series) -> Detection:
+        """Detect the anomalies of a series that is checked."""
+        return detect_entire(series)
 
     def predict(
         self,
@@ -53,7 +62,7 @@ class EntireAnomalyDetector(PythonModel):
             With Azure's code, for a series or an option that is not valid.
         """
         series = Series.from_frame(model_input, params)
-        found = detect_entire(series)
+        found = self.detect(series)
         period = found.period
         return [
             {
@@ -86,6 +95,10 @@ class EntireAnomalyDetector(PythonModel):
 class LatestAnomalyDetector(PythonModel):
     """Detects whether the last point of a series is an anomaly."""
 
+    def detect(self, series: Series) -> LatestDetection:
+        """Detect whether the last point of a checked series is an anomaly."""
+        return detect_latest(series)
+
     def predict(
         self,
         context: Any,
@@ -98,7 +111,7 @@ class LatestAnomalyDetector(PythonModel):
         ``suggested_window`` as well: how many points to send for the next detection.
         """
         series = Series.from_frame(model_input, params)
-        found = detect_latest(series)
+        found = self.detect(series)
         return [
             {
                 "timestamp": series.timestamps[-1],
@@ -119,6 +132,10 @@ class LatestAnomalyDetector(PythonModel):
 
 class ChangePointDetector(PythonModel):
     """Finds where the level or the trend of a series breaks."""
+
+    def detect(self, series: ChangePointSeries) -> ChangePoints:
+        """Find the change points of a series that is checked."""
+        return detect_change_points(series)
 
     def predict(
         self,
@@ -150,7 +167,7 @@ class ChangePointDetector(PythonModel):
             With Azure's code, for a series or an option that is not valid.
         """
         series = ChangePointSeries.from_frame(model_input, params)
-        found = detect_change_points(series)
+        found = self.detect(series)
         return [
             {
                 "timestamp": timestamp,

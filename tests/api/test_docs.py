@@ -1,4 +1,4 @@
-"""The documentation names every setting, route, code and metric."""
+"""The documentation names every setting, route and metric."""
 
 from __future__ import annotations
 
@@ -34,25 +34,6 @@ def test_every_route_is_in_the_docs(service: Any) -> None:
     for path, methods in service.call("/openapi.json").json["paths"].items():
         for method in methods:
             assert f"`{method.upper()} {path}`" in ALL
-
-
-def test_every_code_is_in_the_docs() -> None:
-    package = ROOT / "app" / "detector"
-    names = (
-        "series univariate multivariate runs jobs work api/multivariate api/multivariate_request"
-    )
-    sources = [package / f"{name}.py" for name in names.split()]
-    sources += (package / "datasource").glob("*.py")
-    made = "".join(source.read_text() for source in sources)
-    codes = set(re.findall(r'DetectionError\(\s*"([A-Z]\w+)"', made))
-    codes |= set(re.findall(r'"((?:Invalid|Required|Missing|Bad)[A-Z]\w+)"', made))
-    # The version of the API decides on the boundary; no request can ask for another.
-    assert len(codes) > 30
-    for code in codes - {"InvalidBoundaryVersion"}:
-        assert f"`{code}`" in ALL, code
-    errors = (package / "api" / "errors.py").read_text()
-    for status in re.findall(r"^    (\d{3}):", errors, re.MULTILINE):
-        assert f"\n| {status} |" in TEXT
 
 
 def test_every_metric_is_in_the_docs(service: Any) -> None:

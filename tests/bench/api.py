@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / folder) for folder in ("app", "tests/api", "tests")]
+sys.path[:0] = [str(ROOT / "app"), str(ROOT / "tests")]
 
-import conftest
 import numpy as np
 import pandas as pd
 import recordings
+import services
 
 from detector.series.series import Series
 from detector.univariate.detection import detect_entire
@@ -83,14 +83,14 @@ class Client:
 
 
 @contextlib.contextmanager
-def running(folder: Path, **environment: str) -> Iterator[conftest.Service]:
+def running(folder: Path, **environment: str) -> Iterator[services.Service]:
     """Serve until the block ends; every worker is ready, and has answered each operation."""
-    service = conftest.start_detector(folder, DETECTOR_MODEL_REFRESH_SECONDS="10", **environment)
+    service = services.start_detector(folder, DETECTOR_MODEL_REFRESH_SECONDS="10", **environment)
     try:
         service.wait()
         workers = int(environment.get("DETECTOR_WORKERS", "1"))
         loaded = '"model loaded"'
-        conftest.until(lambda: service.output.count(loaded) == 3 * workers, "every worker")
+        services.until(lambda: service.output.count(loaded) == 3 * workers, "every worker")
         yield service
     finally:
         service.stop()
@@ -135,12 +135,12 @@ def upstream_ms(folder: Path, asked: dict[str, Any]) -> float:
         mlflow.pyfunc.save_model(
             path, python_model=model, signature=signature, pip_requirements=["mlflow"]
         )
-    port = conftest.free_port()
+    port = services.free_port()
     arguments = ["mlflow", "models", "serve", "-m", str(path), "--env-manager", "local"]
     # It starts its server by name.
     path_of_tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     arguments += ["-p", str(port), "--workers", "1"]
-    server = conftest.Service(folder, arguments, port, PATH=path_of_tools)
+    server = services.Service(folder, arguments, port, PATH=path_of_tools)
     body = json.dumps(
         {"dataframe_split": json.loads(frame.to_json(orient="split", date_format="iso"))}
         | {"params": params}
@@ -170,7 +170,7 @@ def resident_mb(pid: int) -> float:
     return total / 1024
 
 
-def load(service: conftest.Service, minutes: float) -> dict[str, Any]:
+def load(service: services.Service, minutes: float) -> dict[str, Any]:
     """Load the service with mixed sizes; return what it answered and how large it was."""
     sizes = ((47, "daily", 7), (180, "daily", 7), (2016, "hourly", 168), (8640, "hourly", 24))
     bodies = [json.dumps(request(*size)).encode() for size in sizes]

@@ -4,18 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from detector.api import datasets, docs_page, errors, metrics
-from detector.api.auth import HEADER, require_key
+from detector.api import datasets, docs_page, errors, metrics, openapi
+from detector.api.auth import require_key
+from detector.api.dependencies import ServiceModels, ServiceSettings, ServiceState, State
 from detector.api.limits import Limits
 from detector.api.middleware import RequestLog
 from detector.api.model_store import ModelStore
 from detector.api.multivariate import routes as multivariate
 from detector.api.served_models import ServedModels
-from detector.api.service import VERSIONS, require_version
 from detector.api.timeseries import routes as timeseries
+from detector.api.versions import VERSIONS
 from detector.api.wire import Json
 from detector.datasource import Access
 from detector.log import ignore_foreign_warnings
@@ -30,15 +31,19 @@ def create() -> FastAPI:
     ignore_foreign_warnings()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.limits = Limits(settings)
-        app.state.models = ServedModels(settings.model_alias, settings.model_refresh_seconds)
-        app.state.models.start()
-        app.state.store = ModelStore()
-        yield
-        app.state.models.stop()
-        app.state.store.close()
-        app.state.limits.close()
+    async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        service = ServiceState(
+            settings=settings,
+            access=Access.from_settings(settings),
+            limits=Limits(settings),
+            models=ServedModels(settings.model_alias, settings.model_refresh_seconds),
+            store=ModelStore(),
+        )
+        service.models.start()
+        yield {"service": service}
+        service.models.stop()
+        service.store.close()
+        service.limits.close()
 
     app = FastAPI(
         title="Anomaly Detector",
@@ -50,27 +55,26 @@ def create() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.settings = settings
-    app.state.access = Access.from_settings(settings)
     app.add_middleware(RequestLog)
     errors.add_handlers(app)
-    for resource, tag in (
-        (timeseries, "timeseries"),
-        (multivariate, "multivariate"),
-    ):
-        app.include_router(
-            resource.router,
-            prefix="/anomalydetector/{version}",
-            dependencies=[Depends(require_key), Depends(require_version)],
-            tags=[tag],
-        )
+    guarded = [Depends(require_key)]
+    azure = "/anomalydetector/{version}"
+    app.include_router(timeseries.router, prefix=azure, dependencies=guarded, tags=["timeseries"])
+    app.include_router(
+        multivariate.router, prefix=azure, dependencies=guarded, tags=["multivariate"]
+    )
+    app.include_router(datasets.router, dependencies=guarded, tags=["datasets"])
+    _add_service_routes(app)
+    openapi.describe(app)
+    return app
 
-    app.include_router(datasets.router, dependencies=[Depends(require_key)], tags=["datasets"])
+
+def _add_service_routes(app: FastAPI) -> None:
+    """Add the routes about the service itself, which need no key."""
 
     @app.get("/", tags=["service"])
-    async def about(request: Request) -> dict[str, Any]:
+    async def about(models: ServiceModels, settings: ServiceSettings) -> dict[str, Any]:
         """Say what this is and which model versions answer."""
-        models: ServedModels = request.app.state.models
         return {
             "name": "Anomaly Detector",
             "description": "Answers as Azure AI Anomaly Detector did.",
@@ -86,10 +90,11 @@ def create() -> FastAPI:
         """Say that the process answers."""
         return {"status": "alive"}
 
-    @app.get("/health/ready", tags=["service"], responses={503: {"description": errors.CODES[503]}})
-    async def ready(request: Request) -> Json:
+    not_ready = openapi.answers({}, refusals=(503,))
+
+    @app.get("/health/ready", tags=["service"], responses=not_ready)
+    async def ready(models: ServiceModels) -> Json:
         """Say whether every model is loaded: 200, or 503 until then."""
-        models: ServedModels = request.app.state.models
         if models.ready:
             return Json({"status": "ready"})
         missing = [name for name, version in models.versions().items() if version is None]
@@ -106,8 +111,3 @@ def create() -> FastAPI:
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
         return HTMLResponse(docs_page.render(app.openapi()))
-
-    description = app.openapi()
-    scheme = {"type": "apiKey", "in": "header", "name": HEADER}
-    description["components"] = {"securitySchemes": {"key": scheme}}
-    return app

@@ -1,26 +1,30 @@
 """Keys: ``Ocp-Apim-Subscription-Key`` against those of the settings."""
 
 import hmac
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Security
+from fastapi.security import APIKeyHeader
 
+from detector.api.dependencies import ServiceSettings
 from detector.api.errors import GatewayError
-from detector.settings import Settings
 
 __all__ = ["HEADER", "require_key"]
 
 HEADER = "Ocp-Apim-Subscription-Key"
+# The refusals are those of Azure's gateway, and not FastAPI's.
+_SCHEME = APIKeyHeader(name=HEADER, scheme_name="key", auto_error=False)
 
 
-async def require_key(request: Request) -> None:
+async def require_key(
+    settings: ServiceSettings, given: Annotated[str | None, Security(_SCHEME)]
+) -> None:
     """Refuse, with 401, a request without one of the configured keys.
 
     With no key configured, which is possible on loopback only, any request may pass.
     """
-    settings: Settings = request.app.state.settings
     if not settings.api_keys:
         return
-    given = request.headers.get(HEADER)
     if not given:
         raise GatewayError(
             401,

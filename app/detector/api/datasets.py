@@ -2,14 +2,18 @@
 
 import tempfile
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any, BinaryIO, cast
+from datetime import datetime
+from typing import Annotated, Any, BinaryIO, cast
 
 import anyio
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
+from pydantic import Field
 from starlette.responses import Response
 
+from detector.api.dependencies import DataAccess
 from detector.api.errors import CODES, GatewayError, refusal
+from detector.api.openapi import Problem, Wire, answers
 from detector.api.wire import Json
 from detector.datasource import Access, datasets, remove, store
 from detector.datasource.uploads import begins_well, stem_of, too_large
@@ -19,109 +23,94 @@ __all__ = ["router"]
 
 router = APIRouter()
 
-# The store may be back soon; every other refusal is the request's fault.
-_STATUS = {
-    "InvalidFileSize": 413,
-    "FileNotExist": 404,
-    "StorageWriteError": 503,
-    "GetDataError": 503,
-}
 _BLOCK = 1024 * 1024
 _READ_ON_BYTES, _READ_ON_SECONDS = 8 * _BLOCK, 1
 # The rest of a refused body must not be taken for a request.
 _LAST_ANSWER = {"Connection": "close"}
 
-_DATA_SOURCE = {"type": "string", "description": "What training and detection name as dataSource."}
-_PROBLEM = {
-    "type": "object",
-    "required": ["code", "message"],
-    "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
-}
-_GATEWAY_PROBLEM = {"type": "object", "required": ["error"], "properties": {"error": _PROBLEM}}
-_DATASET = {
-    "type": "object",
-    "required": ["name", "dataSource", "bytes", "lastUpdatedTime"],
-    "properties": {
-        "name": {"type": "string"},
-        "dataSource": _DATA_SOURCE,
-        "bytes": {"type": "integer", "minimum": 0},
-        "lastUpdatedTime": {"type": "string", "format": "date-time"},
-    },
-}
-_AWAY = "The store of data does not answer; try again after Retry-After seconds."
+
+class Kept(Wire):
+    """Where data is kept."""
+
+    data_source: str = Field(description="What training and detection name as dataSource.")
 
 
-def _answers(*statuses: int, **described: str) -> dict[str, Any]:
-    """Return what a route says of its refusals: the gateway's, and those of its own."""
-    responses: dict[int, Any] = {
-        status: _json(CODES[status], _GATEWAY_PROBLEM) for status in statuses
-    }
-    responses |= {
-        int(name.removeprefix("s")): _json(text, _PROBLEM) for name, text in described.items()
-    }
-    return {"responses": responses, "openapi_extra": {"security": [{"key": []}]}}
+class Dataset(Kept):
+    """What is kept under a name."""
+
+    name: str
+    bytes: Annotated[int, Field(ge=0)]
+    last_updated_time: datetime
 
 
-def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+class Datasets(Wire):
+    """What is kept, by name."""
+
+    datasets: list[Dataset]
 
 
-_PUT = _answers(
-    401,
-    408,
-    s400="The name is none, or the body is neither a CSV file with a timestamp column nor a zip "
-    "of CSV files; the code says which.",
-    s413="The body is larger than DETECTOR_MAX_DATA_BYTES.",
-    s503=_AWAY,
-)
-_PUT["responses"][201] = _json(
-    "Kept, in place of what had the name.",
-    {"type": "object", "required": ["dataSource"], "properties": {"dataSource": _DATA_SOURCE}},
-)
-_PUT["openapi_extra"]["requestBody"] = {
-    "required": True,
-    "description": "Whatever its Content-Type, its content decides.",
-    "content": {
-        "text/csv": {
-            "schema": {"type": "string"},
-            "example": "timestamp,speed,load\n2021-01-01T00:00:00Z,0.5,1.25\n",
+def _refused(status: int, description: str) -> dict[int, dict[str, Any]]:
+    return {status: {"model": Problem, "description": description}}
+
+
+_AWAY = _refused(503, "The store of data does not answer; try again after Retry-After seconds.")
+_PUT: dict[str, Any] = {
+    "responses": answers(
+        {
+            201: {"model": Kept, "description": "Kept, in place of what had the name."},
+            **_refused(
+                400,
+                "The name is none, or the body is neither a CSV file with a timestamp column nor a "
+                "zip of CSV files; the code says which.",
+            ),
+            **_refused(413, CODES["InvalidFileSize"].meaning),
+            **_AWAY,
         },
-        "application/zip": {"schema": {"type": "string", "format": "binary"}},
+        refusals=(401, 408),
+    ),
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "description": "Whatever its Content-Type, its content decides.",
+            "content": {
+                "text/csv": {
+                    "schema": {"type": "string"},
+                    "example": "timestamp,speed,load\n2021-01-01T00:00:00Z,0.5,1.25\n",
+                },
+                "application/zip": {"schema": {"type": "string", "format": "binary"}},
+            },
+        }
     },
 }
-_LIST = _answers(401, s503=_AWAY)
-_LIST["responses"][200] = _json(
-    "What is kept, by name.",
-    {
-        "type": "object",
-        "required": ["datasets"],
-        "properties": {"datasets": {"type": "array", "items": _DATASET}},
-    },
+_LIST = answers(
+    {200: {"model": Datasets, "description": "What is kept, by name."}, **_AWAY}, refusals=(401,)
 )
-_DELETE = _answers(
-    401,
-    s400="The name cannot be that of a data set.",
-    s404="Nothing is kept under the name.",
-    s503=_AWAY,
+_DELETE = answers(
+    {
+        **_refused(400, "The name cannot be that of a data set."),
+        **_refused(404, "Nothing is kept under the name."),
+        **_AWAY,
+    },
+    refusals=(401,),
 )
 
 
 @router.put("/datasets/{name}", status_code=201, **_PUT)
-async def put_dataset(request: Request, name: str) -> Response:
+async def put_dataset(request: Request, name: str, access: DataAccess) -> Response:
     """Keep a CSV file, or a zip of CSV files, for training and detection."""
-    return await _answered(request, "put-dataset", _put(request, name))
+    return await _answered(request, "put-dataset", _put(request, name, access))
 
 
-@router.get("/datasets", **_LIST)
-async def list_datasets(request: Request) -> Response:
+@router.get("/datasets", responses=_LIST)
+async def list_datasets(request: Request, access: DataAccess) -> Response:
     """List what is kept."""
-    return await _answered(request, "list-datasets", _list(request))
+    return await _answered(request, "list-datasets", _list(access))
 
 
-@router.delete("/datasets/{name}", status_code=204, **_DELETE)
-async def delete_dataset(request: Request, name: str) -> Response:
+@router.delete("/datasets/{name}", status_code=204, responses=_DELETE)
+async def delete_dataset(request: Request, name: str, access: DataAccess) -> Response:
     """Delete what is kept under a name."""
-    return await _answered(request, "delete-dataset", _delete(request, name))
+    return await _answered(request, "delete-dataset", _delete(name, access))
 
 
 async def _answered(request: Request, operation: str, answer: Awaitable[Response]) -> Response:
@@ -130,16 +119,14 @@ async def _answered(request: Request, operation: str, answer: Awaitable[Response
         return await answer
     except DetectionError as error:
         request.state.code = error.code
-        refused = refusal(error)
-        refused.status_code = _STATUS.get(error.code, 400)
+        refused = refusal(error, of_dataset=True)
         refused.headers.update(_LAST_ANSWER)
         if refused.status_code == 503:
             refused.headers["Retry-After"] = "5"
         return refused
 
 
-async def _put(request: Request, name: str) -> Json:
-    access = _access(request)
+async def _put(request: Request, name: str, access: Access) -> Json:
     stem_of(name)
     # It has no name on the disk, so that nothing is left of an upload that breaks off.
     with tempfile.TemporaryFile() as file:
@@ -148,8 +135,8 @@ async def _put(request: Request, name: str) -> Json:
     return Json({"dataSource": source}, status_code=201)
 
 
-async def _list(request: Request) -> Json:
-    found = await run_sync(datasets, _access(request))
+async def _list(access: Access) -> Json:
+    found = await run_sync(datasets, access)
     return Json(
         {
             "datasets": [
@@ -165,13 +152,9 @@ async def _list(request: Request) -> Json:
     )
 
 
-async def _delete(request: Request, name: str) -> Response:
-    await run_sync(remove, name, _access(request))
+async def _delete(name: str, access: Access) -> Response:
+    await run_sync(remove, name, access)
     return Response(status_code=204)
-
-
-def _access(request: Request) -> Access:
-    return Access.from_settings(request.app.state.settings)
 
 
 async def _receive(request: Request, name: str, file: BinaryIO, access: Access) -> None:

@@ -45,7 +45,8 @@ def _route(path: str, method: str, operation: dict[str, Any]) -> str:
 
 
 def _meaning(field: dict[str, Any]) -> str:
-    default = f" Default: {field['default']}." if "default" in field else ""
+    given = field.get("default")
+    default = f" Default: {given}." if given is not None else ""
     return f"{field.get('description', '')}{default}"
 
 

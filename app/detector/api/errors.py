@@ -2,9 +2,13 @@
 
 The detection service answered ``{"code": ..., "message": ...}``. The gateway before it, which
 knew keys, routes and quotas, answered ``{"error": {"code": ..., "message": ...}}``.
+
+The codes of both stand here once, each with its status and its meaning. The handlers, the OpenAPI
+description and the tables of ``docs/api.md`` follow from them.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -12,25 +16,143 @@ from starlette.exceptions import HTTPException
 from detector.api.wire import Json
 from detector.errors import DetectionError
 
-__all__ = ["CODES", "STATUSES", "GatewayError", "add_handlers", "refusal"]
+__all__ = [
+    "CODES",
+    "GATEWAY_CODES",
+    "SECTIONS",
+    "ErrorCode",
+    "GatewayError",
+    "add_handlers",
+    "refusal",
+]
 
-# Why the gateway refuses, by the status that is also its code.
-CODES = {
-    401: "The key is missing or wrong.",
-    404: "There is no such route or API version.",
-    405: "The route does not know this method.",
-    408: "The body took too long to arrive.",
-    413: "The body is too large, or has more points than this service takes.",
-    429: "Too many detections run and wait already; try again after Retry-After seconds.",
-    500: "The service failed; its log says why.",
-    503: "No model is loaded yet, or the model store does not answer; try again after Retry-After "
-    "seconds.",
+
+@dataclass(frozen=True)
+class ErrorCode:
+    """A code of the detection service.
+
+    Attributes
+    ----------
+    meaning : str
+        What is wrong, as the documentation says it.
+    status : int or None
+        Of the answer; None for an error that only a model or a result has.
+    dataset_status : int or None
+        Of the answer of a route below ``/datasets``, where it is another one.
+    """
+
+    meaning: str
+    status: int | None = 400
+    dataset_status: int | None = None
+
+
+_EVERY_REQUEST = {
+    "InvalidJsonFormat": ErrorCode("the body is empty or not a JSON object"),
+    "BadArgument": ErrorCode(
+        "`series` is empty or not a list, a point has no number or no date, or another field is "
+        "not valid; the message names it"
+    ),
 }
-# The status of what the detection service refused with another one than 400.
-STATUSES = {
-    "ModelNotExist": 404,
-    "ResultNotExist": 404,
-    "InvalidFileSize": 413,
+_ONE_SERIES = {
+    "RequiredSeries": ErrorCode("there is no `series`"),
+    "RequiredGranularity": ErrorCode(
+        "there is no `granularity`, and this version or operation requires it"
+    ),
+    "InvalidGranularity": ErrorCode("there is no such `granularity`"),
+    "InvalidCustomInterval": ErrorCode("`customInterval` is not a whole number above 0"),
+    "InvalidPeriod": ErrorCode("`period` is not a whole number of at least 0"),
+    "InvalidModelArgument": ErrorCode(
+        "`maxAnomalyRatio`, `sensitivity`, `threshold`, `stableTrendWindow` or `alpha` is out of "
+        "bounds, or the series is too short for the `period`"
+    ),
+    "InvalidImputeMode": ErrorCode("there is no such `imputeMode`"),
+    "InvalidImputeFixedValue": ErrorCode(
+        "`imputeMode` is `fixed` and `imputeFixedValue` is not a number"
+    ),
+    "InvalidSeries": ErrorCode(
+        "there are too few or too many points, points out of order, twice, off the grid or too "
+        "large, or too many are missing"
+    ),
+    "InvalidBoundaryVersion": ErrorCode(
+        "`boundaryVersion` is sent and not known; the version of the API decides it in any case"
+    ),
+    "InvalidDetector": ErrorCode("the field `detector` names no method"),
+    "MissingDetectorName": ErrorCode("the field `detector` has no `name`"),
+    "MissingDetectorParameters": ErrorCode("the field `detector` has no `parameters`"),
+    "InvalidDetectorParameters": ErrorCode("the `parameters` of `detector` are not an object"),
+}
+_MANY_VARIABLES = {
+    "RequiredSource": ErrorCode("there is no `dataSource`"),
+    "RequiredStartTime": ErrorCode("there is no `startTime`"),
+    "RequiredEndTime": ErrorCode("there is no `endTime`"),
+    "InvalidTimestampFormat": ErrorCode("a time is not a date and time of ISO 8601"),
+    "InvalidSlidingWindow": ErrorCode("`slidingWindow` is not a whole number from 28 to 2880"),
+    "InvalidAlignMode": ErrorCode("there is no such `alignMode`"),
+    "InvalidFillNAMethod": ErrorCode("there is no such `fillNAMethod`"),
+    "RequiredPaddingValue": ErrorCode("`paddingValue` is missing with `Fixed`, or not a number"),
+    "InvalidRequestParameterError": ErrorCode("`skip` or `top` is out of bounds"),
+    "ModelNotExist": ErrorCode("there is no such model", 404),
+    "ResultNotExist": ErrorCode("there is no such result, or no longer", 404),
+    "ModelNotReady": ErrorCode("the model is still being trained"),
+    "ModelFailed": ErrorCode("the model could not be trained"),
+    "TooManyModels": ErrorCode("there are as many models as there may be"),
+    "TooManyRunningModels": ErrorCode("there are as many trainings as there may be"),
+    "NotEnoughInput": ErrorCode("there are fewer timestamps than one sliding window"),
+    "NoData": ErrorCode("there is nothing between `startTime` and `endTime`"),
+    "ColumnNotFound": ErrorCode("a variable of the model is missing"),
+    "NumColumnsMismatch": ErrorCode("there is a variable that the model does not know"),
+    "DuplicatedVariables": ErrorCode("a variable is there twice"),
+    "MergeDataFailed": ErrorCode("a timestamp of a variable is there twice"),
+    "VariableParseError": ErrorCode("a value is not a number within 1e100 of zero"),
+    "DataExceedsLimit": ErrorCode("there are too many variables or timestamps"),
+    "TooManyData": ErrorCode("there are too many rows or values"),
+    "InsufficientHistoricalData": ErrorCode(
+        "there is less than one sliding window up to this timestamp", status=None
+    ),
+    "UnexpectedError": ErrorCode(
+        "the work was lost or failed; the message says what is known", status=None
+    ),
+}
+_DATA = {
+    "InvalidBlobURL": ErrorCode("the data source may not be read"),
+    "FileNotExist": ErrorCode("nothing is there", dataset_status=404),
+    "GetDataError": ErrorCode("the host or the store does not answer, or refuses", 503),
+    "FileSizeTooLarge": ErrorCode(
+        "the file, or what is in the zip, has more bytes than `DETECTOR_MAX_DATA_BYTES`"
+    ),
+    "ReadingFileError": ErrorCode(
+        "the file is not CSV in UTF-8 or a whole zip, or a row has another length"
+    ),
+    "FileColumnsNotExist": ErrorCode(
+        "there is no `timestamp`, or no `value` in a file of one variable"
+    ),
+    "NoVariablesFound": ErrorCode(
+        "there is no column beside `timestamp`, or no CSV file in the zip or folder"
+    ),
+    "InvalidFileSize": ErrorCode("an upload has more bytes than `DETECTOR_MAX_DATA_BYTES`", 413),
+    "StorageWriteError": ErrorCode("the store or the disk does not take an upload", 503),
+}
+# By the headings of the documentation.
+SECTIONS: dict[str, dict[str, ErrorCode]] = {
+    "Every request": _EVERY_REQUEST,
+    "One series": _ONE_SERIES,
+    "Many variables": _MANY_VARIABLES,
+    "Data": _DATA,
+}
+CODES: dict[str, ErrorCode] = {
+    code: error for section in SECTIONS.values() for code, error in section.items()
+}
+# Why the gateway refuses, by the status that is also its code.
+GATEWAY_CODES: dict[int, str] = {
+    401: "the key is missing or wrong; the message says which",
+    404: "there is no such route or API version, or the version has no such route",
+    405: "the route does not know this method",
+    408: "the body took too long to arrive",
+    413: "the body is too large, or has more points than `DETECTOR_MAX_POINTS`",
+    429: "too much runs and waits already; `Retry-After` says when to come back",
+    500: "the service failed; its log says why",
+    503: "no model is loaded yet, or MLflow, its database or its store does not answer; "
+    "`Retry-After` says when to come back",
 }
 _LONGEST_MESSAGE = 1000
 
@@ -45,13 +167,21 @@ class GatewayError(Exception):
         self.headers = dict(headers or {})
 
 
-def refusal(error: DetectionError | GatewayError) -> Json:
-    """Return the answer to a request that is refused."""
+def refusal(error: DetectionError | GatewayError, *, of_dataset: bool = False) -> Json:
+    """Return the answer to a request that is refused.
+
+    Parameters
+    ----------
+    of_dataset : bool
+        Whether a route below ``/datasets`` refuses it.
+    """
     # A message may quote what was sent, which may be anything.
     message = error.message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
     if isinstance(error, DetectionError):
+        # A registered model may have codes of its own.
+        known = CODES.get(error.code, ErrorCode(""))
+        status = (of_dataset and known.dataset_status) or known.status or 400
         body = {"code": error.code, "message": message}
-        status = STATUSES.get(error.code, 400)
         return Json(body, status_code=status, headers={"x-ms-error-code": error.code})
     code = str(error.status)
     return Json(

@@ -2,54 +2,19 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from detector.api.errors import GatewayError
 from detector.api.metrics import MODEL_VERSION
-from detector.models import ChangePointDetector, EntireAnomalyDetector, LatestAnomalyDetector
+from detector.api.model_kinds import KINDS, Detect, caller, check_shapes
 from detector.tracking import registry, server
 
-__all__ = ["CHANGE_POINT", "ENTIRE", "LATEST", "Model", "ServedModels"]
-
-ENTIRE, LATEST, CHANGE_POINT = "univariate-entire", "univariate-latest", "change-point"
+__all__ = ["Model", "ServedModels"]
 
 _log = logging.getLogger("detector.models")
-# The options a model takes, with the defaults they have where the client gives none.
-_PARAMS = {
-    "granularity": "none",
-    "customInterval": 1,
-    "maxAnomalyRatio": 0.25,
-    "sensitivity": 99,
-    "imputeMode": "auto",
-    "boundaryVersion": "V2",
-}
-_COMMON = ("is_anomaly", "is_positive_anomaly", "is_negative_anomaly")
-_DETECTED = ("expected_value", "upper_margin", "lower_margin", "severity", "period", *_COMMON)
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """What a registered model must be able to do, and what to register where there is none."""
-
-    make: Callable[[], Any]
-    params: Mapping[str, Any]
-    answers: tuple[str, ...]
-
-
-_KINDS: dict[str, _Kind] = {
-    ENTIRE: _Kind(EntireAnomalyDetector, _PARAMS, _DETECTED),
-    LATEST: _Kind(LatestAnomalyDetector, _PARAMS, (*_DETECTED, "suggested_window")),
-    CHANGE_POINT: _Kind(
-        ChangePointDetector,
-        {"granularity": "daily", "customInterval": 1},
-        ("is_change_point", "confidence_score", "period"),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -58,14 +23,13 @@ class Model:
 
     Attributes
     ----------
-    predict : callable
-        Takes a table of ``timestamp`` and ``value`` and options by their wire names; returns the
-        result of each point scored.
+    detect : callable
+        Takes the columns of a request, and the options by their wire names; returns what is found.
     """
 
     name: str
     version: int
-    predict: Callable[[pd.DataFrame, Mapping[str, Any]], list[dict[str, Any]]]
+    detect: Detect
 
 
 class ServedModels:
@@ -93,12 +57,12 @@ class ServedModels:
     def versions(self) -> dict[str, int | None]:
         """Return the version of each model that answers, None for one not loaded yet."""
         loaded = self._loaded
-        return {name: loaded[name].version if name in loaded else None for name in _KINDS}
+        return {name: loaded[name].version if name in loaded else None for name in KINDS}
 
     @property
     def ready(self) -> bool:
         """Whether every model is loaded."""
-        return len(self._loaded) == len(_KINDS)
+        return len(self._loaded) == len(KINDS)
 
     def start(self) -> None:
         """Begin to load the models and to follow their aliases."""
@@ -110,7 +74,7 @@ class ServedModels:
 
     def _follow(self) -> None:
         while not self._stop.is_set():
-            for name in _KINDS:
+            for name in KINDS:
                 self._refresh(name)
             self._stop.wait(self._refresh_seconds if self.ready else min(1, self._refresh_seconds))
 
@@ -134,11 +98,11 @@ class ServedModels:
                 )
 
     def _load_if_moved(self, name: str) -> None:
-        kind = _KINDS[name]
+        kind = KINDS[name]
         if name not in self._loaded:
             server.connect()
             registry.ensure_registered(
-                kind.make(), name=name, alias=self._alias, example=_example(), params=kind.params
+                kind.model(), name=name, alias=self._alias, example=_example(), params=kind.params
             )
         version = registry.aliased_version(name, self._alias)
         if version is None:
@@ -153,22 +117,13 @@ class ServedModels:
 
 def _load(name: str, version: int) -> Model:
     """Load a version, and try it on a series before it may answer."""
-    # Called directly, because MLflow's checks of a table take longer than most detections.
     loaded = registry.load_version(name, version).unwrap_python_model()  # type: ignore[no-untyped-call]
-
-    def predict(points: pd.DataFrame, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [answer["result"] for answer in loaded.predict(None, points, params)]
-
-    kind, example = _KINDS[name], _example()
-    results = predict(example, dict(kind.params))
-    expected = 1 if name == LATEST else len(example)
-    if len(results) != expected or any(key not in results[0] for key in kind.answers):
-        raise ValueError(
-            f"version {version} of '{name}' answered {len(results)} results with the keys "
-            f"{sorted(results[0]) if results else []}; there must be {expected} with the keys "
-            f"{sorted(kind.answers)}"
-        )
-    return Model(name, version, predict)
+    kind, label = KINDS[name], f"version {version} of '{name}'"
+    detect = caller(kind, loaded, label)
+    columns = kind.series.columns({"series": _example().to_dict("records"), **kind.params})
+    found = detect(columns, dict(kind.params))
+    check_shapes(kind, found, len(columns.values), label)
+    return Model(name, version, detect)
 
 
 def _example() -> pd.DataFrame:

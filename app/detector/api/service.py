@@ -1,35 +1,23 @@
-"""What every detection has in common: from the bytes of a request to those of its answer."""
+"""What every detection in a series has in common: from the bytes of a request to its answer."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request
 
-from detector.api.errors import GatewayError
 from detector.api.limits import Limits
+from detector.api.model_kinds import KINDS, Found
 from detector.api.served_models import ServedModels
+from detector.api.versions import VERSIONS
 from detector.api.wire import Json, parse
-from detector.series.series import Series
+from detector.series.options import Options
+from detector.series.series import Columns
 
-__all__ = ["VERSIONS", "Operation", "require_version"]
+__all__ = ["Operation"]
 
-# The versions of the API, and the margins that each answers with.
-VERSIONS = {"v1.0": "V1", "v1.1": "V2", "v1.1-preview": "V2", "v1.1-preview.1": "V2"}
 _BILLED = 1000
-_Results = list[dict[str, Any]]
-
-
-async def require_version(request: Request) -> None:
-    """Refuse, with 404, a version of the API that there never was."""
-    version = request.path_params["version"]
-    if version not in VERSIONS:
-        raise GatewayError(
-            404,
-            f"Resource not found: there is no API version '{version[:50]}'. This service knows "
-            f"{', '.join(VERSIONS)}.",
-        )
 
 
 @dataclass(frozen=True)
@@ -42,58 +30,67 @@ class Operation:
         In the log and the metrics.
     model : str
         The registered model that answers.
-    series : type of Series
-        Which options are read.
     to_wire : callable
-        Takes the results of the model and the version of the API, returns the answer.
+        Takes what is found and the version of the API; returns the answer.
     model_id : callable
-        Takes the answer and the request; returns the service's number of the method used.
+        Takes what is found and the options; returns the service's number of the method used.
     granularity_required : frozenset of str
         The versions of the API that have no default for it.
-    defaults : mapping
-        Options that a version after v1.0 uses where the request gives none.
+    sensitivity : int or None
+        What a version after v1.0 uses where the request gives none, if not the kernel's default.
     """
 
     name: str
     model: str
-    series: type[Series]
-    to_wire: Callable[[_Results, str], dict[str, Any]]
-    model_id: Callable[[dict[str, Any], dict[str, Any]], int]
+    to_wire: Callable[[Any, str], dict[str, Any]]
+    model_id: Callable[[Found, Options], int]
     granularity_required: frozenset[str]
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    sensitivity: int | None = None
 
-    async def answer(self, request: Request) -> Json:
+    async def answer(
+        self, request: Request, version: str, limits: Limits, models: ServedModels
+    ) -> Json:
         """Answer a request with the detection of its series."""
-        limits: Limits = request.app.state.limits
         request.state.operation = self.name
-        request.state.api_version = request.path_params["version"]
+        request.state.api_version = version
         body = await limits.read(request)
         # Reading and writing half a megabyte of JSON takes its time too.
-        return await limits.run(lambda: self._detect(body, request))
+        return await limits.run(lambda: self._detect(body, request, version, limits, models))
 
-    def _detect(self, body: bytes, request: Request) -> Json:
-        models: ServedModels = request.app.state.models
-        limits: Limits = request.app.state.limits
-        version = request.path_params["version"]
+    def _detect(
+        self, body: bytes, request: Request, version: str, limits: Limits, models: ServedModels
+    ) -> Json:
         model = models[self.model]
         asked = parse(body)
-        points = self.series.table(asked, require_granularity=version in self.granularity_required)
-        limits.check_points(len(points))
-        options = {
-            name: value for name, value in asked.items() if name != "series" and value is not None
-        }
-        if version != "v1.0":
-            options = {**self.defaults, **options}
+        columns = KINDS[self.model].series.columns(
+            asked, require_granularity=version in self.granularity_required
+        )
+        points = len(columns.values)
+        limits.check_points(points)
+        columns, params = self._with_defaults(asked, columns, version)
         started = time.perf_counter()
-        results = model.predict(points, options | {"boundaryVersion": VERSIONS[version]})
+        found = model.detect(columns, params)
         seconds = time.perf_counter() - started
         state = request.state
-        state.points, state.model, state.model_version = len(points), model.name, model.version
+        state.points, state.model, state.model_version = points, model.name, model.version
         state.detection_milliseconds = round(seconds * 1e3, 3)
-        answer = self.to_wire(results, version)
         headers = {
             "csp-billing-usage": "CognitiveServices.AnomalyDetector.DataPoints="
-            f"{-(-len(points) // _BILLED)}",
-            "model-id": str(self.model_id(answer, options)),
+            f"{-(-points // _BILLED)}",
+            "model-id": str(self.model_id(found, columns.options)),
         }
-        return Json(answer, headers=headers)
+        return Json(self.to_wire(found, version), headers=headers)
+
+    def _with_defaults(
+        self, asked: dict[str, Any], columns: Columns, version: str
+    ) -> tuple[Columns, dict[str, Any]]:
+        """Return the columns and the options as sent, with what the version of the API decides."""
+        params = {
+            name: value for name, value in asked.items() if name != "series" and value is not None
+        }
+        options = replace(columns.options, boundary_version=VERSIONS[version])
+        if self.sensitivity is not None and version != "v1.0" and "sensitivity" not in params:
+            params["sensitivity"] = self.sensitivity
+            options = replace(options, sensitivity=self.sensitivity)
+        params["boundaryVersion"] = VERSIONS[version]
+        return replace(columns, options=options), params

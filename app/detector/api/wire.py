@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import orjson
 from starlette.responses import Response
 
@@ -12,13 +13,20 @@ __all__ = ["Json", "parse"]
 
 
 class Json(Response):
-    """An answer in JSON; numbers that JSON has no word for become null."""
+    """An answer in JSON, of arrays as well; numbers that JSON has no word for become null."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """Return the bytes of a body."""
-        return orjson.dumps(content)
+        return orjson.dumps(content, default=_as_list, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _as_list(value: Any) -> Any:
+    # orjson writes arrays of numbers that are contiguous.
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written in JSON")
 
 
 def parse(body: bytes) -> Any:

@@ -28,6 +28,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """The columns of a request, as they were sent.
+
+    Attributes
+    ----------
+    values : list
+        Not checked yet, as are the timestamps.
+    timestamps : list or None
+        None where not every point has one.
+    options : Options
+    """
+
+    values: list[Any]
+    timestamps: list[Any] | None
+    options: Options
+
+
+@dataclass(frozen=True)
 class Series:
     """Points in time, and how to detect anomalies among them.
 
@@ -63,14 +81,11 @@ class Series:
         require_granularity : bool
             True for API version 1.0, which had no default for it.
         """
-        _check_fields(body, require_granularity)
-        return cls.from_records(body["series"], body)
+        return cls.from_columns(cls.columns(body, require_granularity=require_granularity))
 
     @classmethod
-    def table(cls, body: Any, *, require_granularity: bool = False) -> pd.DataFrame:
-        """Return the points of a request as the table that `from_frame` and the models take.
-
-        Fields and options are checked here, values and timestamps by who reads the table.
+    def columns(cls, body: Any, *, require_granularity: bool = False) -> Columns:
+        """Return the columns of a request, whose fields, options and length are checked.
 
         Parameters
         ----------
@@ -78,10 +93,13 @@ class Series:
             As in `from_request`.
         """
         _check_fields(body, require_granularity)
-        values, timestamps = _columns(body["series"], cls._read_options(body))
-        table = {"timestamp": timestamps, "value": values}
-        # Without a change of what was sent: a table of numbers would hide what was none.
-        return pd.DataFrame(table if timestamps else {"value": values}, dtype=object)
+        options = cls._read_options(body)
+        return Columns(*_columns(body["series"], options), options)
+
+    @classmethod
+    def from_columns(cls, columns: Columns) -> "Self":
+        """Check the values and timestamps of columns."""
+        return cls._check(columns.values, columns.timestamps, columns.options)
 
     @classmethod
     def from_records(cls, records: Any, request: Mapping[str, Any] | None = None) -> "Self":

@@ -1,8 +1,8 @@
 """Requests about many variables, checked: what is asked, with every default filled in."""
 
 import contextlib
+import math
 import re
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from detector.api.versions import PREVIEWS
 from detector.arrays import LARGEST_VALUE, Floats
-from detector.errors import DetectionError
+from detector.errors import DetectionError, shown
 from detector.multivariate.alignment import AlignPolicy
 from detector.multivariate.model import DEFAULT_WINDOW, TrainingOptions
+from detector.series.values import real_number, whole_number
 
-__all__ = ["DATA_SCHEMAS", "PREVIEWS", "Latest", "detection", "latest", "page", "training"]
+__all__ = ["DATA_SCHEMAS", "Latest", "detection", "latest", "page", "training"]
 
-PREVIEWS = ("v1.1-preview", "v1.1-preview.1")
 DATA_SCHEMAS = ("OneTable", "MultiTable")
 MOST_CONTRIBUTORS = 30
 LONGEST_NAME = 24
@@ -51,7 +52,8 @@ def training(body: Any, version: str) -> dict[str, Any]:
     # A preview's zip has one CSV for each variable.
     schema = "MultiTable" if version in PREVIEWS else asked.get("dataSchema", DATA_SCHEMAS[0])
     if schema not in DATA_SCHEMAS:
-        raise _bad("dataSchema", f"be one of {_listed(DATA_SCHEMAS)}", schema)
+        choices = " or ".join(map(repr, DATA_SCHEMAS))
+        raise _bad("dataSchema", f"be one of {choices}", schema)
     name = asked.get("displayName", "")
     if not (isinstance(name, str) and len(name) <= LONGEST_NAME and name.isprintable()):
         raise _bad("displayName", f"have at most {LONGEST_NAME} characters, all printable", name)
@@ -144,7 +146,7 @@ def _parameter(query: Mapping[str, str], name: str, default: int, least: int, mo
     if not re.fullmatch(r"\d{1,10}", text, re.ASCII) or not least <= int(text) <= most:
         raise DetectionError(
             "InvalidRequestParameterError",
-            f"Invalid values for $skip or $top. '{name}' is {_shown(text)}, and must be a whole "
+            f"Invalid values for $skip or $top. '{name}' is {shown(text)}, and must be a whole "
             f"number from {least} to {most}.",
         )
     return int(text)
@@ -152,7 +154,7 @@ def _parameter(query: Mapping[str, str], name: str, default: int, least: int, mo
 
 def _given(body: Any) -> dict[str, Any]:
     if not isinstance(body, Mapping):
-        what = "empty" if body is None else _shown(body)
+        what = "empty" if body is None else shown(body)
         raise DetectionError(
             "InvalidJsonFormat", f"Invalid JSON format. The body must be an object; it is {what}."
         )
@@ -178,10 +180,10 @@ def _source(asked: Mapping[str, Any], version: str) -> str:
 
 
 def _span(asked: Mapping[str, Any]) -> dict[str, str]:
-    for name in ("startTime", "endTime"):
+    for name, code in (("startTime", "RequiredStartTime"), ("endTime", "RequiredEndTime")):
         if name not in asked:
             raise DetectionError(
-                f"Required{name[0].upper()}{name[1:]}",
+                code,
                 f"The '{name}' field is required in the request, such as 2021-01-02T00:00:00Z.",
             )
     start, end = (_times(name, [asked[name]])[0] for name in ("startTime", "endTime"))
@@ -209,7 +211,7 @@ def _policy(asked: Mapping[str, Any]) -> AlignPolicy:
         raise DetectionError(
             "RequiredPaddingValue",
             "The 'paddingValue' field must be a number within "
-            f"{LARGEST_VALUE:g} of zero; it is {_shown(padding)}.",
+            f"{LARGEST_VALUE:g} of zero; it is {shown(padding)}.",
         )
     default = AlignPolicy()
     return AlignPolicy(
@@ -248,7 +250,7 @@ def _frame(variables: Any) -> pd.DataFrame:
         name = _variable(place, given)
         if name in columns:
             raise DetectionError(
-                "DuplicatedVariables", f"The variable {_shown(name)} is given more than once."
+                "DuplicatedVariables", f"The variable {shown(name)} is given more than once."
             )
         timestamps, values = _pair(name, given)
         # Reading timestamps takes longest, and nearly always they are the same for all variables.
@@ -279,11 +281,11 @@ def _pair(name: str, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     for field in ("timestamps", "values"):
         of = given.get(field)
         if not isinstance(of, list):
-            raise _bad("variables", f"have a list in '{field}' of the variable {_shown(name)}", of)
+            raise _bad("variables", f"have a list in '{field}' of the variable {shown(name)}", of)
         if len(of) > MOST_TIMESTAMPS:
             raise DetectionError(
                 "DataExceedsLimit",
-                f"The '{field}' of the variable {_shown(name)} are {len(of)}; there may be at "
+                f"The '{field}' of the variable {shown(name)} are {len(of)}; there may be at "
                 f"most {MOST_TIMESTAMPS}.",
             )
         lists.append(of)
@@ -291,20 +293,20 @@ def _pair(name: str, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     if len(timestamps) != len(values):
         raise DetectionError(
             "BadArgument",
-            f"The variable {_shown(name)} has {len(timestamps)} 'timestamps' and {len(values)} "
+            f"The variable {shown(name)} has {len(timestamps)} 'timestamps' and {len(values)} "
             "'values'; there must be a value, or null, for each timestamp.",
         )
     return timestamps, values
 
 
 def _index(name: str, timestamps: list[Any]) -> pd.DatetimeIndex:
-    index = _times(f"timestamps of the variable {_shown(name)}", timestamps)
+    index = _times(f"timestamps of the variable {shown(name)}", timestamps)
     if not index.is_unique:
         twice = index[int(index.duplicated().argmax())]
         raise DetectionError(
             "MergeDataFailed",
             f"The timestamp {_wire(twice)} is there more than once in the variable "
-            f"{_shown(name)}; each may be there once.",
+            f"{shown(name)}; each may be there once.",
         )
     return index
 
@@ -325,7 +327,7 @@ def _times(field: str, given: list[Any]) -> pd.DatetimeIndex:
         wrong = _first_refused(read, given)
         raise DetectionError(
             "InvalidTimestampFormat",
-            f"Invalid timestamp format. In '{field}' {_shown(wrong)} is not a valid format; it "
+            f"Invalid timestamp format. In '{field}' {shown(wrong)} is not a valid format; it "
             "must be a date and time as in ISO 8601, such as 2021-01-02T00:00:00Z, from 1678 to "
             "2261.",
         ) from None
@@ -352,8 +354,8 @@ def _values(name: str, given: list[Any]) -> Floats:
         place = values.index(None)
         raise DetectionError(
             "VariableParseError",
-            f"The value at index {place} of the variable {_shown(name)} is "
-            f"{_shown(given[place])}, and must be a number within {LARGEST_VALUE:g} of zero, or "
+            f"The value at index {place} of the variable {shown(name)} is "
+            f"{shown(given[place])}, and must be a number within {LARGEST_VALUE:g} of zero, or "
             "null.",
         )
     return np.array(values, dtype=np.float64)
@@ -361,33 +363,20 @@ def _values(name: str, given: list[Any]) -> Floats:
 
 def _number(value: Any, *, nan: bool = False) -> float | None:
     """Return a number that may be written as a string; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    fine = abs(number) <= LARGEST_VALUE or (nan and number != number)
-    return number if fine else None
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if nan and isinstance(value, float) and math.isnan(value):
+        return value
+    number = real_number(value)
+    return number if number is not None and abs(number) <= LARGEST_VALUE else None
 
 
 def _whole(value: Any) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and number.is_integer() else None
+    return whole_number(_number(value))
 
 
 def _bad(field: str, rule: str, value: Any) -> DetectionError:
-    return DetectionError("BadArgument", f"The '{field}' field must {rule}; it is {_shown(value)}.")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " or ".join(f"'{name}'" for name in names)
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
-
-
-def _shown(value: Any) -> str:
-    """Return a short form of a value for a message, whatever was sent."""
-    return _SHORT.repr(value)
+    return DetectionError("BadArgument", f"The '{field}' field must {rule}; it is {shown(value)}.")

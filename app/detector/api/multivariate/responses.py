@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from detector.api.multivariate.requests import PREVIEWS
+from detector.api.versions import PREVIEWS
 from detector.multivariate.alignment import VariableState
 from detector.multivariate.model import AnomalyState
 from detector.multivariate.wire import anomaly_state_to_wire, state_to_wire

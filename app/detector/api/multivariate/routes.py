@@ -6,20 +6,23 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, TypeVar
 
 import pandas as pd
 from fastapi import APIRouter, Depends, Request
+from fastapi import Path as InPath
 from starlette.responses import Response
 
 from detector import datasource
-from detector.api.errors import GatewayError
+from detector.api.dependencies import DataAccess, ServiceLimits, ServiceSettings, ServiceStore
 from detector.api.limits import Limits
 from detector.api.model_store import ModelStore
 from detector.api.multivariate import requests as asked
 from detector.api.multivariate import responses as answer
-from detector.api.multivariate import schemas as description
+from detector.api.multivariate import schemas
+from detector.api.versions import PREVIEWS, V1_1, LastPreview, Multivariate, Preview
 from detector.api.wire import Json, parse
 from detector.errors import DetectionError
 from detector.jobs import queue
@@ -30,193 +33,192 @@ from detector.tracking import runs
 
 __all__ = ["router"]
 
+router = APIRouter(prefix="/multivariate")
+
 _Made = TypeVar("_Made")
 # The largest request for the last timestamps, 300 variables of 2,880, is so many times the largest
 # one for a single series.
 _LARGER = 10
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[\w.-]{1,253})(:\d{1,5})?", re.ASCII)
+_ID = InPath(json_schema_extra={"format": "uuid"})
+ModelId = Annotated[str, _ID]
+ResultId = Annotated[str, _ID]
 
 
-def _only(*versions: str) -> Any:
-    """Refuse, with 404, the versions of the API that had no such route."""
+@dataclass(frozen=True)
+class _Call:
+    """A request that is answered with the model store."""
 
-    async def check(request: Request) -> None:
-        version, path = request.path_params["version"], request.scope["path"][:200]
-        if version not in versions:
-            raise GatewayError(
-                404,
-                f"Resource not found: the API version '{version}' has no {path}. Only "
-                f"{' and '.join(versions)} had it.",
-            )
+    request: Request
+    limits: Limits
+    store: ModelStore
 
-    return Depends(check)
+    async def answer(
+        self, operation: str, version: str, work: Callable[[bytes], _Made], *, times: int = 1
+    ) -> _Made:
+        """Return what the work makes of the body, done where it may take its time.
+
+        Parameters
+        ----------
+        times
+            How many times the largest body of one series this one may have.
+        """
+        state = self.request.state
+        state.operation, state.api_version = operation, version
+        body = await self.limits.read(self.request, times=times)
+        return await self.store.ask(lambda: work(body))
+
+    def address(self, version: str) -> str:
+        """Return the address of the resources, absolute, at the host that the client called."""
+        host, scope = self.request.headers.get("host", ""), self.request.scope
+        if not _HOST.fullmatch(host):
+            host = ":".join(str(part) for part in scope["server"])
+        return f"{scope['scheme']}://{host}/anomalydetector/{version}/multivariate"
 
 
-# The routes that every version has, that version v1.1 has alone, and that only the previews had.
-_every = APIRouter(dependencies=[_only("v1.1", *asked.PREVIEWS)])
-_general = APIRouter(dependencies=[_only("v1.1")])
-_previews = APIRouter(dependencies=[_only(*asked.PREVIEWS)])
-_last_preview = APIRouter(dependencies=[_only("v1.1-preview.1")])
+async def _call(request: Request, limits: ServiceLimits, store: ServiceStore) -> _Call:
+    return _Call(request, limits, store)
 
 
-@_every.post("/models", **description.TRAIN)
-async def train(request: Request) -> Response:
+Call = Annotated[_Call, Depends(_call)]
+
+
+@router.post("/models", **schemas.TRAIN)
+async def train(
+    version: Multivariate, call: Call, settings: ServiceSettings, access: DataAccess
+) -> Response:
     """Begin to train a model on many variables; ask for the model until it is READY."""
 
-    def begin(body: bytes, version: str) -> Response:
+    def begin(body: bytes) -> Response:
         info = asked.training(parse(body), version)
-        datasource.check(info["dataSource"], _access(request))
-        _check_room(_settings(request))
+        datasource.check(info["dataSource"], access)
+        _check_room(settings)
         record = runs.create_model(info)
         queue.submit_training(record.model_id)
-        headers = {"Location": f"{_address(request)}/models/{record.model_id}"}
-        if version in asked.PREVIEWS:
+        headers = {"Location": f"{call.address(version)}/models/{record.model_id}"}
+        if version in PREVIEWS:
             return Response(status_code=201, headers=headers)
         return Json(answer.model(record, version), status_code=201, headers=headers)
 
-    return await _answer(request, "multivariate-train", begin)
+    return await call.answer("multivariate-train", version, begin)
 
 
-@_every.get("/models", **description.LIST)
-async def models(request: Request) -> Response:
+@router.get("/models", **schemas.LIST)
+async def models(version: Multivariate, call: Call, settings: ServiceSettings) -> Response:
     """List the models, the last updated first."""
 
-    def look(_: bytes, version: str) -> Response:
-        skip, top = asked.page(request.query_params, version)
+    def look(_: bytes) -> Response:
+        skip, top = asked.page(call.request.query_params, version)
         records, count = runs.list_models(skip, top)
-        return Json(answer.models(records, count, _settings(request).max_models, version))
+        return Json(answer.models(records, count, settings.max_models, version))
 
-    return await _answer(request, "multivariate-list", look)
+    return await call.answer("multivariate-list", version, look)
 
 
-@_every.get("/models/{model_id}", **description.GET)
-async def model(request: Request) -> Response:
+@router.get("/models/{model_id}", **schemas.GET)
+async def model(version: Multivariate, call: Call, model_id: ModelId) -> Response:
     """Say what is known of a model: what was asked for, how far it is, how its training went."""
 
-    def look(_: bytes, version: str) -> Response:
-        return Json(answer.model(runs.get_model(_model_id(request)), version))
+    def look(_: bytes) -> Response:
+        return Json(answer.model(runs.get_model(model_id), version))
 
-    return await _answer(request, "multivariate-get", look)
+    return await call.answer("multivariate-get", version, look)
 
 
-@_every.delete("/models/{model_id}", **description.DELETE)
-async def delete(request: Request) -> Response:
+@router.delete("/models/{model_id}", **schemas.DELETE)
+async def delete(version: Multivariate, call: Call, model_id: ModelId) -> Response:
     """Delete a model; if it is being trained, that is stopped."""
 
-    def remove(_: bytes, version: str) -> Response:
-        runs.delete_model(_model_id(request))
+    def remove(_: bytes) -> Response:
+        runs.delete_model(model_id)
         return Response(status_code=204)
 
-    return await _answer(request, "multivariate-delete", remove)
+    return await call.answer("multivariate-delete", version, remove)
 
 
-@_general.post("/models/{model_id}:detect-batch", **description.DETECT_BATCH)
-async def detect_batch(request: Request) -> Response:
+@router.post("/models/{model_id}:detect-batch", **schemas.DETECT_BATCH)
+async def detect_batch(
+    version: V1_1, call: Call, model_id: ModelId, access: DataAccess
+) -> Response:
     """Start a batch detection; ask for its result until it is READY."""
 
-    def begin(body: bytes, version: str) -> Response:
-        record = _begin_detection(request, body, version)
+    def begin(body: bytes) -> Response:
+        record = _begin_detection(call, model_id, body, version, access)
         headers = {
             "operation-id": record.result_id,
-            "operation-location": f"{_address(request)}/detect-batch/{record.result_id}",
+            "operation-location": f"{call.address(version)}/detect-batch/{record.result_id}",
         }
         return Json(answer.result(record, version), status_code=202, headers=headers)
 
-    return await _answer(request, "multivariate-detect-batch", begin)
+    return await call.answer("multivariate-detect-batch", version, begin)
 
 
-@_previews.post("/models/{model_id}/detect", **description.DETECT)
-async def detect(request: Request) -> Response:
+@router.post("/models/{model_id}/detect", **schemas.DETECT)
+async def detect(version: Preview, call: Call, model_id: ModelId, access: DataAccess) -> Response:
     """Start a batch detection; ask for its result until it is READY."""
 
-    def begin(body: bytes, version: str) -> Response:
-        record = _begin_detection(request, body, version)
-        location = f"{_address(request)}/results/{record.result_id}"
+    def begin(body: bytes) -> Response:
+        record = _begin_detection(call, model_id, body, version, access)
+        location = f"{call.address(version)}/results/{record.result_id}"
         return Response(status_code=201, headers={"Location": location})
 
-    return await _answer(request, "multivariate-detect-batch", begin)
+    return await call.answer("multivariate-detect-batch", version, begin)
 
 
-@_general.get("/detect-batch/{result_id}", **description.RESULT_OF_BATCH)
-@_previews.get("/results/{result_id}", **description.RESULT)
-async def result(request: Request) -> Response:
+@router.get("/detect-batch/{result_id}", **schemas.RESULT)
+async def batch_result(version: V1_1, call: Call, result_id: ResultId) -> Response:
     """Return the status of a batch detection, and its result when it is READY."""
-
-    def look(_: bytes, version: str) -> Response:
-        return Json(answer.result(runs.get_result(request.path_params["result_id"]), version))
-
-    return await _answer(request, "multivariate-result", look)
+    return await _result(call, version, result_id)
 
 
-@_general.post("/models/{model_id}:detect-last", **description.DETECT_LAST)
-@_last_preview.post(
-    "/models/{model_id}/last/detect",
-    **description.LAST_DETECT,
-)
-async def detect_last(request: Request) -> Response:
+@router.get("/results/{result_id}", **schemas.RESULT)
+async def result(version: Preview, call: Call, result_id: ResultId) -> Response:
+    """Return the status of a batch detection, and its result when it is READY."""
+    return await _result(call, version, result_id)
+
+
+@router.post("/models/{model_id}:detect-last", **schemas.DETECT_LAST)
+async def detect_last(version: V1_1, call: Call, model_id: ModelId) -> Response:
     """Detect anomalies in the last timestamps of the values in the request."""
-    store: ModelStore = request.app.state.store
-    limits: Limits = request.app.state.limits
-    model_id = _model_id(request)
-
-    def prepare(body: bytes, version: str) -> tuple[asked.Latest, MultivariateModel]:
-        return asked.latest(parse(body), version), store.model(model_id)
-
-    last, trained = await _answer(request, "multivariate-detect-last", prepare, times=_LARGER)
-    request.state.model, request.state.points = model_id, last.frame.size
-    # The store may keep its threads waiting, and must not keep detections waiting.
-    return await limits.run(lambda: _detect(request, last, trained))
+    return await _detect_last(call, version, model_id)
 
 
-@_previews.get("/models/{model_id}/export", **description.EXPORT)
-async def export(request: Request) -> Response:
+@router.post("/models/{model_id}/last/detect", **schemas.LAST_DETECT)
+async def last_detect(version: LastPreview, call: Call, model_id: ModelId) -> Response:
+    """Detect anomalies in the last timestamps of the values in the request."""
+    return await _detect_last(call, version, model_id)
+
+
+@router.get("/models/{model_id}/export", **schemas.EXPORT)
+async def export(version: Preview, call: Call, model_id: ModelId) -> Response:
     """Return the files of a trained model in a zip."""
-    store: ModelStore = request.app.state.store
 
-    def pack(_: bytes, version: str) -> Response:
-        name = f"{_model_id(request)}.zip"
+    def pack(_: bytes) -> Response:
         return Response(
-            _zipped(store.model(_model_id(request))),
+            _zipped(call.store.model(model_id)),
             media_type="application/zip",
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+            headers={"Content-Disposition": f'attachment; filename="{model_id}.zip"'},
         )
 
-    return await _answer(request, "multivariate-export", pack)
+    return await call.answer("multivariate-export", version, pack)
 
 
-async def _answer(
-    request: Request, operation: str, work: Callable[[bytes, str], _Made], *, times: int = 1
-) -> _Made:
-    """Return what the work makes of the body and the version, done where it may take its time."""
-    version = request.path_params["version"]
-    request.state.operation, request.state.api_version = operation, version
-    limits: Limits = request.app.state.limits
-    store: ModelStore = request.app.state.store
-    body = await limits.read(request, times=times)
-    return await store.ask(lambda: work(body, version))
+async def _result(call: _Call, version: str, result_id: str) -> Response:
+    def look(_: bytes) -> Response:
+        return Json(answer.result(runs.get_result(result_id), version))
+
+    return await call.answer("multivariate-result", version, look)
 
 
-def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
+async def _detect_last(call: _Call, version: str, model_id: str) -> Response:
+    def prepare(body: bytes) -> tuple[asked.Latest, MultivariateModel]:
+        return asked.latest(parse(body), version), call.store.model(model_id)
 
-
-def _access(request: Request) -> datasource.Access:
-    access: datasource.Access = request.app.state.access
-    return access
-
-
-def _model_id(request: Request) -> str:
-    return str(request.path_params["model_id"])
-
-
-def _address(request: Request) -> str:
-    """Return the address of the resources, absolute, at the host that the client called."""
-    host = request.headers.get("host", "")
-    if not _HOST.fullmatch(host):
-        host = ":".join(str(part) for part in request.scope["server"])
-    version = request.path_params["version"]
-    return f"{request.scope['scheme']}://{host}/anomalydetector/{version}/multivariate"
+    operation = "multivariate-detect-last"
+    last, trained = await call.answer(operation, version, prepare, times=_LARGER)
+    call.request.state.model, call.request.state.points = model_id, last.frame.size
+    # The store may keep its threads waiting, and must not keep detections waiting.
+    return await call.limits.run(lambda: _detect(call.request, last, trained, version))
 
 
 def _check_room(settings: Settings) -> None:
@@ -238,20 +240,23 @@ def _check_room(settings: Settings) -> None:
         )
 
 
-def _begin_detection(request: Request, body: bytes, version: str) -> runs.ResultRecord:
+def _begin_detection(
+    call: _Call, model_id: str, body: bytes, version: str, access: datasource.Access
+) -> runs.ResultRecord:
     setup = asked.detection(parse(body), version)
-    datasource.check(setup["dataSource"], _access(request))
-    model_id = _model_id(request)
+    datasource.check(setup["dataSource"], access)
     if runs.get_model(model_id).status != runs.READY:
         # Says why not.
         runs.load_model(model_id)
-    request.state.model = model_id
+    call.request.state.model = model_id
     record = runs.create_result(model_id, setup)
     queue.submit_detection(record.result_id)
     return record
 
 
-def _detect(request: Request, last: asked.Latest, model: MultivariateModel) -> Response:
+def _detect(
+    request: Request, last: asked.Latest, model: MultivariateModel, version: str
+) -> Response:
     started = time.perf_counter()
     policy, window = model.options.align, model.options.sliding_window
     index = last.frame.index if policy.mode == "Outer" else last.frame.dropna().index
@@ -260,7 +265,7 @@ def _detect(request: Request, last: asked.Latest, model: MultivariateModel) -> R
     anomaly_states = model.detect(table, top_contributors=last.contributors)
     seconds = time.perf_counter() - started
     request.state.detection_milliseconds = round(seconds * 1e3, 3)
-    return Json(answer.latest(table.states, anomaly_states, request.path_params["version"]))
+    return Json(answer.latest(table.states, anomaly_states, version))
 
 
 def _zipped(model: MultivariateModel) -> bytes:
@@ -271,8 +276,3 @@ def _zipped(model: MultivariateModel) -> bytes:
             for path in sorted(Path(folder).iterdir()):
                 packed.write(path, path.name)
     return content.getvalue()
-
-
-router = APIRouter(prefix="/multivariate")
-for _each in (_every, _general, _previews, _last_preview):
-    router.include_router(_each)

@@ -4,103 +4,103 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from detector.api import served_models
-from detector.api.service import VERSIONS, Operation
+from detector.api import model_kinds
+from detector.api.dependencies import ServiceLimits, ServiceModels
+from detector.api.model_kinds import Found
+from detector.api.service import Operation
 from detector.api.timeseries.schemas import CHANGE_POINT, ENTIRE, LAST
+from detector.api.versions import VERSIONS, AnyVersion
 from detector.api.wire import Json
-from detector.series.series import ChangePointSeries, Series
+from detector.series.options import Options
+from detector.univariate.changepoint import ChangePoints
+from detector.univariate.detection import Detection, LatestDetection
 
 __all__ = ["router"]
 
 router = APIRouter()
 
-_FLAGS = {
-    "isAnomaly": "is_anomaly",
-    "isNegativeAnomaly": "is_negative_anomaly",
-    "isPositiveAnomaly": "is_positive_anomaly",
-}
 # Less than an hour between points: a series without a season is scored by spectral residual.
 _FINE = {"minutely": 60, "secondly": 3600}
-_SEASONAL, _SPECTRAL_RESIDUAL, _TREND = 10, 20, 40
+_SEASONAL, _SPECTRAL_RESIDUAL, _TREND, _CHANGE_POINTS = 10, 20, 40, 60
 
 
-def _entire(results: list[dict[str, Any]], version: str) -> dict[str, Any]:
-    names = {
-        "expectedValues": "expected_value",
-        "upperMargins": "upper_margin",
-        "lowerMargins": "lower_margin",
-        **_FLAGS,
+def _entire(found: Detection, version: str) -> dict[str, Any]:
+    answer = {
+        "period": found.period,
+        "expectedValues": found.expected,
+        "upperMargins": found.upper_margin,
+        "lowerMargins": found.lower_margin,
+        "isAnomaly": found.is_anomaly,
+        "isNegativeAnomaly": found.is_negative,
+        "isPositiveAnomaly": found.is_positive,
     }
     # Version 1.0 knew no severity.
-    names |= {} if version == "v1.0" else {"severity": "severity"}
-    columns = {name: [result[key] for result in results] for name, key in names.items()}
-    return {"period": results[0]["period"], **columns}
+    return answer if version == "v1.0" else answer | {"severity": found.severity}
 
 
-def _last(results: list[dict[str, Any]], version: str) -> dict[str, Any]:
-    names = {
-        "period": "period",
-        "suggestedWindow": "suggested_window",
-        "expectedValue": "expected_value",
-        "upperMargin": "upper_margin",
-        "lowerMargin": "lower_margin",
-        **_FLAGS,
+def _last(found: LatestDetection, version: str) -> dict[str, Any]:
+    answer = {
+        "period": found.period,
+        "suggestedWindow": found.suggested_window,
+        "expectedValue": found.expected,
+        "upperMargin": found.upper_margin,
+        "lowerMargin": found.lower_margin,
+        "isAnomaly": found.is_anomaly,
+        "isNegativeAnomaly": found.is_negative,
+        "isPositiveAnomaly": found.is_positive,
     }
-    names |= {} if version == "v1.0" else {"severity": "severity"}
-    return {name: results[0][key] for name, key in names.items()}
+    return answer if version == "v1.0" else answer | {"severity": found.severity}
 
 
-def _model_id(answer: dict[str, Any], options: dict[str, Any]) -> int:
-    if answer["period"] > 1:
+def _change_points(found: ChangePoints, version: str) -> dict[str, Any]:
+    return {
+        "period": found.period,
+        "isChangePoint": found.is_change_point,
+        "confidenceScores": found.confidence,
+    }
+
+
+def _model_id(found: Found, options: Options) -> int:
+    if found.period > 1:
         return _SEASONAL
-    fine = options.get("customInterval", 1) < _FINE.get(options.get("granularity", "none"), 0)
+    fine = options.interval < _FINE.get(options.granularity, 0)
     return _SPECTRAL_RESIDUAL if fine else _TREND
 
 
 _V1_0 = frozenset({"v1.0"})
-_ENTIRE = Operation("entire", served_models.ENTIRE, Series, _entire, _model_id, _V1_0)
+_ENTIRE = Operation("entire", model_kinds.ENTIRE, _entire, _model_id, _V1_0)
 # With the kernel's default of 99 the documented quick start would find an anomaly in the last of
 # its 47 days, and the service did not. 95 is what the recorded request sends; every recorded
 # answer of `last` agrees with it.
-_LAST = Operation(
-    "last", served_models.LATEST, Series, _last, _model_id, _V1_0, defaults={"sensitivity": 95}
-)
-
-
-@router.post("/timeseries/entire/detect", **ENTIRE)
-async def detect_entire(request: Request) -> Json:
-    """Detect anomalies among all points of a series."""
-    return await _ENTIRE.answer(request)
-
-
-@router.post("/timeseries/last/detect", **LAST)
-async def detect_last(request: Request) -> Json:
-    """Detect whether the last point of a series is an anomaly."""
-    return await _LAST.answer(request)
-
-
-_CHANGE_POINT_ID = 60
-
-
-def _change_points(results: list[dict[str, Any]], version: str) -> dict[str, Any]:
-    return {
-        "period": results[0]["period"],
-        "isChangePoint": [result["is_change_point"] for result in results],
-        "confidenceScores": [result["confidence_score"] for result in results],
-    }
-
-
-_CHANGE_POINT_OPERATION = Operation(
+_LAST = Operation("last", model_kinds.LATEST, _last, _model_id, _V1_0, sensitivity=95)
+_CHANGE_POINT = Operation(
     "changepoint",
-    served_models.CHANGE_POINT,
-    ChangePointSeries,
+    model_kinds.CHANGE_POINT,
     _change_points,
-    lambda *_: _CHANGE_POINT_ID,
+    lambda *_: _CHANGE_POINTS,
     frozenset(VERSIONS),
 )
 
 
+@router.post("/timeseries/entire/detect", **ENTIRE)
+async def detect_entire(
+    version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
+) -> Json:
+    """Detect anomalies among all points of a series."""
+    return await _ENTIRE.answer(request, version, limits, models)
+
+
+@router.post("/timeseries/last/detect", **LAST)
+async def detect_last(
+    version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
+) -> Json:
+    """Detect whether the last point of a series is an anomaly."""
+    return await _LAST.answer(request, version, limits, models)
+
+
 @router.post("/timeseries/changepoint/detect", **CHANGE_POINT)
-async def detect_change_points(request: Request) -> Json:
+async def detect_change_points(
+    version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
+) -> Json:
     """Find where the trend of a series changes."""
-    return await _CHANGE_POINT_OPERATION.answer(request)
+    return await _CHANGE_POINT.answer(request, version, limits, models)

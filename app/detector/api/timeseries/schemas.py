@@ -1,188 +1,142 @@
-"""The description of the API for OpenAPI: fields, bounds, refusals and the documented examples.
+"""What the routes for one series take and answer, for OpenAPI."""
 
-That of the routes for many variables is in `detector.api.multivariate.schemas`.
-"""
+from datetime import datetime
+from typing import Annotated, Any
 
-from typing import Any
+from pydantic import BaseModel, ConfigDict, Field
 
-from detector.api.errors import CODES
-from detector.series.options import GRANULARITIES, IMPUTE_MODES
+from detector.api.openapi import Number, Problem, Wire, answers, json_body
+from detector.series.options import GRANULARITIES, IMPUTE_MODES, SHORTEST_WINDOW
+from detector.series.values import FEWEST_POINTS, MOST_POINTS
 
-__all__ = ["CHANGE_POINT", "ENTIRE", "GATEWAY_PROBLEM", "LAST", "PROBLEM", "REFUSED", "as_json"]
+__all__ = ["CHANGE_POINT", "ENTIRE", "LAST"]
 
 _VALUES = (826, 799, 890, 900, 961, 935, 894, 855, 809, 810, 766, 805, 821, 773, 926, 962)
-_EXAMPLE_SERIES = [
-    {"timestamp": f"{1972 + place // 12}-{place % 12 + 1:02}-01T00:00:00Z", "value": value}
-    for place, value in enumerate(_VALUES)
-]
-
-_SERIES = {
-    "type": "array",
-    "minItems": 12,
-    "maxItems": 8640,
-    "description": "In rising order of time, no timestamp twice, on the grid of the granularity.",
-    "items": {
-        "type": "object",
-        "required": ["value"],
-        "properties": {
-            "timestamp": {"description": "ISO 8601; may be left out with the granularity `none`."},
-            "value": {
-                "anyOf": [{"type": "number"}, {"type": "string"}],
-                "description": "A number, or a string that spells one; within 1e100 of zero.",
-            },
-        },
-    },
-}
-_GRANULARITY = {
-    "type": ["string", "null"],
-    "enum": [*GRANULARITIES, None],
-    "default": "none",
-    "description": "The time unit between points. Version v1.0 requires it.",
-}
-_SHARED = {
-    "customInterval": {
-        "type": ["integer", "null"],
-        "minimum": 1,
-        "default": 1,
-        "description": "How many of these units lie between two points.",
-    },
-    "period": {
-        "type": ["integer", "null"],
-        "minimum": 0,
-        "description": "Points in one season, 0 for none; found out where it is not given.",
-    },
-}
-_DETECTION = {
-    "type": "object",
-    "required": ["series"],
-    "properties": {
-        "series": _SERIES,
-        "granularity": _GRANULARITY,
-        **_SHARED,
-        "maxAnomalyRatio": {
-            "type": ["number", "null"],
-            "exclusiveMinimum": 0,
-            "maximum": 0.49,
-            "default": 0.25,
-            "description": "At most this part of the points is anomalous.",
-        },
-        "sensitivity": {
-            "type": ["integer", "null"],
-            "minimum": 0,
-            "maximum": 100,
-            "description": "The higher, the narrower the margins. 99 where it is not given; 95 for "
-            "`last` of the versions after v1.0.",
-        },
-        "imputeMode": {
-            "type": ["string", "null"],
-            "enum": [*IMPUTE_MODES, None],
-            "default": "auto",
-            "description": "How gaps are filled.",
-        },
-        "imputeFixedValue": {
-            "type": ["number", "null"],
-            "description": "The value of every missing point, for the imputeMode `fixed`.",
-        },
-    },
-    "example": {"series": _EXAMPLE_SERIES, "granularity": "monthly", "sensitivity": 95},
-}
-_CHANGE_POINT = {
-    "type": "object",
-    "required": ["series", "granularity"],
-    "properties": {
-        "series": _SERIES,
-        "granularity": {**_GRANULARITY, "type": "string", "enum": list(GRANULARITIES)},
-        **_SHARED,
-        "stableTrendWindow": {
-            "type": ["integer", "null"],
-            "minimum": 3,
-            "description": "How many points a trend lasts at least; below half of the series.",
-        },
-        "threshold": {
-            "type": ["number", "null"],
-            "minimum": 0.01,
-            "maximum": 0.99,
-            "description": "The lower, the fewer change points.",
-        },
-    },
-    "example": {"series": _EXAMPLE_SERIES, "granularity": "monthly", "threshold": 0.99},
+_EXAMPLE: dict[str, Any] = {
+    "series": [
+        {"timestamp": f"{1972 + place // 12}-{place % 12 + 1:02}-01T00:00:00Z", "value": value}
+        for place, value in enumerate(_VALUES)
+    ],
+    "granularity": "monthly",
 }
 
-# The service sends null where a number cannot be written in JSON.
-_NUMBER = {"type": ["number", "null"]}
-_BOOLEAN = {"type": "boolean"}
-_COUNT = {"type": "integer", "minimum": 0}
+Granularity = Annotated[str, Field(json_schema_extra={"enum": list(GRANULARITIES)})]
+ImputeMode = Annotated[str, Field(json_schema_extra={"enum": list(IMPUTE_MODES)})]
+Count = Annotated[int, Field(ge=0)]
 
 
-def _lists(names: str, of: dict[str, Any]) -> dict[str, Any]:
-    return {name: {"type": "array", "items": of} for name in names.split()}
+class Point(Wire):
+    """A point of a series."""
+
+    timestamp: datetime | None = Field(
+        None, description="ISO 8601; may be left out with the granularity `none`."
+    )
+    value: float | str = Field(
+        description="A number, or a string that spells one; within 1e100 of zero."
+    )
 
 
-def _each(names: str, of: dict[str, Any]) -> dict[str, Any]:
-    return dict.fromkeys(names.split(), of)
+class SeriesRequest(Wire):
+    """A series, and what every detection in it may be told."""
+
+    series: list[Point] = Field(
+        min_length=FEWEST_POINTS,
+        max_length=MOST_POINTS,
+        description="In rising order of time, no timestamp twice, on the grid of the granularity.",
+    )
+    granularity: Granularity | None = Field(
+        "none", description="The time unit between points. Version v1.0 requires it."
+    )
+    custom_interval: Annotated[int, Field(ge=1)] | None = Field(
+        1, description="How many of these units lie between two points."
+    )
+    period: Count | None = Field(
+        None, description="Points in one season, 0 for none; found out where it is not given."
+    )
 
 
-_FLAGS = "isAnomaly isNegativeAnomaly isPositiveAnomaly"
-_ENTIRE_ANSWER = (
-    {"period": _COUNT}
-    | _lists("expectedValues upperMargins lowerMargins severity", _NUMBER)
-    | _lists(_FLAGS, _BOOLEAN)
-)
-_LAST_ANSWER = (
-    _each("period suggestedWindow", _COUNT)
-    | _each("expectedValue upperMargin lowerMargin severity", _NUMBER)
-    | _each(_FLAGS, _BOOLEAN)
-)
-_CHANGE_POINT_ANSWER = (
-    {"period": _COUNT} | _lists("isChangePoint", _BOOLEAN) | _lists("confidenceScores", _NUMBER)
-)
-PROBLEM = {
-    "type": "object",
-    "required": ["code", "message"],
-    "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
-}
-GATEWAY_PROBLEM = {"type": "object", "required": ["error"], "properties": {"error": PROBLEM}}
-REFUSED = (401, 404, 408, 413, 429, 503)
+class DetectionRequest(SeriesRequest):
+    """A series to detect anomalies in."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE | {"sensitivity": 95}})
+
+    max_anomaly_ratio: Annotated[float, Field(gt=0, le=0.49)] | None = Field(
+        0.25, description="At most this part of the points is anomalous."
+    )
+    sensitivity: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        None,
+        description="The higher, the narrower the margins. 99 where it is not given; 95 for `last` "
+        "of the versions after v1.0.",
+    )
+    impute_mode: ImputeMode | None = Field("auto", description="How gaps are filled.")
+    impute_fixed_value: float | None = Field(
+        None, description="The value of every missing point, for the imputeMode `fixed`."
+    )
 
 
-def as_json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the description of an answer in JSON."""
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+class ChangePointRequest(SeriesRequest):
+    """A series to find the change points of."""
+
+    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE | {"threshold": 0.99}})
+
+    granularity: Granularity = Field(description="The time unit between points.")
+    stable_trend_window: Annotated[int, Field(ge=SHORTEST_WINDOW)] | None = Field(
+        None, description="How many points a trend lasts at least; below half of the series."
+    )
+    threshold: Annotated[float, Field(ge=0.01, le=0.99)] | None = Field(
+        None, description="The lower, the fewer change points."
+    )
 
 
-def _route(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+class EntireAnswer(Wire):
+    """What is expected and what is anomalous of each point; version v1.0 has no severity."""
+
+    period: Count
+    expected_values: list[Number]
+    upper_margins: list[Number]
+    lower_margins: list[Number]
+    is_anomaly: list[bool]
+    is_negative_anomaly: list[bool]
+    is_positive_anomaly: list[bool]
+    severity: list[Number] = Field(default_factory=list)
+
+
+class LastAnswer(Wire):
+    """What is expected of the last point; version v1.0 has no severity."""
+
+    period: Count
+    suggested_window: Count
+    expected_value: Number
+    upper_margin: Number
+    lower_margin: Number
+    is_anomaly: bool
+    is_negative_anomaly: bool
+    is_positive_anomaly: bool
+    severity: Number = None
+
+
+class ChangePointAnswer(Wire):
+    """Which points are change points."""
+
+    period: Count
+    is_change_point: list[bool]
+    confidence_scores: list[Number]
+
+
+def _route(request: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]:
     """Return what a route says of itself."""
-    answered = {
-        "type": "object",
-        # Version v1.0 knew no severity.
-        "required": [name for name in answer if name != "severity"],
-        "properties": answer,
-    }
+    wrong = "The series or an option is not valid; the code says why."
     return {
-        "responses": {
-            200: as_json("The answer.", answered),
-            400: as_json("The series or an option is not valid; the code says why.", PROBLEM),
-            **{status: as_json(CODES[status], GATEWAY_PROBLEM) for status in REFUSED},
-        },
-        "openapi_extra": {
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": request}},
-            },
-            "parameters": [
-                {
-                    "name": "version",
-                    "in": "path",
-                    "required": True,
-                    "schema": {"enum": ["v1.0", "v1.1", "v1.1-preview", "v1.1-preview.1"]},
-                    "example": "v1.1",
-                }
-            ],
-            "security": [{"key": []}],
-        },
+        "responses": answers(
+            {
+                200: {"model": answer, "description": "The answer."},
+                400: {"model": Problem, "description": wrong},
+            }
+        ),
+        "openapi_extra": json_body(request),
     }
 
 
-ENTIRE = _route(_DETECTION, _ENTIRE_ANSWER)
-LAST = _route(_DETECTION, _LAST_ANSWER)
-CHANGE_POINT = _route(_CHANGE_POINT, _CHANGE_POINT_ANSWER)
+ENTIRE = _route(DetectionRequest, EntireAnswer)
+LAST = _route(DetectionRequest, LastAnswer)
+CHANGE_POINT = _route(ChangePointRequest, ChangePointAnswer)

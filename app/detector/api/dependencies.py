@@ -1,0 +1,74 @@
+"""What a route may ask for in its signature; the state of the service is read here only.
+
+All are ``async``: FastAPI would run others in a thread.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, Request
+
+from detector.api.limits import Limits
+from detector.api.model_store import ModelStore
+from detector.api.served_models import ServedModels
+from detector.datasource import Access
+from detector.settings import Settings
+
+__all__ = [
+    "DataAccess",
+    "ServiceLimits",
+    "ServiceModels",
+    "ServiceSettings",
+    "ServiceState",
+    "ServiceStore",
+    "State",
+]
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """What one worker process holds from its start to its end."""
+
+    settings: Settings
+    access: Access
+    limits: Limits
+    models: ServedModels
+    store: ModelStore
+
+
+class State(TypedDict):
+    """What the lifespan of the application yields; Starlette hands it to every request."""
+
+    service: ServiceState
+
+
+def _service(request: Request) -> ServiceState:
+    state: ServiceState = request.state.service
+    return state
+
+
+async def _settings(request: Request) -> Settings:
+    return _service(request).settings
+
+
+async def _access(request: Request) -> Access:
+    return _service(request).access
+
+
+async def _limits(request: Request) -> Limits:
+    return _service(request).limits
+
+
+async def _models(request: Request) -> ServedModels:
+    return _service(request).models
+
+
+async def _store(request: Request) -> ModelStore:
+    return _service(request).store
+
+
+ServiceSettings = Annotated[Settings, Depends(_settings)]
+DataAccess = Annotated[Access, Depends(_access)]
+ServiceLimits = Annotated[Limits, Depends(_limits)]
+ServiceModels = Annotated[ServedModels, Depends(_models)]
+ServiceStore = Annotated[ModelStore, Depends(_store)]

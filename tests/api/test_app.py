@@ -1,0 +1,33 @@
+"""What the service says of itself, and its answers without a key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def test_no_key_is_needed_to_see_whether_it_is_well(guarded: Any) -> None:
+    for path in ("/", "/health/live", "/health/ready", "/metrics", "/openapi.json"):
+        assert guarded.call(path).status == 200
+
+
+def test_the_first_page_says_what_answers(service: Any) -> None:
+    about = service.call("/").json
+    assert about["models"] == {"univariate-entire": 1, "univariate-latest": 1, "change-point": 1}
+    assert about["apiVersions"] == ["v1.0", "v1.1", "v1.1-preview", "v1.1-preview.1"]
+
+
+def test_the_documented_examples_are_answered(service: Any) -> None:
+    description = service.call("/openapi.json").json
+    asked = 0
+    for path, route in description["paths"].items():
+        if "/timeseries/" in path:
+            schema = route["post"]["requestBody"]["content"]["application/json"]["schema"]
+            answer = service.call(path.format(version="v1.1"), schema["example"])
+            assert answer.status == 200, answer.content
+            asked += 1
+    assert asked == 3
+    page = service.call("/docs")
+    assert page.status == 200
+    assert b"entire/detect" in page.content
+    # It is read where nothing else can be reached.
+    assert b"https://" not in page.content

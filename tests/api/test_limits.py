@@ -1,0 +1,76 @@
+"""What one worker takes at a time."""
+
+from __future__ import annotations
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
+MODELS = "/anomalydetector/v1.1/multivariate/models"
+NO_MODEL = "00000000-0000-4000-8000-000000000000"
+
+
+def hourly(points: int) -> dict[str, Any]:
+    series = [{"value": (place * 7919 % 101) + place % 24} for place in range(points)]
+    return {"series": series, "period": 24}
+
+
+@pytest.mark.parametrize(
+    ("path", "times"), [(ENTIRE, 1), (MODELS, 1), (f"{MODELS}/{NO_MODEL}:detect-last", 10)]
+)
+def test_a_large_body_is_refused(guarded: Any, kit: Any, path: str, times: int) -> None:
+    headers = {kit.HEADER: kit.KEYS[0]}
+    answer = guarded.call(path, b" " * 110_000 * times, headers=headers)
+    assert answer.status == 413
+    assert "DETECTOR_MAX_BODY_BYTES" in answer.json["error"]["message"]
+
+
+def test_a_long_series_is_refused(guarded: Any, kit: Any) -> None:
+    headers = {kit.HEADER: kit.KEYS[0]}
+    assert guarded.call(ENTIRE, hourly(200), headers=headers).status == 200
+    answer = guarded.call(ENTIRE, hourly(201), headers=headers)
+    assert answer.status == 413
+    assert "DETECTOR_MAX_POINTS" in answer.json["error"]["message"]
+
+
+def test_options_and_points_are_checked_before_the_limit_and_values_after_it(
+    guarded: Any, kit: Any
+) -> None:
+    def asked(**changes: Any) -> tuple[int, str]:
+        headers = {kit.HEADER: kit.KEYS[0]}
+        answer = guarded.call(ENTIRE, hourly(201) | changes, headers=headers)
+        return answer.status, answer.headers["x-ms-error-code"]
+
+    series = hourly(200)["series"]
+    assert asked(period=-1) == (400, "InvalidPeriod")
+    assert asked(series=[*series, "no point"]) == (400, "BadArgument")
+    assert asked(granularity="daily") == (400, "BadArgument")
+    assert asked(series=[*series, {"value": "no number"}]) == (413, "413")
+    untimely = [{"timestamp": "no date", "value": 1}] * 201
+    assert asked(series=untimely, granularity="daily") == (413, "413")
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(guarded: Any, kit: Any) -> None:
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=10) as connection:
+        head = f"POST {ENTIRE} HTTP/1.1\r\nHost: x\r\n{kit.HEADER}: {kit.KEYS[0]}\r\n"
+        connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 408")
+
+
+def test_more_than_can_wait_are_told_to_come_back(follower: Any) -> None:
+    body = json.dumps(hourly(8640)).encode()
+    with ThreadPoolExecutor(16) as threads:
+        work = [threads.submit(follower.call, ENTIRE, body) for _ in range(32)]
+        while not all(each.done() for each in work):
+            assert follower.call("/health/ready").status == 200
+        answers = [each.result() for each in work]
+    statuses = {answer.status for answer in answers}
+    assert statuses == {200, 429}
+    refused = next(answer for answer in answers if answer.status == 429)
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.json["error"]["code"] == "429"
+    assert follower.call(ENTIRE, hourly(72)).status == 200

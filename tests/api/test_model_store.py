@@ -1,0 +1,40 @@
+"""A model store that does not answer."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from typing import Any
+
+MODELS = "/anomalydetector/v1.1/multivariate/models"
+
+
+def test_more_than_can_wait_for_a_silent_model_store_are_told_so(begin: Any, kit: Any) -> None:
+    with contextlib.ExitStack() as opened:
+        silent = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
+        service = begin(
+            MLFLOW_TRACKING_URI=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+            MLFLOW_HTTP_REQUEST_TIMEOUT="8",
+            DETECTOR_STOP_SECONDS="1",
+        ).wait("/health/live")
+        asking = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+            for _ in range(76)
+        ]
+        for connection in asking:
+            connection.sendall(f"GET {MODELS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+        def refused() -> list[Any]:
+            return select.select(asking, [], [], 0)[0]
+
+        # 8 are asked of the store, 64 wait.
+        kit.until(lambda: len(refused()) == 4, "4 of them are answered")
+        for connection in refused():
+            head = connection.recv(65536).decode().lower()
+            assert head.startswith("http/1.1 429")
+            assert "retry-after: " in head
+        assert service.call("/health/live").status == 200
+        # Those that wait would take it more than a minute.
+        assert service.stop() == 0

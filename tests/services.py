@@ -1,0 +1,198 @@
+"""What tests start and ask: services, each a process of its own, and the data they read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+KEYS = ("the-first-key", "the-second-key")
+HEADER = "Ocp-Apim-Subscription-Key"
+
+
+def until(
+    condition: Callable[[], Any], what: str, seconds: float = 60, *, pause: float = 0.1
+) -> Any:
+    """Return what the condition returns once it is true; fail after a deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(pause)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Answer:
+    """Status, headers and body of an answer."""
+
+    def __init__(self, status: int, headers: Any, content: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.content = content
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+class Service:
+    """A running service, or an MLflow server: a process in a folder of its own."""
+
+    def __init__(self, folder: Path, arguments: list[str], port: int, **environment: str) -> None:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MLFLOW", "DETECTOR", "API_KEYS", "BIND_ADDRESS", "PORT"))
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self._output = (folder / "output").open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=folder,
+            env=kept
+            | {"PYTHONPATH": str(ROOT / "app"), "MLFLOW_DISABLE_TELEMETRY": "true"}
+            | environment,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            # A group of its own, so that stopping it reaches what it started.
+            start_new_session=True,
+        )
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output").read_text()
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
+
+    def call(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.url + path, data=data, method=method, headers=headers or {}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return Answer(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.headers, error.read())
+
+    def answers(self, path: str) -> bool:
+        assert self.process.poll() is None, self.output
+        try:
+            return self.call(path).status == 200
+        except OSError:
+            return False
+
+    def wait(self, path: str = "/health/ready") -> Service:
+        until(lambda: self.answers(path), f"{self.url}{path}")
+        return self
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            code = self.process.wait(20)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self._output.close()
+        return code
+
+
+def start_detector(folder: Path, **environment: str) -> Service:
+    port = free_port()
+    settings = {
+        "DETECTOR_MODEL_REFRESH_SECONDS": "60",
+        "DETECTOR_EMBEDDED_WORKER": "false",
+        "PORT": str(port),
+    }
+    return Service(folder, ["detector", "serve"], port, **settings | environment)
+
+
+def start_mlflow(folder: Path, port: int) -> Service:
+    return Service(
+        folder,
+        ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        port,
+        MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+        MLFLOW_BACKEND_STORE_URI=f"sqlite:///{folder}/store.db",
+        MLFLOW_ARTIFACTS_DESTINATION=str(folder / "artifacts"),
+    )
+
+
+# The data that the tests of many variables share.
+VARIABLES, WINDOW, MINUTES = ("pressure", "speed", "torque"), 28, 300
+
+
+def minute(place: int) -> str:
+    return f"2026-01-01T{place // 60:02}:{place % 60:02}:00Z"
+
+
+def measured(variable: int, place: int) -> float:
+    """Return a value of a machine whose parts go together, but for one fault."""
+    value = math.sin(place / 7) * (variable + 1) + math.sin(place * 12.9898 + variable) / 5
+    return value + (4 if variable == 1 and place == 280 else 0)
+
+
+def table() -> str:
+    rows = [
+        ",".join([minute(place), *(repr(measured(each, place)) for each in range(3))])
+        for place in range(MINUTES)
+    ]
+    return "\n".join([",".join(["timestamp", *VARIABLES]), *rows]) + "\n"
+
+
+def keep_data(folder: Path) -> None:
+    """Keep the data where a service that runs in the folder may read it."""
+    (folder / "datasets").mkdir(parents=True)
+    (folder / "datasets" / "machine.csv").write_text(table())
+
+
+def training(**changes: Any) -> dict[str, Any]:
+    """Return a request to train on the data, with changes."""
+    asked = {"dataSource": "machine.csv", "startTime": minute(0), "endTime": minute(MINUTES - 1)}
+    return asked | {"slidingWindow": WINDOW} | changes
+
+
+def latest(rows: int = WINDOW, **changes: Any) -> dict[str, Any]:
+    """Return a request to score the last rows of the data, with changes."""
+    places = range(MINUTES - rows, MINUTES)
+    variables = [
+        {
+            "variable": name,
+            "timestamps": [minute(place) for place in places],
+            "values": [measured(each, place) for place in places],
+        }
+        for each, name in enumerate(VARIABLES)
+    ]
+    return {"variables": variables} | changes
