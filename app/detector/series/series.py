@@ -176,6 +176,7 @@ class ChangePointSeries(Series):
         longest = _longest_window(series.values)
         if options.stable_trend_window is not None and options.stable_trend_window > longest:
             raise wrong_window(
+                options.name_of("stable_trend_window"),
                 options.stable_trend_window,
                 f", and at most {longest} for the {len(series.values)} points of this series",
             )
