@@ -134,8 +134,8 @@ def test_model_loads_where_only_its_logged_code_is(monthly: pd.DataFrame, tmp_pa
 def test_detection_loads_neither_torch_nor_mlflow() -> None:
     program = (
         "import sys; from detector.series.series import Series;"
-        "from detector.univariate.detection import detect_entire;"
-        "detect_entire(Series.from_arrays([float(i % 7) for i in range(40)]));"
+        "from detector.univariate import detection;"
+        "detection.entire(Series.from_arrays([float(i % 7) for i in range(40)]));"
         "print([name for name in ('torch', 'mlflow', 'statsmodels') if name in sys.modules])"
     )
     done = subprocess.run(

@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 
 from detector.series.series import Series
-from detector.univariate.detection import detect_entire
+from detector.univariate import detection
 
 BUILD = ROOT / "build"
 DATA = ROOT.parent / "shared" / "fixtures" / "azure" / "entire_daily47_live.json"
@@ -234,7 +234,7 @@ def main() -> int:
             found["47 points, ms"] = median_ms(lambda: client.post(ENTIRE, body), 200)
             # In a process that does nothing else, with the input that is already checked.
             checked = Series.from_request(small | {"boundaryVersion": "V2"})
-            found["bare detection, ms"] = median_ms(lambda: detect_entire(checked), 200)
+            found["bare detection, ms"] = median_ms(lambda: detection.entire(checked), 200)
             half = json.dumps(year_half).encode()
             found["180 points, ms"] = median_ms(lambda: client.post(ENTIRE, half), 100)
             heavy = json.dumps(large).encode()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from detector.errors import DetectionError
 from detector.series.options import ChangePointOptions, DetectorChoice, Options
 from detector.series.series import Series
-from detector.univariate.detection import detect_entire, detect_latest
+from detector.univariate import detection
 
 
 def points(n: int = 20, start: str = "2024-01-01") -> list[dict[str, Any]]:
@@ -390,7 +390,7 @@ def test_input_is_never_changed() -> None:
 def test_frame_is_never_changed(weekly_season: pd.DataFrame) -> None:
     before = weekly_season.copy()
     series = Series.from_frame(weekly_season, {"granularity": "daily"})
-    detect_entire(series)
+    detection.entire(series)
     series.values[:] = 0
     pd.testing.assert_frame_equal(weekly_season, before)
 
@@ -494,7 +494,7 @@ def test_fuzzed_requests_raise_nothing_but_detection_errors(
     for place, name, value in changes:
         series[place][name] = value
     body = {"series": series, "granularity": granularity, **options}
-    for detect in (detect_entire, detect_latest):
+    for detect in (detection.entire, detection.latest):
         refused = refused_by(lambda detect=detect: detect(Series.from_request(body)))
         assert refused is None or (refused.code and refused.message.endswith("."))
 
@@ -519,7 +519,7 @@ def test_numbers_of_any_size_raise_nothing_but_detection_errors(
 ) -> None:
     frequency = {"daily": "D", "minutely": "min"}[options["granularity"]]
     times = pd.date_range("2024-01-01", periods=len(values), freq=frequency)
-    for detect in (detect_entire, detect_latest):
+    for detect in (detection.entire, detection.latest):
         refused = refused_by(
             lambda detect=detect: detect(Series.from_arrays(values, times, options))
         )
