@@ -14,6 +14,7 @@ from mlflow.pyfunc.model import PythonModel
 from detector.errors import DetectionError
 from detector.multivariate.alignment import align
 from detector.multivariate.model import AnomalyState, MultivariateModel
+from detector.multivariate.wire import NAMES
 from detector.series.series import ChangePointSeries, Series
 from detector.univariate import detection
 from detector.univariate.changepoint import ChangePoints, change_points
@@ -114,6 +115,11 @@ class LatestAnomalyDetector(PythonModel):
 
         Takes what `EntireAnomalyDetector.predict` takes. The one result returned has
         ``suggested_window`` as well: how many points to send for the next detection.
+
+        Raises
+        ------
+        DetectionError
+            With Azure's code, for a series or an option that is not valid.
         """
         found = self.detect(Series.from_frame(model_input, params))
         columns = {name: np.array([value]) for name, value in found.columns().items()}
@@ -196,6 +202,17 @@ class MultivariateAnomalyDetector(PythonModel):
     model : MultivariateModel
         Loaded by MLflow from the logged folder, unless it is given. It detects on the CPU; on a GPU
         with ``mlflow.pyfunc.load_model(..., model_config={"device": "cuda"})``.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from detector import MultivariateAnomalyDetector, MultivariateModel
+    >>> minutes = pd.date_range("2026-01-01", periods=100, freq="min")
+    >>> frame = pd.DataFrame({"timestamp": minutes, "a": np.sin(np.arange(100) / 5), "b": 1.0})
+    >>> model = MultivariateModel.fit(frame, sliding_window=28, epochs=1)
+    >>> answers = MultivariateAnomalyDetector(model).predict(None, frame)
+    >>> answers[0]["result"]["error"]["code"], answers[99]["result"]["error"]
+    ('InsufficientHistoricalData', None)
     """
 
     model: MultivariateModel
@@ -258,9 +275,10 @@ class MultivariateAnomalyDetector(PythonModel):
             end=params.get("endTime"),
             sliding_window=options.sliding_window,
             policy=options.align,
+            names=NAMES,
         )
         top = params.get("topContributorCount", 10)
-        return [_answer(found) for found in self.model.detect(table, top_contributors=top)]
+        return [_answer(found) for found in self.model.detect_table(table, top_contributors=top)]
 
 
 def _answer(found: AnomalyState) -> dict[str, Any]:

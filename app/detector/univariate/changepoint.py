@@ -59,8 +59,8 @@ class ChangePoints:
     >>> found = detector.detect_change_points([0.0] * 20 + [5.0] * 20, granularity="none")
     >>> found.is_change_point.nonzero()[0].tolist()
     [20]
-    >>> found.to_frame().loc[20, "confidence_score"]
-    1.0
+    >>> found.to_frame()["confidence_score"].round(2).max() == found.confidence[20]
+    True
     """
 
     period: int

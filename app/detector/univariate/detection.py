@@ -67,8 +67,8 @@ class Detection:
     >>> found = detector.detect_entire([1, 2, 3] * 5 + [9, 2, 3], period=3)
     >>> found.is_anomaly.nonzero()[0].tolist()
     [15]
-    >>> found.to_frame().loc[15, ["value", "expected_value"]].round(1).tolist()
-    [9.0, 1.0]
+    >>> [round(float(number[15]), 2) for number in (found.values, found.expected, found.severity)]
+    [9.0, 1.0, 1.0]
     """
 
     expected: Floats
