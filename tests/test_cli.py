@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from detector import files
 from detector.cli import main
 from detector.errors import DetectionError
+from detector.series.options import BOUNDARY_VERSIONS, GRANULARITIES, IMPUTE_MODES
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,6 +79,31 @@ def test_plot_that_cannot_be_written_is_one_clear_line(
 ) -> None:
     assert main(["detect", str(csv), "--plot", "/no/such/folder/out.png"]) == 2
     assert "'/no/such/folder/out.png' cannot be written" in capsys.readouterr().err
+
+
+def test_help_lists_what_a_person_runs_and_no_plumbing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = ""
+    for arguments in ([], ["worker"]):
+        with pytest.raises(SystemExit):
+            main([*arguments, "--help"])
+        shown += capsys.readouterr().out
+    assert re.findall(r"^    (\w+)\s", shown, re.MULTILINE) == [
+        "detect",
+        "changepoint",
+        "serve",
+        "worker",
+    ]
+    assert "stdin" not in shown
+
+
+def test_help_names_every_choice_of_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["detect", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for choices in (GRANULARITIES, IMPUTE_MODES, BOUNDARY_VERSIONS):
+        assert ", ".join(choices) in shown
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet", ".txt"])

@@ -131,37 +131,6 @@ def test_model_loads_where_only_its_logged_code_is(monthly: pd.DataFrame, tmp_pa
     assert flagged == "19"
 
 
-def test_detection_loads_neither_torch_nor_mlflow() -> None:
-    program = (
-        "import sys; from detector.series.series import Series;"
-        "from detector.univariate.detection import detect_entire;"
-        "detect_entire(Series.from_arrays([float(i % 7) for i in range(40)]));"
-        "print([name for name in ('torch', 'mlflow', 'statsmodels') if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        cwd=ROOT / "app",
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == "[]"
-
-
-def test_package_lists_what_it_offers() -> None:
-    import detector
-
-    assert detector.__all__ == [
-        "ChangePointDetector",
-        "DetectionError",
-        "EntireAnomalyDetector",
-        "LatestAnomalyDetector",
-        "MultivariateAnomalyDetector",
-    ]
-    with pytest.raises(AttributeError, match="'Detector'"):
-        detector.Detector  # noqa: B018
-
-
 def test_error_reads_as_code_and_message() -> None:
     error = DetectionError("InvalidSeries", "Too short.")
     assert str(error) == "InvalidSeries: Too short."

@@ -1,33 +1,70 @@
 """Anomaly detection with the answers of Azure AI Anomaly Detector.
 
->>> from detector import ChangePointDetector, EntireAnomalyDetector, LatestAnomalyDetector
+>>> from detector import detect_entire
+>>> detect_entire([1.0, 2.0, 3.0] * 5 + [9.0], period=3).is_anomaly.nonzero()[0].tolist()
+[15]
+
+`detect_entire`, `detect_latest` and `detect_change_points` take one series, `MultivariateModel` is
+trained on many variables together. The four ``...Detector`` classes are the same as MLflow models.
+Whatever cannot be answered raises `DetectionError`.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from detector.errors import DetectionError
+from detector.errors import DetectionError, Stopped
 
 if TYPE_CHECKING:
+    from detector.detect import detect_change_points, detect_entire, detect_latest
     from detector.models import (
         ChangePointDetector,
         EntireAnomalyDetector,
         LatestAnomalyDetector,
         MultivariateAnomalyDetector,
     )
+    from detector.multivariate.model import Epoch, MultivariateModel
+    from detector.multivariate.results import AnomalyState, Contributor, MultivariateDetection
+    from detector.univariate.changepoint import ChangePoints
+    from detector.univariate.detection import Detection, LatestDetection
 
 __all__ = [
+    "AnomalyState",
     "ChangePointDetector",
+    "ChangePoints",
+    "Contributor",
+    "Detection",
     "DetectionError",
     "EntireAnomalyDetector",
+    "Epoch",
     "LatestAnomalyDetector",
+    "LatestDetection",
     "MultivariateAnomalyDetector",
+    "MultivariateDetection",
+    "MultivariateModel",
+    "Stopped",
+    "detect_change_points",
+    "detect_entire",
+    "detect_latest",
 ]
+
+# Imported when they are asked for: the models need MLflow, which takes seconds.
+_MODULES = {
+    "detector.detect": ("detect_change_points", "detect_entire", "detect_latest"),
+    "detector.models": (
+        "ChangePointDetector",
+        "EntireAnomalyDetector",
+        "LatestAnomalyDetector",
+        "MultivariateAnomalyDetector",
+    ),
+    "detector.multivariate.model": ("Epoch", "MultivariateModel"),
+    "detector.multivariate.results": ("AnomalyState", "Contributor", "MultivariateDetection"),
+    "detector.univariate.changepoint": ("ChangePoints",),
+    "detector.univariate.detection": ("Detection", "LatestDetection"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    # The models need MLflow, which takes seconds to import; what only detects does not.
-    if name in __all__:
-        from detector import models
-
-        return getattr(models, name)
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(module), name)
     raise AttributeError(f"module 'detector' has no attribute {name!r}")

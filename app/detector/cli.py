@@ -5,22 +5,21 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from detector import files, plot
+from detector import files
 from detector.errors import DetectionError
 from detector.series.options import BOUNDARY_VERSIONS, GRANULARITIES, IMPUTE_MODES
 from detector.series.series import ChangePointSeries, Series
-from detector.univariate.changepoint import detect_change_points
-from detector.univariate.detection import detect_entire, detect_latest
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from detector.univariate import detection
+from detector.univariate.changepoint import ChangePoints, change_points
+from detector.univariate.detection import Detection, LatestDetection
 
 _REFUSED = 2
 
+_Found = Detection | LatestDetection | ChangePoints
 # The name of each option on the command line, on the wire, its type and its help.
 _Options = tuple[tuple[str, str, type, str], ...]
 _GRID: _Options = (
@@ -32,7 +31,7 @@ _DETECT: _Options = (
     *_GRID,
     ("--max-anomaly-ratio", "maxAnomalyRatio", float, "at most this part is anomalous, below 0.5"),
     ("--sensitivity", "sensitivity", int, "0 to 99; the higher, the narrower the margins"),
-    ("--impute-mode", "imputeMode", str, f"how gaps are filled: {', '.join(IMPUTE_MODES[:6])}"),
+    ("--impute-mode", "imputeMode", str, f"how gaps are filled: {', '.join(IMPUTE_MODES)}"),
     ("--impute-fixed-value", "imputeFixedValue", float, "the value for the impute mode 'fixed'"),
     ("--boundary-version", "boundaryVersion", str, f"margins: {', '.join(BOUNDARY_VERSIONS)}"),
 )
@@ -55,7 +54,10 @@ def _detect_in_file(options: argparse.Namespace) -> int:
         frame, request = files.read_request(options.file)
         given = {name: getattr(options, name) for _, name, _, _ in options.names}
         request |= {name: value for name, value in given.items() if value is not None}
-        sys.stdout.write(_FORMATS[options.format](options.run(frame, request, options)))
+        found: _Found = options.run(frame, request, options)
+        if options.plot:
+            _draw(found, options)
+        sys.stdout.write(_FORMATS[options.format](found.to_frame()))
     except DetectionError as error:
         sys.stderr.write(" ".join(f"{error}".split()) + "\n")
         return _REFUSED
@@ -115,15 +117,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--workers", type=int, help="worker processes (DETECTOR_WORKERS, 1)")
     serve.set_defaults(command=_serve)
     worker = commands.add_parser("worker", help="run trainings and batch detections")
-    worker.add_argument(
-        "--until-stdin-closes",
-        action="store_true",
-        help="stop when the process that started it is gone",
-    )
+    # For the server that starts a worker of its own: it stops when the server is gone.
+    worker.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     worker.set_defaults(command=_work)
-    train = commands.add_parser(
-        "train", help="train one model that was asked for (the worker does)"
-    )
+    # For the worker, which trains in processes of their own: without a help it is not listed.
+    train = commands.add_parser("train")
     train.add_argument("model_id", metavar="MODEL_ID")
     train.set_defaults(command=_train)
     return parser
@@ -145,92 +143,24 @@ def _add_arguments(command: argparse.ArgumentParser, names: _Options) -> None:
 
 def _detect(
     frame: pd.DataFrame, request: dict[str, Any], options: argparse.Namespace
-) -> pd.DataFrame:
+) -> Detection | LatestDetection:
     series = Series.from_frame(frame, request)
-    result = _detect_entire(series) if options.mode == "entire" else _detect_latest(series)
-    if options.plot:
-        _save_plot(series, result, options)
-    return result
+    return detection.entire(series) if options.mode == "entire" else detection.latest(series)
 
 
 def _find_change_points(
-    frame: pd.DataFrame, request: dict[str, Any], options: argparse.Namespace
-) -> pd.DataFrame:
-    series = ChangePointSeries.from_frame(frame, request)
-    found = detect_change_points(series)
-    result = pd.DataFrame(
-        {
-            "timestamp": series.timestamps,
-            "value": series.values,
-            "is_change_point": found.is_change_point,
-            "confidence_score": found.confidence,
-            "period": found.period,
-        }
-    )
-    if options.plot:
-        title = f"{options.file}"
-        _write(plot.change_points(_dated(result, series), title=title), options.plot)
-    return result
+    frame: pd.DataFrame, request: dict[str, Any], _: argparse.Namespace
+) -> ChangePoints:
+    return change_points(ChangePointSeries.from_frame(frame, request))
 
 
-def _detect_entire(series: Series) -> pd.DataFrame:
-    found = detect_entire(series)
-    return pd.DataFrame(
-        {
-            "timestamp": series.timestamps,
-            "value": series.values,
-            "expected_value": found.expected,
-            "upper_margin": found.upper_margin,
-            "lower_margin": found.lower_margin,
-            "is_anomaly": found.is_anomaly,
-            "is_positive_anomaly": found.is_positive,
-            "is_negative_anomaly": found.is_negative,
-            "severity": found.severity,
-            "period": found.period,
-        }
-    )
-
-
-def _detect_latest(series: Series) -> pd.DataFrame:
-    found = detect_latest(series)
-    return pd.DataFrame(
-        {
-            "timestamp": [series.timestamps[-1]],
-            "value": series.values[-1],
-            "expected_value": found.expected,
-            "upper_margin": found.upper_margin,
-            "lower_margin": found.lower_margin,
-            "is_anomaly": found.is_anomaly,
-            "is_positive_anomaly": found.is_positive,
-            "is_negative_anomaly": found.is_negative,
-            "severity": found.severity,
-            "period": found.period,
-            "suggested_window": found.suggested_window,
-        }
-    )
-
-
-def _save_plot(series: Series, result: pd.DataFrame, options: argparse.Namespace) -> None:
-    # The last point alone is no picture: it is drawn at the end of its series.
-    every = _detect_entire(series) if options.mode == "latest" else result
-    if options.mode == "latest":
-        every["is_anomaly"] = False
-        every.loc[every.index[-1], list(result.columns[2:6])] = result.iloc[0, 2:6].to_numpy()
-    _write(plot.univariate(_dated(every, series), title=f"{options.file}"), options.plot)
-
-
-def _dated(result: pd.DataFrame, series: Series) -> pd.DataFrame:
-    if series.options.granularity == "none":
-        return result
-    return result.assign(timestamp=pd.to_datetime(result["timestamp"], format="ISO8601"))
-
-
-def _write(picture: "Figure", path: str) -> None:
+def _draw(found: _Found, options: argparse.Namespace) -> None:
+    picture = found.plot(title=options.file)
     try:
-        picture.savefig(path)
+        picture.savefig(options.plot)
     except (OSError, ValueError) as error:
         raise DetectionError(
-            "BadArgument", f"The picture '{path}' cannot be written: {error}."
+            "BadArgument", f"The picture '{options.plot}' cannot be written: {error}."
         ) from error
 
 

@@ -15,6 +15,15 @@ class DetectionError(ValueError):
         The code Azure AI Anomaly Detector answered with, such as ``InvalidSeries``.
     message : str
         A full sentence naming the field, the value and what would be right.
+
+    Examples
+    --------
+    >>> from detector import DetectionError, detect_entire
+    >>> try:
+    ...     detect_entire([1.0, 2.0, 3.0])
+    ... except DetectionError as error:
+    ...     print(error.code, error.message, sep=": ")
+    InvalidSeries: The 'series' field must have at least 12 points. It has 3.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -27,7 +36,20 @@ class DetectionError(ValueError):
 
 
 class Stopped(Exception):  # noqa: N818 - nothing is wrong with it
-    """A training was told to stop before its last epoch."""
+    """A training was told to stop before its last epoch.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from detector import MultivariateModel, Stopped
+    >>> minutes = pd.date_range("2026-01-01", periods=100, freq="min")
+    >>> frame = pd.DataFrame({"a": range(100)}, index=minutes)
+    >>> try:
+    ...     MultivariateModel.fit(frame, sliding_window=28, stop=lambda: True)
+    ... except Stopped:
+    ...     print("no model")
+    no model
+    """
 
 
 _REPR = reprlib.Repr()

@@ -3,32 +3,49 @@
 Logged with ``code_paths=["app/detector"]`` they load wherever ``requirements.txt`` is installed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
 from detector.errors import DetectionError
 from detector.multivariate.alignment import align
 from detector.multivariate.model import AnomalyState, MultivariateModel
+from detector.multivariate.wire import NAMES
 from detector.series.series import ChangePointSeries, Series
-from detector.univariate.changepoint import ChangePoints, detect_change_points
-from detector.univariate.detection import (
-    Detection,
-    LatestDetection,
-    detect_entire,
-    detect_latest,
-)
+from detector.univariate import detection
+from detector.univariate.changepoint import ChangePoints, change_points
+from detector.univariate.detection import Detection, LatestDetection
+
+_FLAGS = ("is_negative_anomaly", "is_positive_anomaly", "is_anomaly")
+_DETECTED = ("expected_value", "upper_margin", "lower_margin", *_FLAGS, "period")
 
 
 class EntireAnomalyDetector(PythonModel):
-    """Detects anomalies among all points of a series."""
+    """Detects anomalies among all points of a series.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from detector import EntireAnomalyDetector
+    >>> frame = pd.DataFrame({"value": [1.0, 2.0, 3.0] * 5 + [9.0]})
+    >>> answers = EntireAnomalyDetector().predict(None, frame, {"period": 3})
+    >>> answers[15]["timestamp"], answers[15]["result"]["is_anomaly"]
+    (15, True)
+    """
 
     def detect(self, series: Series) -> Detection:
-        """Detect the anomalies of a series that is checked."""
-        return detect_entire(series)
+        """Detect the anomalies of a series that was read and checked.
+
+        Raises
+        ------
+        DetectionError
+            With Azure's code, for a series that does not fit its options.
+        """
+        return detection.entire(series)
 
     def predict(
         self,
@@ -61,43 +78,32 @@ class EntireAnomalyDetector(PythonModel):
         DetectionError
             With Azure's code, for a series or an option that is not valid.
         """
-        series = Series.from_frame(model_input, params)
-        found = self.detect(series)
-        period = found.period
-        return [
-            {
-                "timestamp": timestamp,
-                "result": {
-                    "expected_value": expected,
-                    "upper_margin": upper,
-                    "lower_margin": lower,
-                    "is_negative_anomaly": negative,
-                    "is_positive_anomaly": positive,
-                    "is_anomaly": anomaly,
-                    "period": period,
-                    "severity": severity,
-                },
-            }
-            for timestamp, expected, upper, lower, negative, positive, anomaly, severity in zip(
-                series.timestamps,
-                found.expected.tolist(),
-                found.upper_margin.tolist(),
-                found.lower_margin.tolist(),
-                found.is_negative.tolist(),
-                found.is_positive.tolist(),
-                found.is_anomaly.tolist(),
-                found.severity.tolist(),
-                strict=True,
-            )
-        ]
+        found = self.detect(Series.from_frame(model_input, params))
+        return _answers(found.timestamps, found.columns(), (*_DETECTED, "severity"))
 
 
 class LatestAnomalyDetector(PythonModel):
-    """Detects whether the last point of a series is an anomaly."""
+    """Detects whether the last point of a series is an anomaly.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from detector import LatestAnomalyDetector
+    >>> frame = pd.DataFrame({"value": [1.0, 2.0, 3.0] * 5 + [9.0]})
+    >>> [answer] = LatestAnomalyDetector().predict(None, frame, {"period": 3})
+    >>> answer["result"]["is_positive_anomaly"], answer["result"]["suggested_window"]
+    (True, 13)
+    """
 
     def detect(self, series: Series) -> LatestDetection:
-        """Detect whether the last point of a checked series is an anomaly."""
-        return detect_latest(series)
+        """Detect whether the last point is an anomaly, in a series that was read and checked.
+
+        Raises
+        ------
+        DetectionError
+            With Azure's code, for a series that does not fit its options.
+        """
+        return detection.latest(series)
 
     def predict(
         self,
@@ -109,33 +115,39 @@ class LatestAnomalyDetector(PythonModel):
 
         Takes what `EntireAnomalyDetector.predict` takes. The one result returned has
         ``suggested_window`` as well: how many points to send for the next detection.
+
+        Raises
+        ------
+        DetectionError
+            With Azure's code, for a series or an option that is not valid.
         """
-        series = Series.from_frame(model_input, params)
-        found = self.detect(series)
-        return [
-            {
-                "timestamp": series.timestamps[-1],
-                "result": {
-                    "expected_value": found.expected,
-                    "upper_margin": found.upper_margin,
-                    "lower_margin": found.lower_margin,
-                    "is_negative_anomaly": found.is_negative,
-                    "is_positive_anomaly": found.is_positive,
-                    "is_anomaly": found.is_anomaly,
-                    "period": found.period,
-                    "suggested_window": found.suggested_window,
-                    "severity": found.severity,
-                },
-            }
-        ]
+        found = self.detect(Series.from_frame(model_input, params))
+        columns = {name: np.array([value]) for name, value in found.columns().items()}
+        return _answers([found.timestamp], columns, (*_DETECTED, "suggested_window", "severity"))
 
 
 class ChangePointDetector(PythonModel):
-    """Finds where the level or the trend of a series breaks."""
+    """Finds where the level or the trend of a series breaks.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from detector import ChangePointDetector
+    >>> frame = pd.DataFrame({"value": [0.0] * 20 + [5.0] * 20})
+    >>> answers = ChangePointDetector().predict(None, frame, {"granularity": "none"})
+    >>> answers[20]["result"]
+    {'is_change_point': True, 'confidence_score': 1.0, 'period': 0}
+    """
 
     def detect(self, series: ChangePointSeries) -> ChangePoints:
-        """Find the change points of a series that is checked."""
-        return detect_change_points(series)
+        """Find the change points of a series that was read and checked.
+
+        Raises
+        ------
+        DetectionError
+            With Azure's code, for a series that does not fit its options.
+        """
+        return change_points(series)
 
     def predict(
         self,
@@ -166,24 +178,20 @@ class ChangePointDetector(PythonModel):
         DetectionError
             With Azure's code, for a series or an option that is not valid.
         """
-        series = ChangePointSeries.from_frame(model_input, params)
-        found = self.detect(series)
-        return [
-            {
-                "timestamp": timestamp,
-                "result": {
-                    "is_change_point": change_point,
-                    "confidence_score": confidence,
-                    "period": found.period,
-                },
-            }
-            for timestamp, change_point, confidence in zip(
-                series.timestamps,
-                found.is_change_point.tolist(),
-                found.confidence.tolist(),
-                strict=True,
-            )
-        ]
+        found = self.detect(ChangePointSeries.from_frame(model_input, params))
+        columns = found.columns()
+        return _answers(found.timestamps, columns, tuple(columns))
+
+
+def _answers(
+    timestamps: Sequence[Any], columns: Mapping[str, Any], names: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Return one answer for each timestamp, its result with the names in their order."""
+    rows = zip(*(columns[name].tolist() for name in names), strict=True)
+    return [
+        {"timestamp": timestamp, "result": dict(zip(names, row, strict=True))}
+        for timestamp, row in zip(timestamps, rows, strict=True)
+    ]
 
 
 class MultivariateAnomalyDetector(PythonModel):
@@ -194,6 +202,17 @@ class MultivariateAnomalyDetector(PythonModel):
     model : MultivariateModel
         Loaded by MLflow from the logged folder, unless it is given. It detects on the CPU; on a GPU
         with ``mlflow.pyfunc.load_model(..., model_config={"device": "cuda"})``.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from detector import MultivariateAnomalyDetector, MultivariateModel
+    >>> minutes = pd.date_range("2026-01-01", periods=100, freq="min")
+    >>> frame = pd.DataFrame({"timestamp": minutes, "a": np.sin(np.arange(100) / 5), "b": 1.0})
+    >>> model = MultivariateModel.fit(frame, sliding_window=28, epochs=1)
+    >>> answers = MultivariateAnomalyDetector(model).predict(None, frame)
+    >>> answers[0]["result"]["error"]["code"], answers[99]["result"]["error"]
+    ('InsufficientHistoricalData', None)
     """
 
     model: MultivariateModel
@@ -256,9 +275,10 @@ class MultivariateAnomalyDetector(PythonModel):
             end=params.get("endTime"),
             sliding_window=options.sliding_window,
             policy=options.align,
+            names=NAMES,
         )
         top = params.get("topContributorCount", 10)
-        return [_answer(found) for found in self.model.detect(table, top_contributors=top)]
+        return [_answer(found) for found in self.model.detect_table(table, top_contributors=top)]
 
 
 def _answer(found: AnomalyState) -> dict[str, Any]:

@@ -48,9 +48,9 @@ FIRST_DETECTION = """
 import json, pathlib, resource, sys, time
 started = time.perf_counter()
 from detector.series.series import Series
-from detector.univariate.detection import detect_entire
+from detector.univariate import detection
 values = [float(place % 7) for place in range(49)]
-detect_entire(Series.from_arrays(values, request={"period": 7}))
+detection.entire(Series.from_arrays(values, request={"period": 7}))
 seconds = time.perf_counter() - started
 # What getrusage says starts at the size of the process that started this one.
 status = pathlib.Path("/proc/self/status")

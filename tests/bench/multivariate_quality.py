@@ -48,7 +48,7 @@ def detect_in_sample(seed: int) -> Sample:
     frame = pd.read_csv(recordings.SAMPLE, parse_dates=["timestamp"], index_col="timestamp")
     before = align(frame, start="2021-01-01", end="2021-01-02T09:19:00Z", sliding_window=WINDOW)
     model = train(before, TrainingOptions(sliding_window=WINDOW, seed=seed))
-    result = model.detect(
+    result = model.detect_table(
         align(frame, start="2021-01-02T12:00:00Z", end="2021-01-03", sliding_window=WINDOW)
     )
     flagged = tuple(offset for offset in KNOWN if result[offset].is_anomaly)
@@ -134,7 +134,7 @@ def detect_planted(
     model = train(
         align(frame.iloc[:trained], sliding_window=WINDOW), TrainingOptions(sliding_window=WINDOW)
     )
-    result = model.detect(align(frame, start=frame.index[trained], sliding_window=WINDOW))
+    result = model.detect_table(align(frame, start=frame.index[trained], sliding_window=WINDOW))
     inside = result[start - trained : start - trained + FAULT]
     flags = sum(found.is_anomaly for found in result) - sum(found.is_anomaly for found in inside)
     return Planted(

@@ -141,7 +141,8 @@ def test_trainings_and_detections_at_once_are_all_right(worker: Start, kit: Any)
             policy=model.options.align,
         )
         expected = [
-            wire.anomaly_state_to_wire(each) for each in model.detect(table, top_contributors=2)
+            wire.anomaly_state_to_wire(each)
+            for each in model.detect_table(table, top_contributors=2)
         ]
         found = runs.get_result(result_id).results
         assert [each["timestamp"] for each in found] == [each["timestamp"] for each in expected]

@@ -30,11 +30,12 @@ from detector.multivariate.model import (
     TrainingOptions,
     train,
 )
+from detector.multivariate.wire import NAMES
 from detector.tracking import registry, server
 
 ROOT = Path(__file__).parents[2]
 WINDOW = 28
-NAMES = ("a", "b", "c")
+VARIABLES = ("a", "b", "c")
 
 
 def minutes(rows: int, start: str = "2026-01-01") -> pd.DatetimeIndex:
@@ -46,7 +47,7 @@ def plant(rows: int, seed: int = 1) -> pd.DataFrame:
     draw = np.random.default_rng(seed)
     swing = np.sin(np.arange(rows) / 9)[:, None] * [1.0, -2.0, 5.0]
     values = swing + draw.normal(scale=0.1, size=(rows, 3))
-    return pd.DataFrame(values, columns=NAMES, index=minutes(rows))
+    return pd.DataFrame(values, columns=VARIABLES, index=minutes(rows))
 
 
 def refused(code: str) -> Any:
@@ -106,7 +107,7 @@ def scattered(draw: st.DrawFn) -> pd.DataFrame:
     """Return variables of different lengths and gaps, with the rows in any order."""
     rows = draw(st.integers(WINDOW, 60))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    values = random.integers(-9, 9, (rows, len(NAMES))).astype(float)
+    values = random.integers(-9, 9, (rows, len(VARIABLES))).astype(float)
     values[random.random(values.shape) < draw(st.sampled_from([0.0, 0.02, 0.5, 1.0]))] = np.nan
     for column, first, last in draw(
         st.lists(st.tuples(st.integers(0, 2), st.integers(1, 9), st.integers(40, 60)), max_size=3)
@@ -115,7 +116,7 @@ def scattered(draw: st.DrawFn) -> pd.DataFrame:
     times = pd.Timestamp("2026-01-01") + pd.to_timedelta(
         np.cumsum(random.integers(1, 6, rows)), unit="min"
     )
-    frame = pd.DataFrame(values, columns=random.permutation(NAMES), index=times)
+    frame = pd.DataFrame(values, columns=random.permutation(VARIABLES), index=times)
     return frame.iloc[random.permutation(rows)]
 
 
@@ -143,7 +144,7 @@ def test_gaps_are_filled_as_the_package_fills_them(
             align(frame, sliding_window=WINDOW, policy=policy)
     else:
         table = align(frame, sliding_window=WINDOW, policy=policy)
-        assert table.variables == NAMES
+        assert table.variables == VARIABLES
         np.testing.assert_array_equal(table.timestamps, expected.index.to_numpy())
         np.testing.assert_array_equal(table.values, expected.to_numpy())
     pd.testing.assert_frame_equal(frame, given_frame)
@@ -284,7 +285,7 @@ def test_a_start_that_is_no_date_is_refused() -> None:
 
 
 def test_every_row_asked_for_is_scored(model: MultivariateModel, later: Table) -> None:
-    result = model.detect(later)
+    result = model.detect_table(later)
     assert [found.timestamp for found in result] == list(
         pd.DatetimeIndex(later.timestamps[later.lead :])
     )
@@ -293,7 +294,7 @@ def test_every_row_asked_for_is_scored(model: MultivariateModel, later: Table) -
 
 
 def test_severity_is_that_part_of_the_largest_score(model: MultivariateModel, later: Table) -> None:
-    result = model.detect(later)
+    result = model.detect_table(later)
     assert {found.is_anomaly for found in result} == {True, False}
     for found in result:
         assert found.severity == (found.score / (math.e - 1) if found.is_anomaly else 0.0)
@@ -302,11 +303,11 @@ def test_severity_is_that_part_of_the_largest_score(model: MultivariateModel, la
 def test_contributors_of_an_anomaly_are_sorted_and_sum_to_1(
     model: MultivariateModel, later: Table
 ) -> None:
-    for found in model.detect(later):
+    for found in model.detect_table(later):
         scores = [contributor.score for contributor in found.contributors]
         assert scores == sorted(scores, reverse=True)
         if found.is_anomaly:
-            assert {contributor.variable for contributor in found.contributors} == set(NAMES)
+            assert {contributor.variable for contributor in found.contributors} == set(VARIABLES)
             assert sum(scores) == pytest.approx(1)
         else:
             assert not scores
@@ -316,17 +317,17 @@ def test_all_contributors_of_an_anomaly_name_the_same_changed_variables(
     model: MultivariateModel, later: Table
 ) -> None:
     named = 0
-    for found in model.detect(later):
+    for found in model.detect_table(later):
         assert len({contributor.changed_variables for contributor in found.contributors}) <= 1
         for contributor in found.contributors:
-            assert set(contributor.changed_variables) <= set(NAMES)
+            assert set(contributor.changed_variables) <= set(VARIABLES)
             assert len(contributor.changed_values) == len(contributor.changed_variables) <= 5
             named += len(contributor.changed_variables)
     assert named
 
 
 def test_a_jump_is_flagged_with_its_variable_on_top(model: MultivariateModel, later: Table) -> None:
-    jump = model.detect(later)[200 - later.lead]
+    jump = model.detect_table(later)[200 - later.lead]
     assert jump.is_anomaly
     assert jump.contributors[0].variable == "b"
 
@@ -334,12 +335,12 @@ def test_a_jump_is_flagged_with_its_variable_on_top(model: MultivariateModel, la
 def test_contributors_are_cut_to_as_many_as_asked_for(
     model: MultivariateModel, later: Table
 ) -> None:
-    result, cut = model.detect(later), model.detect(later, top_contributors=1)
+    result, cut = model.detect_table(later), model.detect_table(later, top_contributors=1)
     assert [found.contributors[:1] for found in result] == [found.contributors for found in cut]
 
 
 def test_rows_without_enough_before_them_say_so(model: MultivariateModel) -> None:
-    result = model.detect(align(plant(40), sliding_window=WINDOW))
+    result = model.detect_table(align(plant(40), sliding_window=WINDOW))
     assert len(result) == 40
     early, rest = result[: WINDOW - 1], result[WINDOW - 1 :]
     for row, found in enumerate(early):
@@ -353,13 +354,13 @@ def test_rows_without_enough_before_them_say_so(model: MultivariateModel) -> Non
 def test_one_window_gives_one_state(model: MultivariateModel) -> None:
     frame = plant(500).iloc[-WINDOW:]
     table = align(frame, start=frame.index[-1], sliding_window=WINDOW)
-    assert [found.error for found in model.detect(table)] == [None]
+    assert [found.error for found in model.detect_table(table)] == [None]
 
 
 def test_a_window_longer_than_a_score_needs_is_served_too() -> None:
     frame = plant(900)
     options = TrainingOptions(sliding_window=500, epochs=1)
-    result = train(align(frame, sliding_window=500), options).detect(
+    result = train(align(frame, sliding_window=500), options).detect_table(
         align(frame, start=frame.index[-5], sliding_window=500)
     )
     assert [found.timestamp for found in result] == list(frame.index[-5:])
@@ -377,7 +378,7 @@ def test_a_window_longer_than_a_score_needs_is_served_too() -> None:
 def test_other_variables_are_refused(model: MultivariateModel, code: str, names: list[str]) -> None:
     table = align(plant(60).reindex(columns=names, fill_value=0.0), sliding_window=WINDOW)
     with refused(code):
-        model.detect(table)
+        model.detect_table(table)
 
 
 def test_training_on_no_more_than_a_window_is_refused() -> None:
@@ -422,7 +423,7 @@ def test_the_seed_decides() -> None:
 
     def scores(seed: int) -> list[float]:
         options = TrainingOptions(sliding_window=WINDOW, epochs=1, seed=seed)
-        return [found.score for found in train(table, options).detect(table)]
+        return [found.score for found in train(table, options).detect_table(table)]
 
     assert scores(1) == scores(1)
     assert scores(1) != scores(2)
@@ -432,7 +433,7 @@ def test_two_trainings_at_once_give_what_each_gives_alone() -> None:
     tables = [align(plant(300, seed), sliding_window=WINDOW) for seed in (1, 2)]
 
     def result(table: Table) -> list[AnomalyState]:
-        return train(table, TrainingOptions(sliding_window=WINDOW, epochs=3)).detect(table)
+        return train(table, TrainingOptions(sliding_window=WINDOW, epochs=3)).detect_table(table)
 
     alone = [result(table) for table in tables]
     with ThreadPoolExecutor(2) as pool:
@@ -440,12 +441,12 @@ def test_two_trainings_at_once_give_what_each_gives_alone() -> None:
 
 
 def test_threads_may_share_one_model(model: MultivariateModel, later: Table) -> None:
-    expected = model.detect(later)
+    expected = model.detect_table(later)
     together = threading.Barrier(4)
 
     def detect(_: int) -> list[AnomalyState]:
         together.wait(timeout=30)
-        return model.detect(later)
+        return model.detect_table(later)
 
     with ThreadPoolExecutor(4) as pool:
         assert all(found == expected for found in pool.map(detect, range(4)))
@@ -456,7 +457,7 @@ def test_nothing_is_written_where_the_program_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     table = align(plant(300), sliding_window=WINDOW)
-    train(table, TrainingOptions(sliding_window=WINDOW, epochs=1)).detect(table)
+    train(table, TrainingOptions(sliding_window=WINDOW, epochs=1)).detect_table(table)
     assert not list(tmp_path.iterdir())
 
 
@@ -465,14 +466,14 @@ def test_a_saved_model_gives_the_same_numbers(
 ) -> None:
     model.save(tmp_path / "kept")
     loaded = MultivariateModel.load(tmp_path / "kept")
-    assert loaded.detect(later) == model.detect(later)
+    assert loaded.detect_table(later) == model.detect_table(later)
     assert (loaded.variables, loaded.options) == (model.variables, model.options)
 
 
 def test_a_saved_model_is_tensors_and_json(model: MultivariateModel, tmp_path: Path) -> None:
     model.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"weights.pt", "model.json"}
-    assert json.loads((tmp_path / "model.json").read_text())["variables"] == list(NAMES)
+    assert json.loads((tmp_path / "model.json").read_text())["variables"] == list(VARIABLES)
 
 
 def test_a_model_of_a_later_format_is_refused(model: MultivariateModel, tmp_path: Path) -> None:
@@ -543,7 +544,7 @@ def test_a_logged_model_gives_the_same_numbers_where_only_its_code_is(
     folder, version, run_id = logged
     assert (version.name, version.version, version.alias) == ("plant", 1, "champion")
     address = version.alias_uri if by == "alias" else f"runs:/{run_id}/model"
-    rows = pd.DataFrame(later.values, columns=NAMES)
+    rows = pd.DataFrame(later.values, columns=VARIABLES)
     rows.insert(0, "timestamp", later.timestamps)
     rows.to_parquet(tmp_path / "rows.parquet")
     program = (
@@ -568,7 +569,7 @@ def test_a_logged_model_gives_the_same_numbers_where_only_its_code_is(
     assert done.returncode == 0, done.stderr
     loaded_from, found = done.stdout.splitlines()[-2:]
     assert loaded_from.endswith("/code/detector/__init__.py")
-    assert json.loads(found) == wire(model.detect(later))
+    assert json.loads(found) == wire(model.detect_table(later))
 
 
 def test_a_logged_model_is_its_code_and_its_weights_without_a_pickle(
@@ -632,3 +633,128 @@ def test_a_picture_of_many_variables_shows_those_that_contribute_most() -> None:
     labels = [axes.get_ylabel() for axes in plot.multivariate(frame, result, title="many").axes]
     assert len(labels) == 13
     assert {"v19", "severity"} <= set(labels)
+
+
+def test_fit_is_a_training_on_the_aligned_frame(model: MultivariateModel, later: Table) -> None:
+    fitted = MultivariateModel.fit(plant(400), sliding_window=WINDOW, epochs=60)
+    assert fitted.options == model.options
+    assert fitted.detect_table(later) == model.detect_table(later)
+
+
+def test_fit_keeps_its_options() -> None:
+    epochs: list[Epoch] = []
+    frame = plant(100)
+    fitted = MultivariateModel.fit(
+        frame,
+        sliding_window=WINDOW,
+        align_mode="Inner",
+        fill_method="Fixed",
+        padding_value=7.5,
+        epochs=2,
+        seed=3,
+        start=frame.index[10],
+        end=frame.index[79],
+        on_epoch=epochs.append,
+    )
+    policy = AlignPolicy("Inner", "Fixed", 7.5)
+    assert fitted.options == TrainingOptions(WINDOW, align=policy, epochs=2, seed=3)
+    assert len(epochs) == 2
+    with pytest.raises(Stopped):
+        MultivariateModel.fit(frame, sliding_window=WINDOW, stop=lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("sliding_window", {"sliding_window": 27}),
+        ("align_mode", {"align_mode": "outer"}),
+        ("fill_method", {"fill_method": "linear"}),
+        ("padding_value", {"fill_method": "Fixed"}),
+        ("epochs", {"epochs": 0}),
+        ("start", {"start": "never"}),
+        ("end", {"end": "never"}),
+    ],
+)
+def test_message_names_an_option_as_python_does(name: str, arguments: Any) -> None:
+    with pytest.raises(DetectionError, match=f"[Tt]he '{name}' field"):
+        MultivariateModel.fit(plant(100), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("says", "arguments"),
+    [
+        ("'slidingWindow'", lambda: TrainingOptions(27, names=NAMES)),
+        ("'alignMode'", lambda: AlignPolicy("outer", names=NAMES)),
+        ("'fillNAMethod'", lambda: AlignPolicy(fill="linear", names=NAMES)),
+        ("'paddingValue'", lambda: AlignPolicy(fill="Fixed", names=NAMES)),
+        (
+            "'startTime'",
+            lambda: align(plant(40), start="never", sliding_window=WINDOW, names=NAMES),
+        ),
+    ],
+)
+def test_message_names_an_option_as_the_wire_does(says: str, arguments: Any) -> None:
+    with pytest.raises(DetectionError, match=says):
+        arguments()
+
+
+def test_time_without_data_is_named_as_it_was_given() -> None:
+    frame = plant(40)
+    with pytest.raises(DetectionError, match="no data between start '2030-01-01': it goes from"):
+        align(frame, start="2030-01-01", sliding_window=WINDOW)
+    with pytest.raises(DetectionError, match="no data between startTime '2030-01-01': it goes"):
+        align(frame, start="2030-01-01", sliding_window=WINDOW, names=NAMES)
+
+
+def test_detect_scores_the_rows_asked_for(model: MultivariateModel) -> None:
+    frame = plant(200)
+    found = model.detect(frame, start=frame.index[100], end="2026-01-01T02:29:00Z")
+    assert list(pd.DatetimeIndex(found.timestamps)) == list(frame.index[100:150])
+    assert len(found) == len(found.states) == 50
+    assert [state.timestamp for state in found] == list(frame.index[100:150])
+
+
+def test_detection_is_arrays_a_table_and_a_picture(model: MultivariateModel) -> None:
+    frame = plant(700).iloc[400:]
+    frame.iloc[200:210, 1] += 4
+    found = model.detect(frame, start=frame.index[100], top_contributors=2)
+    assert found.is_anomaly[100]
+    assert found.severity.tolist() == [state.severity for state in found]
+    assert found.score.tolist() == [state.score for state in found]
+    table = found.to_frame()
+    assert table["timestamp"].tolist() == list(frame.index[100:])
+    assert table["is_anomaly"].tolist() == found.is_anomaly.tolist()
+    assert table["top"][100] == "b"
+    assert next(iter(table["contributors"][100])) == "b"
+    assert len(table["contributors"][100]) == 2
+    assert set(table["error"]) == {None}
+    labels = [axes.get_ylabel() for axes in found.plot(title="A plant").axes]
+    assert labels == [*VARIABLES, "severity"]
+
+
+def test_detection_says_which_rows_could_not_be_scored(model: MultivariateModel) -> None:
+    table = model.detect(plant(40)).to_frame()
+    assert table["error"].tolist() == ["InsufficientHistoricalData"] * (WINDOW - 1) + [None] * 13
+
+
+@pytest.mark.parametrize("write", [lambda day: day, lambda day: f"{day.isoformat()}Z"])
+def test_timestamps_may_be_a_column(model: MultivariateModel, write: Any) -> None:
+    frame = plant(60)
+    rows = frame.reset_index(names="timestamp")
+    rows["timestamp"] = rows["timestamp"].map(write)
+    assert model.detect(rows) == model.detect(frame)
+
+
+@pytest.mark.parametrize(
+    ("code", "frame"),
+    [
+        ("FileColumnsNotExist", plant(60).reset_index(drop=True)),
+        ("InvalidTimestampFormat", plant(60).reset_index(drop=True).assign(timestamp="soon")),
+        ("InvalidTimestampFormat", plant(60).reset_index(drop=True).assign(timestamp=7)),
+    ],
+)
+def test_frame_without_dates_is_refused(
+    model: MultivariateModel, code: str, frame: pd.DataFrame
+) -> None:
+    with refused(code):
+        model.detect(frame)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.errors import DetectionError
-from detector.series.options import Options
+from detector.series.options import ChangePointOptions, DetectorChoice, Options
 from detector.series.series import Series
-from detector.univariate.detection import detect_entire, detect_latest
+from detector.univariate import detection
 
 
 def points(n: int = 20, start: str = "2024-01-01") -> list[dict[str, Any]]:
@@ -80,6 +80,60 @@ def test_message_names_the_field_and_the_value(option: str) -> None:
     message = refusal(daily(**{option: "wrong"})).message
     assert f"'{option}'" in message
     assert "'wrong'" in message
+
+
+@pytest.mark.parametrize(
+    ("option", "code"),
+    [
+        ({"granularity": "fortnightly"}, "InvalidGranularity"),
+        ({"interval": 0}, "InvalidCustomInterval"),
+        ({"period": -1}, "InvalidPeriod"),
+        ({"alpha": 0}, "InvalidModelArgument"),
+        ({"max_anomaly_ratio": 0.5}, "InvalidModelArgument"),
+        ({"sensitivity": None}, "InvalidModelArgument"),
+        ({"threshold": "high"}, "InvalidModelArgument"),
+        ({"impute_mode": "guess"}, "InvalidImputeMode"),
+        ({"impute_mode": "fixed", "impute_fixed_value": math.nan}, "InvalidImputeFixedValue"),
+        ({"boundary_version": "V9"}, "InvalidBoundaryVersion"),
+    ],
+)
+def test_options_are_checked_when_they_are_made(option: dict[str, Any], code: str) -> None:
+    with pytest.raises(DetectionError) as caught:
+        Options(**option)
+    assert caught.value.code == code
+    assert f"'{list(option)[-1]}' field" in caught.value.message
+
+
+@pytest.mark.parametrize("option", [{"threshold": 1}, {"stable_trend_window": 2}, {"interval": 0}])
+def test_change_point_options_are_checked_when_they_are_made(option: dict[str, Any]) -> None:
+    with pytest.raises(DetectionError, match=f"'{next(iter(option))}' field"):
+        ChangePointOptions(granularity="daily", **option)
+
+
+def test_detector_choice_is_checked_when_it_is_made() -> None:
+    with pytest.raises(DetectionError, match="'detector' field can only be"):
+        DetectorChoice("oracle", None, 0.05, 3.5, 0.25)
+    with pytest.raises(DetectionError, match="'max_anomaly_ratio' field"):
+        DetectorChoice("seasonal_series", None, 0.05, 3.5, 0.5)
+
+
+def test_only_detectors_that_can_be_had_are_offered() -> None:
+    message = refusal(daily(detector={"name": "hbos", "parameters": {}})).message
+    assert message == (
+        "The 'name' field of 'detector' can only be one of the following: spectral_residual, "
+        "seasonal_series, dynamic_threshold. It is 'hbos'."
+    )
+
+
+def test_older_names_are_those_of_the_message() -> None:
+    assert "'fillUpMode' field" in refusal(daily(fillUpMode="guess")).message
+    assert "'fixedValue' field" in refusal(daily(fillUpMode="fixed")).message
+
+
+def test_made_options_hold_plain_numbers() -> None:
+    options = Options(sensitivity=95.0, threshold=3, impute_mode="zero")  # type: ignore[arg-type]
+    assert repr((options.sensitivity, options.threshold)) == "(95, 3.0)"
+    assert (options.impute_mode, options.impute_fixed_value) == ("fixed", 0.0)
 
 
 def test_options_are_looked_at_in_the_order_of_the_service() -> None:
@@ -336,7 +390,7 @@ def test_input_is_never_changed() -> None:
 def test_frame_is_never_changed(weekly_season: pd.DataFrame) -> None:
     before = weekly_season.copy()
     series = Series.from_frame(weekly_season, {"granularity": "daily"})
-    detect_entire(series)
+    detection.entire(series)
     series.values[:] = 0
     pd.testing.assert_frame_equal(weekly_season, before)
 
@@ -440,7 +494,7 @@ def test_fuzzed_requests_raise_nothing_but_detection_errors(
     for place, name, value in changes:
         series[place][name] = value
     body = {"series": series, "granularity": granularity, **options}
-    for detect in (detect_entire, detect_latest):
+    for detect in (detection.entire, detection.latest):
         refused = refused_by(lambda detect=detect: detect(Series.from_request(body)))
         assert refused is None or (refused.code and refused.message.endswith("."))
 
@@ -465,7 +519,7 @@ def test_numbers_of_any_size_raise_nothing_but_detection_errors(
 ) -> None:
     frequency = {"daily": "D", "minutely": "min"}[options["granularity"]]
     times = pd.date_range("2024-01-01", periods=len(values), freq=frequency)
-    for detect in (detect_entire, detect_latest):
+    for detect in (detection.entire, detection.latest):
         refused = refused_by(
             lambda detect=detect: detect(Series.from_arrays(values, times, options))
         )

@@ -16,7 +16,7 @@ from detector import ChangePointDetector
 from detector.errors import DetectionError
 from detector.series.options import STABLE_TREND_WINDOWS, ChangePointOptions
 from detector.series.series import ChangePointSeries
-from detector.univariate.changepoint import detect_change_points
+from detector.univariate.changepoint import change_points
 from detector.univariate.segmentation import find_breaks
 
 FREQUENCIES = {
@@ -35,7 +35,7 @@ def series_of(values: Any, granularity: str, **options: Any) -> ChangePointSerie
 
 
 def places(values: Any, granularity: str, **options: Any) -> list[int]:
-    found = detect_change_points(series_of(values, granularity, **options))
+    found = change_points(series_of(values, granularity, **options))
     return [int(place) for place in np.flatnonzero(found.is_change_point)]
 
 
@@ -54,7 +54,7 @@ def test_recorded_answer_of_the_service_is_met() -> None:
     recorded = recordings.read("azure/changepoint_daily47_live.json")
     answer = recorded["response"]
     series = ChangePointSeries.from_records(recorded["request"]["series"], recorded["request"])
-    found = detect_change_points(series)
+    found = change_points(series)
     assert np.flatnonzero(found.is_change_point).tolist() == [20, 27]
     assert found.period == 7
     assert found.confidence == pytest.approx(answer["confidenceScores"], abs=1e-9)
@@ -63,7 +63,7 @@ def test_recorded_answer_of_the_service_is_met() -> None:
 def test_recorded_answer_of_the_preview_is_met() -> None:
     recorded = recordings.read("azure/changepoint_js60_live.json")
     series = ChangePointSeries.from_records(recorded["request"]["series"], recorded["request"])
-    found = detect_change_points(series)
+    found = change_points(series)
     assert np.flatnonzero(found.is_change_point).tolist() == [22, 37, 51]
     # The service began a new piece three points before the last change point; we do not.
     theirs = recorded["response"]["confidenceScores"]
@@ -81,7 +81,7 @@ THEIR_SCORES += [0.211643447171, 0, 0.031603994575, 0.022681790162, 0.0181136727
 
 def test_published_answer_without_a_season_is_met() -> None:
     options = {"stableTrendWindow": 5, "threshold": 0.9, "period": 0}
-    found = detect_change_points(series_of(TWELVE_DAYS, "daily", **options))
+    found = change_points(series_of(TWELVE_DAYS, "daily", **options))
     assert np.flatnonzero(found.is_change_point).tolist() == [6]
     assert found.confidence == pytest.approx(THEIR_SCORES, abs=1e-9)
 
@@ -102,7 +102,7 @@ def test_nile_breaks_after_1898_and_nowhere_else() -> None:
 def test_samples_break_where_the_eye_sees_it(name: str, granularity: str, dates: list[str]) -> None:
     request = recordings.read(f"univariate/azure-samples-{name}.json")
     series = ChangePointSeries.from_records(request["series"], request)
-    found = detect_change_points(series)
+    found = change_points(series)
     assert [
         str(series.timestamps[place])[:10] for place in np.flatnonzero(found.is_change_point)
     ] == dates
@@ -111,7 +111,7 @@ def test_samples_break_where_the_eye_sees_it(name: str, granularity: str, dates:
 def test_spikes_do_not_hide_breaks() -> None:
     request = recordings.read("univariate/azure-samples-univariate_sample_hourly.json")
     series = ChangePointSeries.from_records(request["series"], request)
-    assert detect_change_points(series).is_change_point.sum() == 8
+    assert change_points(series).is_change_point.sum() == 8
 
 
 KINDS = [
@@ -187,7 +187,7 @@ def test_plain_season_rarely_breaks(granularity: str, n: int, period: int, count
 
 @pytest.mark.parametrize("values", [np.zeros(60), np.full(60, 1e100), np.arange(60.0)])
 def test_straight_series_does_not_break(values: Any) -> None:
-    found = detect_change_points(series_of(values, "daily", period=0))
+    found = change_points(series_of(values, "daily", period=0))
     assert not found.is_change_point.any()
     assert found.confidence.max() < 1e-9
 
@@ -215,7 +215,7 @@ def test_gap_leaves_one_answer_for_each_point_sent() -> None:
     days = pd.date_range("2024-01-01", periods=80, freq="D")
     frame = pd.DataFrame({"timestamp": days, "value": values}).drop(index=[20, 21, 60])
     series = ChangePointSeries.from_frame(frame, {"granularity": "daily", "period": 0})
-    found = detect_change_points(series)
+    found = change_points(series)
     assert len(found.confidence) == len(found.is_change_point) == 77
     assert np.flatnonzero(found.is_change_point).tolist() == [38]
 
@@ -296,7 +296,7 @@ def test_two_seasons_are_required_without_a_granularity_too() -> None:
         np.arange(14.0) % 7, request={"granularity": "none", "period": 7}
     )
     with pytest.raises(DetectionError) as caught:
-        detect_change_points(series)
+        change_points(series)
     assert caught.value.code == "InvalidModelArgument"
 
 
@@ -319,7 +319,7 @@ def test_fuzzed_requests_raise_nothing_but_detection_errors(
     days = pd.date_range("2024-01-01", periods=len(values), freq="D")
     try:
         series = ChangePointSeries.from_arrays(values, days, {"granularity": "daily", **options})
-        found = detect_change_points(series)
+        found = change_points(series)
     except DetectionError:
         return
     assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
@@ -367,3 +367,20 @@ def test_eight_threads_get_the_same_answers() -> None:
     with ThreadPoolExecutor(8) as pool:
         threaded = list(pool.map(lambda request: places(*request), requests * 8))
     assert threaded == serial * 8
+
+
+def test_change_points_are_a_table_and_a_picture() -> None:
+    found = change_points(series_of([0.0] * 30 + [9.0] * 30, "daily", period=0))
+    frame = found.to_frame()
+    assert list(frame.columns) == [
+        "timestamp",
+        "value",
+        "is_change_point",
+        "confidence_score",
+        "period",
+    ]
+    assert frame["is_change_point"].idxmax() == 30
+    assert frame["confidence_score"].tolist() == found.confidence.tolist()
+    (axes,) = found.plot(title="A step").axes
+    assert axes.get_title(loc="left") == "A step"
+    assert len(axes.collections[0].get_segments()) == 1

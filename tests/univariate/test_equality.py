@@ -10,7 +10,7 @@ import recordings
 from hypothesis import HealthCheck, given, settings
 
 from detector.series.series import Series
-from detector.univariate.detection import detect_entire, detect_latest
+from detector.univariate import detection
 
 CASES = recordings.kernel_cases()
 # Upstream takes seconds for these; the long proof and the benchmark take them as well.
@@ -133,7 +133,7 @@ def test_case_of_the_package_suite_gives_what_upstream_gives(case: recordings.Ke
 def test_entire_answer_of_the_live_service() -> None:
     live = recordings.read("azure/entire_daily47_live.json")
     answer = live["response"]
-    found = detect_entire(Series.from_request({**live["request"], "boundaryVersion": "V2"}))
+    found = detection.entire(Series.from_request({**live["request"], "boundaryVersion": "V2"}))
     assert found.period == 7
     anomalies = [3, 18, 21, 22, 23, 24, 25, 28, 29, 30, 31, 32, 35, 44]
     assert np.flatnonzero(found.is_anomaly).tolist() == anomalies
@@ -147,7 +147,7 @@ def test_entire_answer_of_the_live_service() -> None:
 
 def test_latest_answer_of_the_live_service() -> None:
     request = recordings.read("azure/last_daily47_live.json")["request"]
-    found = detect_latest(Series.from_request({**request, "boundaryVersion": "V2"}))
+    found = detection.latest(Series.from_request({**request, "boundaryVersion": "V2"}))
     assert (found.period, found.suggested_window, found.is_anomaly) == (7, 29, False)
     assert found.expected == pytest.approx(35063404.86, rel=2e-5)
     assert found.upper_margin == found.lower_margin == pytest.approx(246603.12, rel=2e-5)
@@ -158,11 +158,11 @@ def test_example_of_version_1_0() -> None:
     spec = recordings.read("azure/spec_EntireDetect_monthly48.json")
     body = spec.get("request") or spec["parameters"]["body"]
     series = Series.from_request(body)
-    found = detect_entire(series)
+    found = detection.entire(series)
     assert found.period == 12
     assert np.flatnonzero(found.is_anomaly).tolist() == [25]
     assert found.upper_margin[25] == pytest.approx(0.05 * found.expected[25])
     # An older kernel expected 798 here, not 777; severity is the distance from it all the same.
     distance = abs(series.values[25] - found.expected[25]) / found.expected[25]
     assert found.severity[25] == pytest.approx(distance)
-    assert detect_latest(series).suggested_window == 49
+    assert detection.latest(series).suggested_window == 49

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,8 @@ class AlignPolicy:
         with ``Inner`` only.
     padding_value : float, optional
         Required with ``Fixed``, not looked at without.
+    names : mapping, optional
+        What a caller calls a field where that is not its name here, for messages; not kept.
 
     Raises
     ------
@@ -48,25 +51,29 @@ class AlignPolicy:
     mode: str = "Outer"
     fill: str = "Linear"
     padding_value: float | None = None
+    names: InitVar[Mapping[str, str] | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, names: Mapping[str, str] | None) -> None:
+        mode, fill, padding_value = (
+            f"'{(names or {}).get(name, name)}'" for name in ("mode", "fill", "padding_value")
+        )
         if self.mode not in ALIGN_MODES:
             raise DetectionError(
                 "InvalidAlignMode",
-                "The 'alignMode' field must be one of the following: 'Inner' or 'Outer'; "
+                f"The {mode} field must be one of the following: 'Inner' or 'Outer'; "
                 f"{shown(self.mode)} was given.",
             )
         if self.fill not in FILL_METHODS or (self.fill == "NotFill" and self.mode == "Outer"):
             methods = ", ".join(f"'{method}'" for method in FILL_METHODS)
             raise DetectionError(
                 "InvalidFillNAMethod",
-                f"The 'fillNAMethod' field must be one of the following: {methods}. It cannot be "
-                f"'NotFill' when 'alignMode' is 'Outer'. {shown(self.fill)} was given.",
+                f"The {fill} field must be one of the following: {methods}. It cannot be "
+                f"'NotFill' when {mode} is 'Outer'. {shown(self.fill)} was given.",
             )
         if self.fill == "Fixed" and not _is_finite(self.padding_value):
             raise DetectionError(
                 "RequiredPaddingValue",
-                "The 'paddingValue' field is required in the request when 'fillNAMethod' is "
+                f"The {padding_value} field is required in the request when {fill} is "
                 f"'Fixed', and must be a finite number; {shown(self.padding_value)} was given.",
             )
 
@@ -124,6 +131,7 @@ def align(
     end: Moment = None,
     sliding_window: int,
     policy: AlignPolicy | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Table:
     """Bring the variables of a frame into one table without gaps.
 
@@ -139,6 +147,8 @@ def align(
         One less than this many rows are kept before `start`, as far as the frame has them.
     policy : AlignPolicy, optional
         By default every timestamp, with gaps filled evenly.
+    names : mapping, optional
+        What the caller calls ``start`` and ``end``, for messages.
 
     Raises
     ------
@@ -154,12 +164,13 @@ def align(
     rows = np.argsort(times, kind="stable")
     if policy.mode == "Inner":
         rows = rows[frame.notna().all(axis=1).to_numpy()[rows]]
-    rows, lead = _between(times, rows, start, end, sliding_window - 1)
+    span = {(names or {}).get(name, name): at for name, at in (("start", start), ("end", end))}
+    rows, lead = _between(times, rows, span, sliding_window - 1)
     times = times[rows]
     if len(rows) > MOST_ROWS:
         raise DetectionError(
             "TooManyData",
-            f"There are {len(rows)} timestamps between startTime and endTime, with the look-back "
+            f"There are {len(rows)} timestamps between {' and '.join(span)}, with the look-back "
             f"of one sliding window; at most {MOST_ROWS} are allowed. Shorten the time.",
         )
     if len(rows) < sliding_window:
@@ -182,6 +193,34 @@ def align(
         states=tuple(sorted(states, key=lambda state: (-state.filled_na_ratio, state.variable))),
         lead=lead,
     )
+
+
+def by_time(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with dates as its index: its own, or those in its column ``timestamp``.
+
+    Raises
+    ------
+    DetectionError
+        ``FileColumnsNotExist`` where there are neither, ``InvalidTimestampFormat``.
+    """
+    if isinstance(frame.index, pd.DatetimeIndex):
+        return frame
+    if list(frame.columns).count("timestamp") != 1:
+        raise DetectionError(
+            "FileColumnsNotExist",
+            f"The data needs dates as its index or in one column 'timestamp'; it has the columns "
+            f"{listed(list(frame.columns))}.",
+        )
+    times = frame["timestamp"]
+    if not pd.api.types.is_datetime64_any_dtype(times.dtype):
+        try:
+            times = pd.to_datetime(times, format="ISO8601", utc=True)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise DetectionError(
+                "InvalidTimestampFormat",
+                f"Every row must have a date as its timestamp, in ISO 8601: {error}.",
+            ) from error
+    return frame.drop(columns="timestamp").set_axis(pd.DatetimeIndex(times), axis=0)
 
 
 def _places(frame: pd.DataFrame) -> dict[str, int]:
@@ -226,23 +265,23 @@ def _times(frame: pd.DataFrame) -> Times:
 
 
 def _between(
-    times: Times, rows: npt.NDArray[np.intp], start: Moment, end: Moment, look_back: int
+    times: Times, rows: npt.NDArray[np.intp], span: dict[str, Moment], look_back: int
 ) -> tuple[npt.NDArray[np.intp], int]:
-    """Return the rows from `start` to `end` with those looked back on, and how many these are.
+    """Return the rows from start to end with those looked back on, and how many these are.
 
-    `rows` are where the times to choose from are, in order.
+    `rows` are where the times to choose from are, in order; `span` is the start and the end by
+    what the caller calls them.
     """
+    (start_name, start), (end_name, end) = span.items()
     ordered = times[rows]
     first, stop = 0, len(rows)
     if start is not None:
-        first = int(ordered.searchsorted(_utc("startTime", start)))
+        first = int(ordered.searchsorted(_utc(start_name, start)))
     if end is not None:
-        stop = int(ordered.searchsorted(_utc("endTime", end), side="right"))
+        stop = int(ordered.searchsorted(_utc(end_name, end), side="right"))
     if first >= stop:
         asked = " and ".join(
-            f"{name} {shown(moment)}"
-            for name, moment in (("startTime", start), ("endTime", end))
-            if moment is not None
+            f"{name} {shown(moment)}" for name, moment in span.items() if moment is not None
         )
         there = "after alignment no row is left"
         if len(ordered):

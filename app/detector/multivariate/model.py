@@ -1,17 +1,11 @@
-"""A model of many variables together: how it is trained, and how it detects.
-
->>> table = align(frame, start="2026-01-01", end="2026-01-07", sliding_window=200)
->>> model = train(table, TrainingOptions(sliding_window=200))
->>> model.detect(align(later, start="2026-01-08", end="2026-01-09", sliding_window=200))
-"""
+"""A model of many variables together: how it is trained, and how it detects."""
 
 from __future__ import annotations
 
 import json
 import math
-import numbers
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,66 +14,33 @@ import numpy.typing as npt
 import pandas as pd
 
 from detector.arrays import Floats
-from detector.errors import DetectionError, listed, shown
-from detector.multivariate.alignment import AlignPolicy, Table
+from detector.errors import DetectionError, listed
+from detector.multivariate.alignment import AlignPolicy, Moment, Table, align, by_time
+from detector.multivariate.options import (
+    DEFAULT_WINDOW,
+    MAX_WINDOW,
+    MIN_WINDOW,
+    TrainingOptions,
+)
+from detector.multivariate.results import AnomalyState, Contributor, MultivariateDetection
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from detector.multivariate.network.graph_attention import Network, Scores
 
-
-MIN_WINDOW, MAX_WINDOW, DEFAULT_WINDOW = 28, 2880, 300
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How a model is trained.
-
-    Attributes
-    ----------
-    sliding_window : int
-        28 to 2880: on how many rows, itself among them, the score of a row rests.
-    align : AlignPolicy
-        Kept with the model, as later data must be aligned alike.
-    epochs : int
-        How often the training goes through its rows, at least 1.
-    seed : int
-        0 or more. The same rows, options and machine give the same model.
-    device : str
-        ``cpu`` or ``cuda``.
-
-    Raises
-    ------
-    DetectionError
-        ``InvalidSlidingWindow``, and ``BadArgument`` for the others.
-    """
-
-    sliding_window: int = DEFAULT_WINDOW
-    align: AlignPolicy = field(default_factory=AlignPolicy)
-    epochs: int = 100
-    seed: int = 42
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        if not _is_integer(self.sliding_window, MIN_WINDOW, MAX_WINDOW):
-            raise DetectionError(
-                "InvalidSlidingWindow",
-                f"The 'slidingWindow' field must be an integer between {MIN_WINDOW} and "
-                f"{MAX_WINDOW}; {shown(self.sliding_window)} was given.",
-            )
-        for name, lowest, highest in (("epochs", 1, 10_000), ("seed", 0, 2**32 - 1)):
-            if not _is_integer(getattr(self, name), lowest, highest):
-                raise DetectionError(
-                    "BadArgument",
-                    f"The '{name}' field must be an integer between {lowest} and {highest}; "
-                    f"{shown(getattr(self, name))} was given.",
-                )
-        if self.device not in ("cpu", "cuda"):
-            raise DetectionError(
-                "BadArgument",
-                f"The 'device' field must be 'cpu' or 'cuda'; {shown(self.device)} was given.",
-            )
+__all__ = [
+    "DEFAULT_WINDOW",
+    "MAX_WINDOW",
+    "MIN_WINDOW",
+    "AnomalyState",
+    "Contributor",
+    "Epoch",
+    "MultivariateDetection",
+    "MultivariateModel",
+    "TrainingOptions",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -94,61 +55,18 @@ class Epoch:
         A row's squared error of forecast and reconstruction, and the divergence of the latter's
         distribution, summed over the variables; 0.0 where the rows are too few for any validation.
     seconds : float
+
+    Examples
+    --------
+    >>> from detector import Epoch
+    >>> Epoch(number=1, train_loss=2.5, validation_loss=2.75, seconds=0.1).validation_loss
+    2.75
     """
 
     number: int
     train_loss: float
     validation_loss: float
     seconds: float
-
-
-@dataclass(frozen=True)
-class Contributor:
-    """What one variable has to do with an anomaly.
-
-    Attributes
-    ----------
-    variable : str
-    score : float
-        Its part in the score of the row; those of all variables sum to 1.
-    changed_variables : tuple of str
-        At most 5 variables whose weight for the others is not what it was in the rows before, the
-        most changed first; the same for every contributor of one anomaly.
-    changed_values : tuple of float
-        By how much the weight of each of them for this variable has changed.
-    """
-
-    variable: str
-    score: float
-    changed_variables: tuple[str, ...]
-    changed_values: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class AnomalyState:
-    """What was found at one timestamp.
-
-    Attributes
-    ----------
-    timestamp : Timestamp
-        UTC.
-    is_anomaly : bool
-    severity : float
-        0 to 1: `score` / (e - 1) of an anomaly, else 0.
-    score : float
-        How far the variables are from what the rows before let expect, 0 to e - 1.
-    contributors : tuple of Contributor
-        Of an anomaly: the variables by their part in it, the largest first.
-    error : tuple of two str, optional
-        Code and message, where the row could not be scored.
-    """
-
-    timestamp: pd.Timestamp
-    is_anomaly: bool
-    severity: float
-    score: float
-    contributors: tuple[Contributor, ...] = ()
-    error: tuple[str, str] | None = None
 
 
 def train(
@@ -212,6 +130,27 @@ class MultivariateModel:
     variables : tuple of str
         Those it was trained on, sorted; later data must have the same.
     options : TrainingOptions
+
+    Notes
+    -----
+    The network is that of ``time-series-anomaly-detector``, the package that ran Azure's
+    `Multivariate Anomaly Detector <https://learn.microsoft.com/rest/api/anomalydetector/>`_, after
+    H. Zhao et al., "Multivariate Time-series Anomaly Detection via Graph Attention Network", IEEE
+    ICDM 2020.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from detector import MultivariateModel
+    >>> minutes = pd.date_range("2026-01-01", periods=200, freq="min")
+    >>> swing = np.sin(np.arange(200) / 5)
+    >>> frame = pd.DataFrame({"flow": swing, "pressure": 3 - swing}, index=minutes)
+    >>> model = MultivariateModel.fit(frame, sliding_window=28, epochs=2, end="2026-01-01T02:29:00")
+    >>> model.variables
+    ('flow', 'pressure')
+    >>> found = model.detect(frame, start="2026-01-01T02:30:00")
+    >>> found.score.shape, found.to_frame()["timestamp"].iloc[0]
+    ((50,), Timestamp('2026-01-01 02:30:00'))
     """
 
     def __init__(
@@ -221,8 +160,113 @@ class MultivariateModel:
         self.options = options
         self._network = network
 
-    def detect(self, table: Table, *, top_contributors: int = 10) -> list[AnomalyState]:
-        """Detect the anomalies among the rows of a table.
+    @staticmethod
+    def fit(
+        frame: pd.DataFrame,
+        *,
+        sliding_window: int = DEFAULT_WINDOW,
+        align_mode: str = "Outer",
+        fill_method: str = "Linear",
+        padding_value: float | None = None,
+        epochs: int = 100,
+        seed: int = 42,
+        device: str = "cpu",
+        start: Moment = None,
+        end: Moment = None,
+        on_epoch: Callable[[Epoch], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> MultivariateModel:
+        """Train a model on variables as they usually are together.
+
+        Parameters
+        ----------
+        frame : DataFrame, shape (n, d)
+            A column for each of at most 301 variables, NaN where it has no value; dates as its
+            index, or in a column ``timestamp``, in any order, UTC where they name no zone. More
+            rows than one sliding window, at most 1,000,000. It is not changed.
+        sliding_window : int
+            28 to 2880: on how many rows, itself among them, the score of a row rests.
+        align_mode, fill_method : str
+            How variables that were not read at the same times are brought together, in `detect`
+            too: ``Outer`` for every timestamp of any variable or ``Inner`` for those that all
+            share; gaps filled by ``Linear``, ``Previous``, ``Subsequent``, ``Zero`` or ``Fixed``.
+        padding_value : float, optional
+            What ``Fixed`` fills gaps with.
+        epochs : int
+            How often the training goes through its rows, at least 1.
+        seed : int
+            The same rows, options, seed and machine give the same model.
+        device : str
+            ``cpu`` or ``cuda``.
+        start, end : Timestamp or str, optional
+            The first and the last moment to train on, all of the frame by default.
+        on_epoch : callable, optional
+            Called with each `Epoch` when it is over.
+        stop : callable, optional
+            Asked several times an epoch whether to give up.
+
+        Raises
+        ------
+        DetectionError
+            For an option or data that is not valid, with the code the service answered:
+            ``InvalidSlidingWindow``, ``NotEnoughInput``, ``VariableParseError``, ...
+        Stopped
+            If `stop` said so.
+        """
+        options = TrainingOptions(
+            sliding_window=sliding_window,
+            align=AlignPolicy(align_mode, fill_method, padding_value, names=_FIT_NAMES),
+            epochs=epochs,
+            seed=seed,
+            device=device,
+        )
+        table = align(
+            by_time(frame),
+            start=start,
+            end=end,
+            sliding_window=sliding_window,
+            policy=options.align,
+        )
+        return train(table, options, on_epoch=on_epoch, stop=stop)
+
+    def detect(
+        self,
+        frame: pd.DataFrame,
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        top_contributors: int = 10,
+    ) -> MultivariateDetection:
+        """Detect the anomalies among the rows of a frame.
+
+        Parameters
+        ----------
+        frame : DataFrame, shape (n, d)
+            As for `fit`, with the variables that the model was trained on.
+        start, end : Timestamp or str, optional
+            The first and the last moment to score, all of the frame by default. The rows before
+            are looked back on, as many as the sliding window less one.
+        top_contributors : int
+            At most this many contributors are named for an anomaly.
+
+        Raises
+        ------
+        DetectionError
+            For data that is not valid, with the code the service answered: ``ColumnNotFound``,
+            ``NumColumnsMismatch``, ``NoData``, ``NotEnoughInput``, ...
+        """
+        table = align(
+            by_time(frame),
+            start=start,
+            end=end,
+            sliding_window=self.options.sliding_window,
+            policy=self.options.align,
+        )
+        states = self.detect_table(table, top_contributors=top_contributors)
+        return MultivariateDetection(tuple(states), table)
+
+    def detect_table(self, table: Table, *, top_contributors: int = 10) -> list[AnomalyState]:
+        """Detect the anomalies among the rows of a table that was aligned for this model.
 
         Parameters
         ----------
@@ -350,6 +394,8 @@ class MultivariateModel:
 
 _FORMAT = 1
 _MOST_CHANGED = 5
+# What `fit` calls the fields of an align policy.
+_FIT_NAMES = {"mode": "align_mode", "fill": "fill_method"}
 
 
 def _anomaly_states(
@@ -392,8 +438,3 @@ def _check_device(device: str) -> None:
                 "The 'device' field is 'cuda', and this machine has no GPU that torch can use: "
                 "say 'cpu'.",
             )
-
-
-def _is_integer(value: object, lowest: int, highest: int) -> bool:
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return is_integer and lowest <= int(value) <= highest  # type: ignore[call-overload]

@@ -9,6 +9,16 @@ import pandas as pd
 from detector.multivariate.alignment import VariableState
 from detector.multivariate.model import AnomalyState
 
+# What the wire calls the options of alignment and training, for messages.
+NAMES = {
+    "sliding_window": "slidingWindow",
+    "mode": "alignMode",
+    "fill": "fillNAMethod",
+    "padding_value": "paddingValue",
+    "start": "startTime",
+    "end": "endTime",
+}
+
 
 def time_to_wire(moment: pd.Timestamp) -> str:
     """Return a time in UTC as the service wrote it: ``2021-01-02T05:00:00Z``."""

@@ -26,6 +26,9 @@ from detector.series.values import as_list, check_length, check_values, malforme
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+# Options by their names on the wire, or options that are read already.
+_Request = Mapping[str, Any] | Options | None
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -70,6 +73,39 @@ class Series:
         """How many points the series would have without gaps."""
         return int(self.index[-1]) + 1
 
+    def times(self) -> Any:
+        """Return the timestamps as dates, by the clock they were written by; what was given where
+        there is no granularity, as it need not be a date.
+        """
+        if self.options.granularity == "none":
+            return self.timestamps
+        return read_timestamps(self.timestamps).wall
+
+    @classmethod
+    def of(cls, data: Any, options: Options) -> "Self":
+        """Read a series in whatever form Python has it.
+
+        Parameters
+        ----------
+        data : DataFrame, pandas Series, list of mappings, pair of arrays, or array
+            A table with the columns ``timestamp`` and ``value``, or with one column and dates as
+            its index; values with dates as their index; records ``{"timestamp": ..., "value":
+            ...}``; a tuple of the timestamps and the values; or the values alone.
+        options : Options
+            How to detect in it; of `ChangePointOptions` for a `ChangePointSeries`.
+        """
+        if isinstance(data, pd.DataFrame):
+            return cls.from_frame(_with_timestamps(data), options)
+        if isinstance(data, pd.Series):
+            dates = data.index if isinstance(data.index, pd.DatetimeIndex) else None
+            return cls.from_arrays(data, dates, options)
+        if isinstance(data, tuple) and len(data) == 2:
+            timestamps, values = data
+            return cls.from_arrays(values, timestamps, options)
+        if isinstance(data, list) and data and isinstance(data[0], Mapping):
+            return cls.from_records(data, options)
+        return cls.from_arrays(data, None, options)
+
     @classmethod
     def from_request(cls, body: Any, *, require_granularity: bool = False) -> "Self":
         """Read a request as it comes over the wire: ``{"series": [...], "granularity": ...}``.
@@ -102,14 +138,14 @@ class Series:
         return cls._check(columns.values, columns.timestamps, columns.options)
 
     @classmethod
-    def from_records(cls, records: Any, request: Mapping[str, Any] | None = None) -> "Self":
-        """Read ``[{"timestamp": ..., "value": ...}, ...]`` and options by their wire names."""
+    def from_records(cls, records: Any, request: _Request = None) -> "Self":
+        """Read ``[{"timestamp": ..., "value": ...}, ...]`` and options."""
         options = cls._read_options(request or {})
         return cls._check(*_columns(records, options), options)
 
     @classmethod
-    def from_frame(cls, frame: Any, request: Mapping[str, Any] | None = None) -> "Self":
-        """Read the columns ``timestamp`` and ``value`` of a DataFrame, and options by wire name."""
+    def from_frame(cls, frame: Any, request: _Request = None) -> "Self":
+        """Read the columns ``timestamp`` and ``value`` of a DataFrame, and options."""
         if not isinstance(frame, pd.DataFrame) or frame.empty:
             raise DetectionError(
                 "BadArgument",
@@ -137,9 +173,9 @@ class Series:
         cls,
         values: Any,
         timestamps: Any = None,
-        request: Mapping[str, Any] | None = None,
+        request: _Request = None,
     ) -> "Self":
-        """Read arrays of shape ``(n,)``, and options by their wire names."""
+        """Read arrays of shape ``(n,)``, and options."""
         options = cls._read_options(request or {})
         for name, array in (("values", values), ("timestamps", timestamps)):
             if array is not None and np.ndim(array) != 1:
@@ -152,7 +188,9 @@ class Series:
         return cls._check(values, timestamps, options)
 
     @staticmethod
-    def _read_options(request: Mapping[str, Any]) -> Options:
+    def _read_options(request: Any) -> Options:
+        if isinstance(request, Options):
+            return request
         return Options.from_request(request)
 
     @classmethod
@@ -185,7 +223,9 @@ class ChangePointSeries(Series):
         return min(STABLE_TREND_WINDOWS[self.options.granularity], _longest_window(self.values))
 
     @staticmethod
-    def _read_options(request: Mapping[str, Any]) -> ChangePointOptions:
+    def _read_options(request: Any) -> ChangePointOptions:
+        if isinstance(request, ChangePointOptions):
+            return request
         return ChangePointOptions.from_request(request)
 
     @classmethod
@@ -194,10 +234,20 @@ class ChangePointSeries(Series):
         longest = _longest_window(series.values)
         if options.stable_trend_window is not None and options.stable_trend_window > longest:
             raise wrong_window(
+                options.name_of("stable_trend_window"),
                 options.stable_trend_window,
                 f", and at most {longest} for the {len(series.values)} points of this series",
             )
         return series
+
+
+def _with_timestamps(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with dates as its index as one with the columns timestamp and value."""
+    if "timestamp" in frame.columns or not isinstance(frame.index, pd.DatetimeIndex):
+        return frame
+    if len(frame.columns) == 1:
+        frame = frame.set_axis(["value"], axis=1)
+    return frame.rename_axis("timestamp").reset_index()
 
 
 def _longest_window(values: Floats) -> int:

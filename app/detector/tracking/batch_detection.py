@@ -21,6 +21,7 @@ def detect_batch(result_id: str, frame: pd.DataFrame, model: MultivariateModel) 
         runs.set_status(result_id, runs.RUNNING)
         setup = runs.get_result(result_id).setup
         table = aligned_table(frame, setup, model.options)
-        anomaly_states = model.detect(table, top_contributors=setup.get("topContributorCount", 10))
+        top = setup.get("topContributorCount", 10)
+        anomaly_states = model.detect_table(table, top_contributors=top)
         runs.store_result(result_id, table.states, anomaly_states)
         runs.set_status(result_id, runs.READY)

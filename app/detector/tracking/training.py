@@ -17,7 +17,7 @@ from mlflow.entities import Metric
 
 from detector.multivariate.alignment import AlignPolicy, Table, align
 from detector.multivariate.model import Epoch, MultivariateModel, TrainingOptions, train
-from detector.multivariate.wire import state_to_wire, time_to_wire
+from detector.multivariate.wire import NAMES, state_to_wire, time_to_wire
 from detector.tracking import registry, runs
 from detector.tracking.server import is_outage
 
@@ -130,6 +130,7 @@ def aligned_table(frame: pd.DataFrame, asked: Mapping[str, Any], options: Traini
         end=moment(asked["endTime"]),
         sliding_window=options.sliding_window,
         policy=options.align,
+        names=NAMES,
     )
 
 

@@ -9,14 +9,18 @@ Algorithm for Segmenting Time Series", IEEE International Conference on Data Min
 describes this as the sliding window algorithm.
 
 Such a cut is a change point only near a break that stands out from the noise; see
-`detector.segmentation`.
+`detector.univariate.segmentation`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from detector import plot
 from detector.arrays import Flags, Floats
 from detector.series.series import ChangePointSeries
 from detector.univariate.gaps import fill_gaps, find_season, require_seasons
@@ -24,7 +28,10 @@ from detector.univariate.kernel.medians import moving_median
 from detector.univariate.kernel.stl import Stl
 from detector.univariate.segmentation import find_breaks
 
-__all__ = ["ChangePoints", "detect_change_points"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["ChangePoints", "change_points"]
 # A range below this part of the largest value is noise of rounding.
 _ROUNDING = 1e-9
 # In median bends of the series from point to point, 1.65 standard deviations of normal noise.
@@ -43,14 +50,54 @@ class ChangePoints:
         True for the first point that follows another trend than those before it.
     confidence : ndarray of float64
         0 to 1: how far the point departs from the trend before it, in ranges of the trend.
+    series : ChangePointSeries
+        Whose change points they are.
+
+    Examples
+    --------
+    >>> import detector
+    >>> found = detector.detect_change_points([0.0] * 20 + [5.0] * 20, granularity="none")
+    >>> found.is_change_point.nonzero()[0].tolist()
+    [20]
+    >>> found.to_frame()["confidence_score"].round(2).max() == found.confidence[20]
+    True
     """
 
     period: int
     is_change_point: Flags
     confidence: Floats
+    series: ChangePointSeries = field(repr=False, compare=False)
+
+    @property
+    def timestamps(self) -> Sequence[Any]:
+        """The timestamps as they were given; the numbers from 0 where there were none."""
+        return self.series.timestamps
+
+    @property
+    def values(self) -> Floats:
+        """The values, shape ``(n,)``."""
+        return self.series.values
+
+    def columns(self) -> dict[str, Any]:
+        """Return what was found as arrays of shape ``(n,)`` by the names of `to_frame`."""
+        return {
+            "is_change_point": self.is_change_point,
+            "confidence_score": self.confidence,
+            "period": np.full(len(self.confidence), self.period),
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row for each point: ``timestamp``, ``value``, and what was found."""
+        known = {"timestamp": self.timestamps, "value": self.values}
+        return pd.DataFrame(known | self.columns())
+
+    def plot(self, *, title: str = "") -> "Figure":
+        """Draw the series, and a line where each of its change points is."""
+        frame = self.to_frame().assign(timestamp=self.series.times())
+        return plot.change_points(frame, title=title)
 
 
-def detect_change_points(series: ChangePointSeries) -> ChangePoints:
+def change_points(series: ChangePointSeries) -> ChangePoints:
     """Find the change points of `series`.
 
     Raises
@@ -76,7 +123,7 @@ def detect_change_points(series: ChangePointSeries) -> ChangePoints:
         )
     if filled:
         found, confidence = _only_present(found, confidence, series)
-    return ChangePoints(period, found, np.clip(confidence, 0, 1))
+    return ChangePoints(period, found, np.clip(confidence, 0, 1), series)
 
 
 def _only_present(

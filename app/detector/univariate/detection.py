@@ -3,31 +3,32 @@
 Pure: a validated series goes in, a frozen result comes out, and nothing is kept between calls.
 """
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from detector.arrays import Flags, Floats, Ints
+from detector import plot
+from detector.arrays import Flags, Floats
 from detector.errors import DetectionError
 from detector.series.options import DetectorChoice, Options
 from detector.series.series import Series
-from detector.univariate.decomposition import decompose
+from detector.univariate import methods
 from detector.univariate.gaps import fill_gaps, find_season, require_few_missing, require_seasons
-from detector.univariate.kernel import margins, spectral_residual
+from detector.univariate.kernel import margins
 from detector.univariate.kernel.margins import Margins, Points
-from detector.univariate.kernel.outliers import Ordered, median_absolute_deviation, vote
-from detector.univariate.kernel.stationarity import is_stationary
+from detector.univariate.kernel.outliers import median_absolute_deviation
 from detector.univariate.kernel.trend import fit_trend
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Flags closer than this to the expected value are dropped.
 _TINY = 1e-8
-_MOST_DIFFERENCES = 2
 # A histogram bin with more than this part of the series is its majority.
 _MAJORITY = 0.6
-# The scores of spectral residual that severity starts and ends at.
-_LEAST_SCORE, _GREATEST_SCORE = 3.5, 15.0
 _DEFAULT_WINDOWS = {
     "daily": 28,
     "minutely": 1440,
@@ -52,10 +53,22 @@ class Detection:
     upper_margin, lower_margin : ndarray of float64
         How far above and below the expected value a point is still normal.
     is_anomaly, is_positive, is_negative : ndarray of bool
+        A positive anomaly lies above the expected value, a negative one below.
     severity : ndarray of float64
         0 for a normal point to 1.
     period : int
         Points in one season; 0 for a series without.
+    series : Series
+        What was detected in.
+
+    Examples
+    --------
+    >>> import detector
+    >>> found = detector.detect_entire([1, 2, 3] * 5 + [9, 2, 3], period=3)
+    >>> found.is_anomaly.nonzero()[0].tolist()
+    [15]
+    >>> [round(float(number[15]), 2) for number in (found.values, found.expected, found.severity)]
+    [9.0, 1.0, 1.0]
     """
 
     expected: Floats
@@ -66,6 +79,39 @@ class Detection:
     is_negative: Flags
     severity: Floats
     period: int
+    series: Series = field(repr=False, compare=False)
+
+    @property
+    def timestamps(self) -> Sequence[Any]:
+        """The timestamps as they were given; the numbers from 0 where there were none."""
+        return self.series.timestamps
+
+    @property
+    def values(self) -> Floats:
+        """The values, shape ``(n,)``."""
+        return self.series.values
+
+    def columns(self) -> dict[str, Any]:
+        """Return what was found as arrays of shape ``(n,)`` by the names of `to_frame`."""
+        return {
+            "expected_value": self.expected,
+            "upper_margin": self.upper_margin,
+            "lower_margin": self.lower_margin,
+            "is_anomaly": self.is_anomaly,
+            "is_positive_anomaly": self.is_positive,
+            "is_negative_anomaly": self.is_negative,
+            "severity": self.severity,
+            "period": np.full(len(self.expected), self.period),
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row for each point: ``timestamp``, ``value``, and what was found."""
+        known = {"timestamp": self.timestamps, "value": self.values}
+        return pd.DataFrame(known | self.columns())
+
+    def plot(self, *, title: str = "") -> "Figure":
+        """Draw the series, the band in which it was expected, and its anomalies."""
+        return plot.univariate(self.to_frame().assign(timestamp=self.series.times()), title=title)
 
 
 @dataclass(frozen=True)
@@ -74,8 +120,25 @@ class LatestDetection:
 
     Attributes
     ----------
+    expected, upper_margin, lower_margin : float
+        In the unit of the values.
+    is_anomaly, is_positive, is_negative : bool
+        A positive anomaly lies above the expected value, a negative one below.
+    severity : float
+        0 for a normal point to 1.
+    period : int
+        Points in one season; 0 for a series without.
     suggested_window : int
         How many points to send for the next detection in this series.
+    series : Series
+        What was detected in.
+
+    Examples
+    --------
+    >>> import detector
+    >>> found = detector.detect_latest([1, 2, 3] * 5 + [9], period=3)
+    >>> found.is_anomaly, found.is_positive, round(found.expected, 1), found.suggested_window
+    (True, True, 1.0, 13)
     """
 
     expected: float
@@ -87,9 +150,48 @@ class LatestDetection:
     severity: float
     period: int
     suggested_window: int
+    series: Series = field(repr=False, compare=False)
+
+    @property
+    def timestamp(self) -> Any:
+        """The timestamp of the last point as it was given; its number where there was none."""
+        return self.series.timestamps[-1]
+
+    @property
+    def value(self) -> float:
+        """The value of the last point."""
+        return float(self.series.values[-1])
+
+    def columns(self) -> dict[str, Any]:
+        """Return what was found by the names of `to_frame`."""
+        return {
+            "expected_value": self.expected,
+            "upper_margin": self.upper_margin,
+            "lower_margin": self.lower_margin,
+            "is_anomaly": self.is_anomaly,
+            "is_positive_anomaly": self.is_positive,
+            "is_negative_anomaly": self.is_negative,
+            "severity": self.severity,
+            "period": self.period,
+            "suggested_window": self.suggested_window,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the one row of the last point: ``timestamp``, ``value``, and what was found."""
+        row = {"timestamp": self.timestamp, "value": self.value, **self.columns()}
+        return pd.DataFrame([row])
+
+    def plot(self, *, title: str = "") -> "Figure":
+        """Draw the series, the band in which all of it is expected, and the last point's result."""
+        # The last point alone is no picture: it is drawn at the end of its series.
+        drawn = entire(self.series).to_frame().assign(is_anomaly=False)
+        last = self.columns()
+        for name in ("expected_value", "upper_margin", "lower_margin", "is_anomaly"):
+            drawn.loc[drawn.index[-1], name] = last[name]
+        return plot.univariate(drawn.assign(timestamp=self.series.times()), title=title)
 
 
-def detect_entire(series: Series) -> Detection:
+def entire(series: Series) -> Detection:
     """Detect anomalies among all points of `series`.
 
     Raises
@@ -109,10 +211,11 @@ def detect_entire(series: Series) -> Detection:
         is_negative=bounds.is_negative,
         severity=bounds.severity,
         period=period,
+        series=series,
     )
 
 
-def detect_latest(series: Series) -> LatestDetection:
+def latest(series: Series) -> LatestDetection:
     """Detect whether the last point of `series` is an anomaly, from those before it.
 
     Raises
@@ -135,6 +238,7 @@ def detect_latest(series: Series) -> LatestDetection:
         severity=float(bounds.severity[-1]),
         period=period,
         suggested_window=4 * period + 1 if period else _DEFAULT_WINDOWS[options.granularity] + 1,
+        series=series,
     )
 
 
@@ -175,23 +279,26 @@ def _choose_method(series: Series, latest: bool) -> tuple[Points, int, bool, boo
         values, filled = fill_gaps(series, period)
     if period > 1:
         require_seasons(series, len(values), period)
-        points = _detect_seasonal(values, period, options.alpha, ratio, latest)
+        points = methods.detect_seasonal(values, period, options.alpha, ratio, latest)
         return points, period, False, filled
     if _is_spiky_by_nature(options, values):
-        points, by_score = _detect_spectral_residual(
+        points, by_score = methods.detect_spectral_residual(
             values, options, options.threshold, ratio, latest
         )
 
         def detect(steps: Floats, share: float) -> Points:
-            return _detect_spectral_residual(steps, options, options.threshold, share, latest)[0]
+            found = methods.detect_spectral_residual(
+                steps, options, options.threshold, share, latest
+            )
+            return found[0]
     else:
         trend = fit_trend(values, period)
-        points, by_score = _detect_trend(values, trend, options.alpha, ratio, latest), False
+        points, by_score = methods.detect_trend(values, trend, options.alpha, ratio, latest), False
 
         def detect(steps: Floats, share: float) -> Points:
-            return _detect_trend(steps, trend, options.alpha, share, latest)
+            return methods.detect_trend(steps, trend, options.alpha, share, latest)
 
-    return _add_outliers_of_differences(points, detect, ratio), period, by_score, filled
+    return methods.add_outliers_of_differences(points, detect, ratio), period, by_score, filled
 
 
 def _use_named_method(
@@ -217,12 +324,12 @@ def _use_named_method(
                 f"The detector 'seasonal_series' needs a period of at least 2, not {period}.",
             )
         require_seasons(series, len(values), period)
-        points = _detect_seasonal(values, period, detector.alpha, ratio, latest)
+        points = methods.detect_seasonal(values, period, detector.alpha, ratio, latest)
         return points, period, False, filled
     if period > 1:
         require_few_missing(series)
     if detector.name == "spectral_residual":
-        points, by_score = _detect_spectral_residual(
+        points, by_score = methods.detect_spectral_residual(
             values, options, detector.threshold, ratio, latest
         )
         return points, period, by_score, filled
@@ -231,7 +338,7 @@ def _use_named_method(
             "InvalidDetector",
             f"The detector 'dynamic_threshold' needs the period 0, not {period}.",
         )
-    points = _detect_trend(values, fit_trend(values), detector.alpha, ratio, latest)
+    points = methods.detect_trend(values, fit_trend(values), detector.alpha, ratio, latest)
     return points, period, False, filled
 
 
@@ -251,166 +358,3 @@ def _is_spiky_by_nature(options: Options, values: Floats) -> bool:
     """Return whether points lie less than an hour apart, and most differ."""
     bound = {"minutely": 60, "secondly": 3600}.get(options.granularity, 0)
     return options.interval < bound and median_absolute_deviation(values) >= _TINY
-
-
-def _scale(values: Floats) -> Floats:
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low) if low != high else values
-
-
-def _bridge(values: Floats, holes: Flags) -> Floats:
-    """Return `values` with lines across the holes."""
-    whole = values.copy()
-    kept = np.flatnonzero(~holes)
-    whole[holes] = np.interp(np.flatnonzero(holes), kept, values[kept])
-    return whole
-
-
-def _flag(values: Floats, expected: Floats, outliers: Ints) -> tuple[Flags, Flags, Flags]:
-    """Return which points are anomalies, positive ones and negative ones."""
-    flagged = np.zeros(len(values), dtype=bool)
-    flagged[outliers] = True
-    negative = expected > values
-    return flagged, flagged & ~negative, flagged & negative
-
-
-def _detect_trend(
-    values: Floats, trend: Floats, alpha: float, ratio: float, latest: bool
-) -> Points:
-    """Detect in a series without seasons: outliers of the values, the trend expected."""
-    outliers = vote([Ordered.of(_scale(values))], alpha=alpha, ratio=ratio, last_only=latest)
-    if len(outliers):
-        holes = np.zeros(len(values), dtype=bool)
-        holes[outliers] = True
-        trend = fit_trend(_bridge(values, holes))
-    return Points(values, trend, *_flag(values, trend, outliers), trend=trend)
-
-
-def _detect_seasonal(
-    values: Floats, period: int, alpha: float, ratio: float, latest: bool
-) -> Points:
-    """Detect in a seasonal series: outliers of the deseasonalised values, and of the residual."""
-    n = len(values)
-    seasonal, trend = decompose(values, period, latest)
-    flat = values - seasonal
-    outliers = vote(
-        [Ordered.of(_scale(flat)), Ordered.of(_scale(flat - trend))],
-        alpha=alpha,
-        ratio=max(ratio, 1 / n),
-        last_only=latest,
-    )
-    if len(outliers):
-        holes = np.zeros(n, dtype=bool)
-        holes[outliers] = True
-        tail = period // 2
-        if np.count_nonzero(outliers >= n - tail) >= 0.5 * tail:
-            holes[n - tail :] = True
-        trend = _bridge(trend, holes)
-    expected = trend + seasonal
-    return Points(values, expected, *_flag(values, expected, outliers), trend=trend)
-
-
-def _detect_spectral_residual(
-    values: Floats, options: Options, threshold: float, ratio: float, latest: bool
-) -> tuple[Points, bool]:
-    """Detect by spectral residual; also return whether the scores give the margins."""
-    n = len(values)
-    most = max(int(n * ratio), 1)
-    if latest:
-        scores, by_z_score = spectral_residual.score_latest(values, most)
-    else:
-        scores, by_z_score = spectral_residual.score_entire(values)
-    calm = scores <= spectral_residual.SKELETON
-    if latest:
-        expected = values.copy()
-        expected[-1] = _mean(values[calm][np.count_nonzero(calm) // 2 :])
-    else:
-        expected = _mean_of_calm(values, calm)
-    trend = fit_trend(expected) if options.boundary_version != "V1" else None
-    salient = np.flatnonzero(scores >= threshold)
-    # Falling scores, the later of equal ones first as a reversed sort leaves them.
-    order = len(salient) - 1 - np.argsort(scores[salient][::-1])[::-1]
-    outliers = salient[order][:most]
-    result = Points(
-        values,
-        expected,
-        *_flag(values, expected, outliers),
-        trend=trend,
-        scores=np.clip(scores - _LEAST_SCORE / (_GREATEST_SCORE - _LEAST_SCORE), 0.0, 1.0),
-    )
-    return result, not by_z_score
-
-
-def _mean(values: Floats) -> float:
-    return float(np.mean(values)) if len(values) else math.nan
-
-
-def _mean_of_calm(values: Floats, calm: Flags) -> Floats:
-    """Expect of a calm point its value, of others the mean of the calm later half of the past."""
-    n = len(values)
-    counts = np.concatenate([[0], np.cumsum(calm)])
-    sums = np.concatenate([[0], np.cumsum(np.multiply(values, calm))])
-    ends, starts = np.arange(1, n + 1), np.arange(n) // 2
-    count = counts[ends] - counts[starts]
-    means = (sums[ends] - sums[starts]) / count
-    for place in np.flatnonzero(count == 0):
-        means[place] = np.mean(values[: place + 1])
-    return spectral_residual.trailing_mean(np.where(calm, values, means), 5)
-
-
-def _add_outliers_of_differences(
-    points: Points, detect: Callable[[Floats, float], Points], ratio: float
-) -> Points:
-    """Add what stands out in the differences of a series that is not stationary itself."""
-    values = points.values
-    n = len(values)
-    spare = max(int(n * ratio), 1) - int(np.count_nonzero(points.is_anomaly))
-    if spare <= 0:
-        return points
-    order, steps = _make_stationary(values)
-    if order <= 0:
-        return points
-    found = detect(steps, spare / n)
-    new = np.flatnonzero(~points.is_anomaly & found.is_anomaly)
-    if not len(new):
-        return points
-    expected = _undo_differences(new, points.expected, found.expected, order, values)
-    trend, scores = points.trend, points.scores
-    if trend is not None and found.trend is not None:
-        trend = _undo_differences(new, trend, found.trend, order, values)
-    if scores is not None and found.scores is not None:
-        scores = scores.copy()
-        scores[new] = found.scores[new]
-    flagged, positive, negative = (
-        points.is_anomaly.copy(),
-        points.is_positive.copy(),
-        points.is_negative.copy(),
-    )
-    flagged[new] = True
-    negative[new] = expected[new] >= values[new]
-    positive[new] = ~negative[new]
-    return Points(values, expected, flagged, positive, negative, trend, scores)
-
-
-def _make_stationary(values: Floats) -> tuple[int, Floats]:
-    """Return how often to take differences, -1 for none that helps, and the differences."""
-    steps = values
-    for order in range(_MOST_DIFFERENCES + 1):
-        if is_stationary(steps):
-            return order, steps
-        steps = np.diff(steps)[order:]
-        steps = np.concatenate([np.full(order + 1, steps[0]), steps])
-    return -1, values
-
-
-def _undo_differences(
-    places: Ints, original: Floats, steps: Floats, order: int, values: Floats
-) -> Floats:
-    """Return `original` with what the differences expect, added to the point before, at places."""
-    if order == _MOST_DIFFERENCES:
-        start = np.full(order, values[1] - values[0])
-        steps = np.concatenate([start[:-1], np.cumsum(np.append(start[-1], steps[order:]))])
-    undone = original.copy()
-    places = places[places > 0]
-    undone[places] = original[places - 1] + steps[places]
-    return undone

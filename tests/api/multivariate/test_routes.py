@@ -236,8 +236,8 @@ def test_the_same_numbers_in_this_process_in_a_batch_and_at_last(
     model = runs.load_model(model_id)
     # Whether a row is an anomaly depends on all the rows that are scored with it.
     here = {
-        "last": model.detect(align(frame[-37:], start=kit.minute(290), sliding_window=28)),
-        "batch": model.detect(align(frame, start=kit.minute(150), sliding_window=28)),
+        "last": model.detect_table(align(frame[-37:], start=kit.minute(290), sliding_window=28)),
+        "batch": model.detect_table(align(frame, start=kit.minute(150), sliding_window=28)),
     }
     for name, told in (("last", last), ("batch", result["results"])):
         for each, result in zip(told, here[name], strict=True):

@@ -15,6 +15,7 @@ from detector.arrays import LARGEST_VALUE, Floats
 from detector.errors import DetectionError, shown
 from detector.multivariate.alignment import AlignPolicy
 from detector.multivariate.model import DEFAULT_WINDOW, TrainingOptions
+from detector.multivariate.wire import NAMES
 from detector.series.values import real_number, whole_number
 
 __all__ = ["DATA_SCHEMAS", "Latest", "detection", "latest", "page", "training"]
@@ -59,7 +60,7 @@ def training(body: Any, version: str) -> dict[str, Any]:
         raise _bad("displayName", f"have at most {LONGEST_NAME} characters, all printable", name)
     window = asked.get("slidingWindow", DEFAULT_WINDOW)
     whole = _whole(window)
-    options = TrainingOptions(sliding_window=window if whole is None else whole)
+    options = TrainingOptions(sliding_window=window if whole is None else whole, names=NAMES)
     policy = _policy(asked)
     return {
         "dataSource": source,
@@ -218,6 +219,7 @@ def _policy(asked: Mapping[str, Any]) -> AlignPolicy:
         mode=policy.get("alignMode", default.mode),
         fill=policy.get("fillNAMethod", default.fill),
         padding_value=value,
+        names=NAMES,
     )
 
 

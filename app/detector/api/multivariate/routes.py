@@ -28,6 +28,7 @@ from detector.errors import DetectionError
 from detector.jobs import queue
 from detector.multivariate.alignment import align
 from detector.multivariate.model import MultivariateModel
+from detector.multivariate.wire import NAMES
 from detector.settings import Settings
 from detector.tracking import runs
 
@@ -261,8 +262,8 @@ def _detect(
     policy, window = model.options.align, model.options.sliding_window
     index = last.frame.index if policy.mode == "Outer" else last.frame.dropna().index
     start: pd.Timestamp | None = index[-last.points :][0] if len(index) else None
-    table = align(last.frame, start=start, sliding_window=window, policy=policy)
-    anomaly_states = model.detect(table, top_contributors=last.contributors)
+    table = align(last.frame, start=start, sliding_window=window, policy=policy, names=NAMES)
+    anomaly_states = model.detect_table(table, top_contributors=last.contributors)
     seconds = time.perf_counter() - started
     request.state.detection_milliseconds = round(seconds * 1e3, 3)
     return Json(answer.latest(table.states, anomaly_states, version))

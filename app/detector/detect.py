@@ -1,0 +1,254 @@
+"""Detection in one series from Python: the data, the options, and arrays in return."""
+
+from dataclasses import replace
+from typing import Any
+
+from detector.series.options import ChangePointOptions, DetectorChoice, Options, trend_threshold
+from detector.series.series import ChangePointSeries, Series
+from detector.univariate import changepoint, detection
+from detector.univariate.changepoint import ChangePoints
+from detector.univariate.detection import Detection, LatestDetection
+
+__all__ = ["detect_change_points", "detect_entire", "detect_latest"]
+
+
+def detect_entire(
+    data: Any,
+    *,
+    granularity: str = "none",
+    interval: int = 1,
+    period: int | None = None,
+    max_anomaly_ratio: float = 0.25,
+    sensitivity: int = 99,
+    impute_mode: str = "auto",
+    impute_fixed_value: float = 0.0,
+    boundary_version: str = "V1",
+    alpha: float = 0.05,
+    threshold: float = 3.5,
+    detector: str | None = None,
+) -> Detection:
+    """Detect anomalies among all points of a series.
+
+    Parameters
+    ----------
+    data : DataFrame, Series, list of mappings, pair of arrays, or array
+        12 to 8640 points, rising in time, values finite and within 1e100 of zero, as one of:
+
+        - a DataFrame with the columns ``timestamp`` and ``value``, or with dates as its index and
+          one column (or one named ``value``);
+        - a pandas Series, its dates the index;
+        - a list of records ``{"timestamp": ..., "value": ...}``;
+        - a tuple of two arrays of shape ``(n,)``, the timestamps and the values;
+        - the values alone, shape ``(n,)``, without a granularity.
+
+        Timestamps are dates, or strings in ISO 8601. The data is not changed.
+    granularity : str
+        The time unit between points: ``yearly``, ``monthly``, ``weekly``, ``daily``, ``hourly``,
+        ``minutely``, ``secondly``, ``microsecond``; or ``none``, where only the order counts.
+    interval : int
+        How many of these units lie between two points, at least 1.
+    period : int, optional
+        Points in one season, 0 for no seasons; found in the series by default.
+    max_anomaly_ratio : float
+        At most this part of the points is an anomaly, above 0 to 0.49.
+    sensitivity : int
+        0 to 100; the higher, the narrower the margins.
+    impute_mode : str
+        How gaps are filled: ``auto``, ``previous``, ``linear``, ``fixed``, ``zero`` or ``notFill``.
+    impute_fixed_value : float
+        What ``fixed`` fills gaps with, in the unit of the values.
+    boundary_version : str
+        ``V1`` for the margins of Azure's API version 1.0, ``V2`` or ``V3`` for those of 1.1.
+    alpha : float
+        The level of the outlier tests, above 0.
+    threshold : float
+        The least score of an anomaly by spectral residual.
+    detector : str, optional
+        ``seasonal_series``, ``dynamic_threshold`` or ``spectral_residual`` to use this method, and
+        not the one that the series suggests; it needs a `period`.
+
+    Returns
+    -------
+    Detection
+        Arrays of shape ``(n,)``, and `Detection.to_frame` and `Detection.plot`.
+
+    Raises
+    ------
+    DetectionError
+        For an option or a series that is not valid, with the code the service answered:
+        ``InvalidGranularity``, ``InvalidModelArgument``, ``InvalidSeries``, ``BadArgument``, ...
+
+    Notes
+    -----
+    The answers are those of the operation `Detect entire series
+    <https://learn.microsoft.com/rest/api/anomalydetector/>`_ of Azure AI Anomaly Detector, by the
+    methods of ``time-series-anomaly-detector``, the package that ran it: STL (R. Cleveland et al.,
+    Journal of Official Statistics 6, 1990) with the generalised ESD test (B. Rosner, Technometrics
+    25, 1983), and spectral residual (H. Ren et al., KDD 2019).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from detector import detect_entire
+    >>> days = pd.date_range("2024-01-01", periods=21, freq="D")
+    >>> frame = pd.DataFrame({"timestamp": days, "value": [1.0, 2, 3, 4, 5, 6, 7] * 3})
+    >>> frame.loc[10, "value"] = 40
+    >>> found = detect_entire(frame, granularity="daily", sensitivity=95)
+    >>> found.period, found.to_frame().query("is_anomaly")["timestamp"].dt.date.tolist()
+    (7, [datetime.date(2024, 1, 11)])
+    """
+    options = _options(
+        detector,
+        granularity=granularity,
+        interval=interval,
+        period=period,
+        max_anomaly_ratio=max_anomaly_ratio,
+        sensitivity=sensitivity,
+        impute_mode=impute_mode,
+        impute_fixed_value=impute_fixed_value,
+        boundary_version=boundary_version,
+        alpha=alpha,
+        threshold=threshold,
+    )
+    return detection.entire(Series.of(data, options))
+
+
+def detect_latest(
+    data: Any,
+    *,
+    granularity: str = "none",
+    interval: int = 1,
+    period: int | None = None,
+    max_anomaly_ratio: float = 0.25,
+    sensitivity: int = 99,
+    impute_mode: str = "auto",
+    impute_fixed_value: float = 0.0,
+    boundary_version: str = "V1",
+    alpha: float = 0.05,
+    threshold: float = 3.5,
+    detector: str | None = None,
+) -> LatestDetection:
+    """Detect whether the last point of a series is an anomaly, from those before it.
+
+    Parameters
+    ----------
+    data, granularity, interval, period, max_anomaly_ratio, sensitivity, impute_mode, \
+    impute_fixed_value, boundary_version, alpha, threshold, detector
+        As in `detect_entire`: 12 to 8640 points, values of shape ``(n,)``.
+
+    Returns
+    -------
+    LatestDetection
+        Of the last point, in the unit of the values, with the window to send next time.
+
+    Raises
+    ------
+    DetectionError
+        As in `detect_entire`.
+
+    Notes
+    -----
+    The answers are those of the operation `Detect last point
+    <https://learn.microsoft.com/rest/api/anomalydetector/>`_ of Azure AI Anomaly Detector.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detector import detect_latest
+    >>> months = np.arange("2022-01", "2023-09", dtype="datetime64[M]").astype("datetime64[ns]")
+    >>> found = detect_latest((months, [1.0] * 19 + [0.0]), granularity="monthly")
+    >>> found.is_anomaly, found.is_negative, round(found.expected, 2), found.period
+    (True, True, 1.0, 0)
+    """
+    options = _options(
+        detector,
+        granularity=granularity,
+        interval=interval,
+        period=period,
+        max_anomaly_ratio=max_anomaly_ratio,
+        sensitivity=sensitivity,
+        impute_mode=impute_mode,
+        impute_fixed_value=impute_fixed_value,
+        boundary_version=boundary_version,
+        alpha=alpha,
+        threshold=threshold,
+    )
+    return detection.latest(Series.of(data, options))
+
+
+def detect_change_points(
+    data: Any,
+    *,
+    granularity: str,
+    interval: int = 1,
+    period: int | None = None,
+    stable_trend_window: int | None = None,
+    threshold: float | None = None,
+) -> ChangePoints:
+    """Find where the level or the trend of a series breaks.
+
+    Parameters
+    ----------
+    data : DataFrame, Series, list of mappings, pair of arrays, or array
+        As in `detect_entire`: 12 to 8640 points, values of shape ``(n,)``.
+    granularity : str
+        As in `detect_entire`, but there is no default.
+    interval, period
+        As in `detect_entire`.
+    stable_trend_window : int, optional
+        How many points a trend lasts at least, 3 to less than half of the series; by default that
+        of the granularity, 3 for weeks to 100 without one.
+    threshold : float, optional
+        0.01 to 0.99, by default 0.9, hourly 0.91. A point departs from the trend before it when it
+        misses that by more than ``1 - threshold`` of the range: the lower, the fewer change points.
+
+    Returns
+    -------
+    ChangePoints
+        Arrays of shape ``(n,)``, and `ChangePoints.to_frame` and `ChangePoints.plot`.
+
+    Raises
+    ------
+    DetectionError
+        For an option or a series that is not valid, with the code the service answered:
+        ``InvalidGranularity``, ``InvalidModelArgument``, ``InvalidSeries``, ``BadArgument``, ...
+
+    Notes
+    -----
+    The scores are those of the operation `Detect change point
+    <https://learn.microsoft.com/rest/api/anomalydetector/>`_ of Azure AI Anomaly Detector, by the
+    sliding window algorithm of E. Keogh et al., "An Online Algorithm for Segmenting Time Series",
+    IEEE ICDM 2001.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from detector import detect_change_points
+    >>> days = pd.date_range("2024-01-01", periods=40, freq="D")
+    >>> found = detect_change_points(pd.Series([0.0] * 20 + [5.0] * 20, days), granularity="daily")
+    >>> found.to_frame().query("is_change_point")["timestamp"].dt.date.tolist()
+    [datetime.date(2024, 1, 21)]
+    """
+    options = ChangePointOptions(
+        granularity=granularity,
+        interval=interval,
+        period=period,
+        stable_trend_window=stable_trend_window,
+        threshold=trend_threshold(granularity) if threshold is None else threshold,
+    )
+    return changepoint.change_points(ChangePointSeries.of(data, options))
+
+
+def _options(detector: str | None, **given: Any) -> Options:
+    options = Options(**given)
+    if detector is None:
+        return options
+    # Its parameters are those of the options.
+    choice = DetectorChoice(
+        name=detector,
+        period=options.period,
+        alpha=options.alpha,
+        threshold=options.threshold,
+        max_anomaly_ratio=options.max_anomaly_ratio,
+    )
+    return replace(options, detector=choice)
