@@ -11,7 +11,6 @@ the current folder.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -25,9 +24,9 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from tqdm import tqdm  # type: ignore[import-untyped]
 
+import walkthrough
 from detector import DetectionError, files, plot
 from detector.multivariate.alignment import align
 from detector.multivariate.model import Epoch, TrainingOptions
@@ -261,29 +260,15 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=100, help="default: 100")
     parser.add_argument("--seed", type=int, default=42, help="default: 42")
     chosen = parser.parse_args()
-    for noisy in ("alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    try:
-        options = TrainingOptions(
-            sliding_window=chosen.window, epochs=chosen.epochs, seed=chosen.seed
-        )
-        frame, faults = (read(chosen.file), []) if chosen.file else pump()
-        source, title = chosen.file or "pump", chosen.file or "A pump, 750 minutes"
-        detect_from = chosen.detect_from or frame.index[len(frame) * 3 // 4]
-        result = walk_through(frame, source, title, options, detect_from, faults)
-    except DetectionError as error:
-        print(f"The detection failed. {error}", file=sys.stderr)
-        return 2
-    except server.TrackingError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except MlflowException as error:
-        print(server.explain(error), file=sys.stderr)
-        return 1
+    options = TrainingOptions(sliding_window=chosen.window, epochs=chosen.epochs, seed=chosen.seed)
+    frame, faults = (read(chosen.file), []) if chosen.file else pump()
+    source, title = chosen.file or "pump", chosen.file or "A pump, 750 minutes"
+    detect_from = chosen.detect_from or frame.index[len(frame) * 3 // 4]
+    result = walk_through(frame, source, title, options, detect_from, faults)
     for fault in missed(result, faults):
         print(f"The {fault.variable} was {fault.what}, and was not flagged.", file=sys.stderr)
     return 1 if missed(result, faults) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(walkthrough.run(main))

@@ -11,7 +11,6 @@ the current folder.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from typing import Any
@@ -22,9 +21,9 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import pandas as pd
-from mlflow.exceptions import MlflowException
 
-from detector import DetectionError, EntireAnomalyDetector, files, plot
+import walkthrough
+from detector import EntireAnomalyDetector, files, plot
 from detector.series.series import Series
 from detector.tracking import registry, server
 
@@ -165,30 +164,18 @@ def main() -> int:
         "sensitivity": options.sensitivity,
         "imputeMode": options.impute_mode,
     }
-    for noisy in ("alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    try:
-        if options.file:
-            walk_through(files.read_series(options.file), options.file, params)
-        elif options.sample:
-            load, title = SAMPLES[options.sample]
-            walk_through(load(), title, params)
-        elif not walk_through(quickstart(), "20 months, all 1 but the last", params)[
-            "is_anomaly"
-        ].iloc[-1]:
-            print("The last point is 0 among ones and was not flagged.", file=sys.stderr)
-            return 1
-    except DetectionError as error:
-        print(f"The detection failed. {error}", file=sys.stderr)
-        return 2
-    except server.TrackingError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except MlflowException as error:
-        print(server.explain(error), file=sys.stderr)
+    if options.file:
+        walk_through(files.read_series(options.file), options.file, params)
+    elif options.sample:
+        load, title = SAMPLES[options.sample]
+        walk_through(load(), title, params)
+    elif not walk_through(quickstart(), "20 months, all 1 but the last", params)["is_anomaly"].iloc[
+        -1
+    ]:
+        print("The last point is 0 among ones and was not flagged.", file=sys.stderr)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(walkthrough.run(main))
