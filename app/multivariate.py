@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Read by MLflow when it is imported; its own lines would hide ours.
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+from detector.tracking import environment
+
+# Before MLflow is imported; its own lines would hide ours.
+environment.quiet()
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from detector import DetectionError, files, plot
 from detector.multivariate.alignment import align
 from detector.multivariate.model import Epoch, TrainingOptions
+from detector.multivariate.requests import TrainingRequest
 from detector.tracking import registry, runs, server, training
 
 REGISTERED_MODEL = "multivariate-quickstart"
@@ -123,10 +124,15 @@ def walk_through(
     trained_on = align(before, sliding_window=options.sliding_window, policy=options.align)
     align(later, start=detect_from, sliding_window=options.sliding_window, policy=options.align)
     print(f"Tracking server: {server.connect()}")
-    info = training.info_of(
-        source, before.index[0], before.index[-1], options, name=Path(source).stem[:24]
+    request = TrainingRequest(
+        source=source,
+        start=before.index[0],
+        end=before.index[-1],
+        display_name=Path(source).stem[:24],
+        sliding_window=options.sliding_window,
+        align=options.align,
     )
-    model_id = runs.create_model(info, queued=False).model_id
+    model_id = runs.create_model(request, queued=False).model_id
     client, run_id = MlflowClient(), runs.run_id(model_id)
     run = client.get_run(run_id)
     print(f"Run {run.info.run_name} in experiment '{runs.MODELS}'")
@@ -170,7 +176,7 @@ def train_logged(model_id: str, frame: pd.DataFrame, options: TrainingOptions) -
 
         training.train_model(
             model_id,
-            frame,
+            lambda: frame,
             options,
             on_epoch=advance,
             registered_as=REGISTERED_MODEL,

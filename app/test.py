@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from typing import Any
 
-# Read by MLflow when it is imported; its own lines would hide ours.
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+from detector.tracking import environment
+
+# Before MLflow is imported; its own lines would hide ours.
+environment.quiet()
 
 import mlflow
 import pandas as pd

@@ -171,7 +171,8 @@ async def _delete(request: Request, name: str) -> Response:
 
 
 def _access(request: Request) -> Access:
-    return Access.from_settings(request.app.state.settings)
+    access: Access = request.app.state.access
+    return access
 
 
 async def _receive(request: Request, name: str, file: BinaryIO, access: Access) -> None:

@@ -24,6 +24,7 @@ from mlflow.types import DataType, ParamSchema, ParamSpec
 
 from detector.models import MultivariateAnomalyDetector
 from detector.multivariate.model import MultivariateModel
+from detector.tracking.experiments import ensure_experiment
 
 # What a logged model needs where it is loaded; pinned to what it was logged with.
 _REQUIREMENTS = (
@@ -241,8 +242,7 @@ def ensure_registered(
             if aliased_version(name, alias) is not None:
                 return
             time.sleep(0.5)
-    mlflow.set_experiment(_EXPERIMENT)
-    with mlflow.start_run(run_name=name):
+    with mlflow.start_run(run_name=name, experiment_id=ensure_experiment(_EXPERIMENT)):
         log(
             model,
             name=name,

@@ -27,6 +27,7 @@ from detector.multivariate.alignment import align
 from detector.multivariate.model import MultivariateModel
 from detector.settings import Settings
 from detector.tracking import runs
+from detector.tracking.records import ResultRecord
 
 __all__ = ["router"]
 
@@ -64,10 +65,10 @@ async def train(request: Request) -> Response:
     """Begin to train a model on many variables; ask for the model until it is READY."""
 
     def begin(body: bytes, version: str) -> Response:
-        info = asked.training(parse(body), version)
-        datasource.check(info["dataSource"], _access(request))
+        training = asked.training(parse(body), version)
+        datasource.check(training.source, _access(request))
         _check_room(_settings(request))
-        record = runs.create_model(info)
+        record = runs.create_model(training)
         queue.submit_training(record.model_id)
         headers = {"Location": f"{_address(request)}/models/{record.model_id}"}
         if version in asked.PREVIEWS:
@@ -221,8 +222,7 @@ def _address(request: Request) -> str:
 
 def _check_room(settings: Settings) -> None:
     """Refuse another model where there are as many as there may be."""
-    _, count = runs.list_models(0, 0)
-    if count >= settings.max_models:
+    if runs.has_models(settings.max_models):
         raise DetectionError(
             "TooManyModels",
             f"This service has reached the maximum number of models, which is "
@@ -238,15 +238,15 @@ def _check_room(settings: Settings) -> None:
         )
 
 
-def _begin_detection(request: Request, body: bytes, version: str) -> runs.ResultRecord:
-    setup = asked.detection(parse(body), version)
-    datasource.check(setup["dataSource"], _access(request))
+def _begin_detection(request: Request, body: bytes, version: str) -> ResultRecord:
+    detection = asked.detection(parse(body), version)
+    datasource.check(detection.source, _access(request))
     model_id = _model_id(request)
     if runs.get_model(model_id).status != runs.READY:
         # Says why not.
         runs.load_model(model_id)
     request.state.model = model_id
-    record = runs.create_result(model_id, setup)
+    record = runs.create_result(model_id, detection)
     queue.submit_detection(record.result_id)
     return record
 
