@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from detector.tracking import environment
 # Before MLflow is imported; its own lines would hide ours.
 environment.quiet()
 
+import mlflow
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
@@ -32,7 +34,7 @@ from detector import DetectionError, files, plot
 from detector.multivariate.alignment import align
 from detector.multivariate.model import Epoch, TrainingOptions
 from detector.multivariate.requests import TrainingRequest
-from detector.tracking import registry, runs, server, training
+from detector.tracking import registry, reporting, runs, server, training
 
 REGISTERED_MODEL = "multivariate-quickstart"
 ALIAS = "champion"
@@ -133,8 +135,7 @@ def walk_through(
         align=options.align,
     )
     model_id = runs.create_model(request, queued=False).model_id
-    client, run_id = MlflowClient(), runs.run_id(model_id)
-    run = client.get_run(run_id)
+    run = MlflowClient().get_run(runs.run_id(model_id))
     print(f"Run {run.info.run_name} in experiment '{runs.MODELS}'")
     shown = ", ".join(trained_on.variables[:8]) + (" ..." if len(trained_on.variables) > 8 else "")
     print(f"Training on {len(trained_on.values)} rows of {shown}")
@@ -146,13 +147,16 @@ def walk_through(
     print(f"Loaded back from the registry: models:/{REGISTERED_MODEL}@{ALIAS}")
 
     rows = later.reset_index(names="timestamp")
+    started = time.perf_counter()
     answers: Any = loaded.predict(rows, params={"startTime": detect_from.isoformat()})
+    seconds = time.perf_counter() - started
     result = as_table(answers)
-    listed = result.assign(timestamp=result["timestamp"].astype(str))
-    client.log_table(run_id, listed, "result.json")
     known = [(fault.variable, fault.start, fault.end) for fault in faults]
     picture = plot.multivariate(frame, result, title=title, faults=known)
-    client.log_figure(run_id, picture, "result.png")
+    with mlflow.start_run(run_id=run.info.run_id):
+        reporting.log_multivariate(
+            frame, result, title=title, source=source, seconds=seconds, picture=picture
+        )
 
     print(f"\n{readable(result)}\n")
     print(summary(result))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from typing import Any
 
 from detector.tracking import environment
@@ -26,7 +27,8 @@ from mlflow.exceptions import MlflowException
 
 from detector import DetectionError, EntireAnomalyDetector, files, plot
 from detector.series.series import Series
-from detector.tracking import registry, server
+from detector.tracking import registry, reporting, server
+from detector.tracking.experiments import ensure_experiment
 
 EXPERIMENT = "MLflow Quickstart 2"
 REGISTERED_MODEL = "tracking-quickstart"
@@ -57,13 +59,14 @@ def elnino() -> pd.DataFrame:
 SAMPLES = {"elnino": (elnino, "Sea surface temperature off Peru, °C")}
 
 
-def walk_through(series: pd.DataFrame, title: str, params: dict[str, Any]) -> pd.DataFrame:
+def walk_through(
+    series: pd.DataFrame, title: str, params: dict[str, Any], source: str | None = None
+) -> pd.DataFrame:
     """Do every step on one series, saying so; return the points and their results."""
     # Bad input is refused before anything is logged.
     series = series.assign(value=Series.from_frame(series, params).values)
     print(f"Tracking server: {server.connect()}")
-    mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run() as run:
+    with mlflow.start_run(experiment_id=ensure_experiment(EXPERIMENT)) as run:
         mlflow.log_params(params)
         mlflow.set_tag("Training Info", "Univariate Anomaly Detector")
         print(f"Run {run.info.run_name} in experiment '{EXPERIMENT}': {params}")
@@ -82,10 +85,14 @@ def walk_through(series: pd.DataFrame, title: str, params: dict[str, Any]) -> pd
         model = registry.load(REGISTERED_MODEL, ALIAS)
         print(f"Loaded back from the registry: {version.alias_uri}")
 
+        started = time.perf_counter()
         answers: Any = model.predict(series, params=params)
+        seconds = time.perf_counter() - started
         result = table(series, answers)
-        mlflow.log_table(result.assign(timestamp=result["timestamp"].astype(str)), "result.json")
-        mlflow.log_figure(plot.univariate(result, title=title), "result.png")
+        picture = plot.univariate(result, title=title)
+        reporting.log_univariate(
+            result, title=title, source=source, seconds=seconds, picture=picture
+        )
 
     print(f"\n{title}:\n{readable(result)}\n")
     print(summary(result))
@@ -169,7 +176,7 @@ def main() -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         if options.file:
-            walk_through(files.read_series(options.file), options.file, params)
+            walk_through(files.read_series(options.file), options.file, params, options.file)
         elif options.sample:
             load, title = SAMPLES[options.sample]
             walk_through(load(), title, params)

@@ -39,6 +39,11 @@ class TrainingRequest:
     sliding_window: int = DEFAULT_WINDOW
     align: AlignPolicy = field(default_factory=AlignPolicy)
 
+    @property
+    def public_source(self) -> str:
+        """The address without its query, which may be what grants access to it."""
+        return self.source.partition("?")[0]
+
     def options(self, *, epochs: int, device: str) -> TrainingOptions:
         """Return the options to train with; a request does not say how long, or on what.
 

@@ -82,8 +82,7 @@ def training_to_params(request: TrainingRequest) -> dict[str, str]:
     """Return what a run shows of a request to train, as the parameters of the run."""
     wire = training_to_wire(request)
     shown = {name: wire[name] for name in ("startTime", "endTime", "slidingWindow")}
-    # Without the query: it may be what grants access.
-    shown["dataSource"] = request.source.partition("?")[0]
+    shown["dataSource"] = request.public_source
     shown |= {name: wire["alignPolicy"][name] for name in ("alignMode", "fillNAMethod")}
     return {name: str(value) for name, value in shown.items()}
 

@@ -18,7 +18,7 @@ from mlflow.entities import Metric
 from detector.multivariate.alignment import Table, align
 from detector.multivariate.model import Epoch, MultivariateModel, TrainingOptions, train
 from detector.multivariate.wire import Diagnostics
-from detector.tracking import registry, runs
+from detector.tracking import registry, reporting, runs
 from detector.tracking.server import is_outage
 
 # The service told the losses of every tenth epoch.
@@ -81,6 +81,17 @@ def train_model(
                 }
             )
             example = _example(table)
+            variables = ", ".join(model.variables)
+            reporting.log_data(
+                example,
+                source=request.public_source,
+                name=request.display_name or "training data",
+                context="training",
+            )
+            reporting.add_note(
+                f"A model of {len(model.variables)} variables together: {variables[:500]}. It was "
+                f"trained on {len(example)} rows, from {request.start} to {request.end}."
+            )
             if registered_as is None or alias is None:
                 registry.log_multivariate(model, example)
             else:
