@@ -11,16 +11,18 @@ the current folder.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Read by MLflow when it is imported; its own lines would hide ours.
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+from detector.tracking import environment
 
+# Before MLflow is imported; its own lines would hide ours.
+environment.quiet()
+
+import mlflow
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
@@ -30,7 +32,8 @@ import walkthrough
 from detector import DetectionError, files, plot
 from detector.multivariate.alignment import align
 from detector.multivariate.model import Epoch, TrainingOptions
-from detector.tracking import registry, runs, server, training
+from detector.multivariate.requests import TrainingRequest
+from detector.tracking import registry, reporting, runs, server, training
 
 REGISTERED_MODEL = "multivariate-quickstart"
 ALIAS = "champion"
@@ -122,12 +125,16 @@ def walk_through(
     trained_on = align(before, sliding_window=options.sliding_window, policy=options.align)
     align(later, start=detect_from, sliding_window=options.sliding_window, policy=options.align)
     print(f"Tracking server: {server.connect()}")
-    info = training.info_of(
-        source, before.index[0], before.index[-1], options, name=Path(source).stem[:24]
+    request = TrainingRequest(
+        source=source,
+        start=before.index[0],
+        end=before.index[-1],
+        display_name=Path(source).stem[:24],
+        sliding_window=options.sliding_window,
+        align=options.align,
     )
-    model_id = runs.create_model(info, queued=False).model_id
-    client, run_id = MlflowClient(), runs.run_id(model_id)
-    run = client.get_run(run_id)
+    model_id = runs.create_model(request, queued=False).model_id
+    run = MlflowClient().get_run(runs.run_id(model_id))
     print(f"Run {run.info.run_name} in experiment '{runs.MODELS}'")
     shown = ", ".join(trained_on.variables[:8]) + (" ..." if len(trained_on.variables) > 8 else "")
     print(f"Training on {len(trained_on.values)} rows of {shown}")
@@ -139,13 +146,16 @@ def walk_through(
     print(f"Loaded back from the registry: models:/{REGISTERED_MODEL}@{ALIAS}")
 
     rows = later.reset_index(names="timestamp")
+    started = time.perf_counter()
     answers: Any = loaded.predict(rows, params={"startTime": detect_from.isoformat()})
+    seconds = time.perf_counter() - started
     result = as_table(answers)
-    listed = result.assign(timestamp=result["timestamp"].astype(str))
-    client.log_table(run_id, listed, "result.json")
     known = [(fault.variable, fault.start, fault.end) for fault in faults]
     picture = plot.multivariate(frame, result, title=title, faults=known)
-    client.log_figure(run_id, picture, "result.png")
+    with mlflow.start_run(run_id=run.info.run_id):
+        reporting.log_multivariate(
+            frame, result, title=title, source=source, seconds=seconds, picture=picture
+        )
 
     print(f"\n{readable(result)}\n")
     print(summary(result))
@@ -169,7 +179,7 @@ def train_logged(model_id: str, frame: pd.DataFrame, options: TrainingOptions) -
 
         training.train_model(
             model_id,
-            frame,
+            lambda: frame,
             options,
             on_epoch=advance,
             registered_as=REGISTERED_MODEL,

@@ -11,13 +11,14 @@ the current folder.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+import time
 from typing import Any
 
-# Read by MLflow when it is imported; its own lines would hide ours.
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+from detector.tracking import environment
+
+# Before MLflow is imported; its own lines would hide ours.
+environment.quiet()
 
 import mlflow
 import pandas as pd
@@ -25,7 +26,8 @@ import pandas as pd
 import walkthrough
 from detector import EntireAnomalyDetector, files, plot
 from detector.series.series import Series
-from detector.tracking import registry, server
+from detector.tracking import registry, reporting, server
+from detector.tracking.experiments import ensure_experiment
 
 EXPERIMENT = "MLflow Quickstart 2"
 REGISTERED_MODEL = "tracking-quickstart"
@@ -56,13 +58,14 @@ def elnino() -> pd.DataFrame:
 SAMPLES = {"elnino": (elnino, "Sea surface temperature off Peru, °C")}
 
 
-def walk_through(series: pd.DataFrame, title: str, params: dict[str, Any]) -> pd.DataFrame:
+def walk_through(
+    series: pd.DataFrame, title: str, params: dict[str, Any], source: str | None = None
+) -> pd.DataFrame:
     """Do every step on one series, saying so; return the points and their results."""
     # Bad input is refused before anything is logged.
     series = series.assign(value=Series.from_frame(series, params).values)
     print(f"Tracking server: {server.connect()}")
-    mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run() as run:
+    with mlflow.start_run(experiment_id=ensure_experiment(EXPERIMENT)) as run:
         mlflow.log_params(params)
         mlflow.set_tag("Training Info", "Univariate Anomaly Detector")
         print(f"Run {run.info.run_name} in experiment '{EXPERIMENT}': {params}")
@@ -81,10 +84,14 @@ def walk_through(series: pd.DataFrame, title: str, params: dict[str, Any]) -> pd
         model = registry.load(REGISTERED_MODEL, ALIAS)
         print(f"Loaded back from the registry: {version.alias_uri}")
 
+        started = time.perf_counter()
         answers: Any = model.predict(series, params=params)
+        seconds = time.perf_counter() - started
         result = table(series, answers)
-        mlflow.log_table(result.assign(timestamp=result["timestamp"].astype(str)), "result.json")
-        mlflow.log_figure(plot.univariate(result, title=title), "result.png")
+        picture = plot.univariate(result, title=title)
+        reporting.log_univariate(
+            result, title=title, source=source, seconds=seconds, picture=picture
+        )
 
     print(f"\n{title}:\n{readable(result)}\n")
     print(summary(result))
@@ -165,7 +172,7 @@ def main() -> int:
         "imputeMode": options.impute_mode,
     }
     if options.file:
-        walk_through(files.read_series(options.file), options.file, params)
+        walk_through(files.read_series(options.file), options.file, params, options.file)
     elif options.sample:
         load, title = SAMPLES[options.sample]
         walk_through(load(), title, params)

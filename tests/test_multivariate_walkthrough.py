@@ -77,7 +77,7 @@ def test_it_keeps_to_its_folder(walked: tuple[Path, Any]) -> None:
     assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlruns"}
 
 
-def test_the_run_has_params_losses_table_and_picture(client: MlflowClient) -> None:
+def test_the_run_has_params_losses_figures_data_table_and_pictures(client: MlflowClient) -> None:
     experiment = client.get_experiment_by_name("multivariate")
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
@@ -91,6 +91,13 @@ def test_the_run_has_params_losses_table_and_picture(client: MlflowClient) -> No
     logged = {file.path: file.file_size for file in client.list_artifacts(run.info.run_id)}
     assert logged["result.json"]
     assert logged["result.png"]
+    assert logged["result.html"]
+    figures = run.data.metrics
+    assert (figures["rows"], figures["variables"]) == (750, 5)
+    assert figures["anomalies"] > 0
+    assert figures["seconds"] > 0
+    contexts = [given.tags[0].value for given in run.inputs.dataset_inputs]
+    assert sorted(contexts) == ["detection", "training"]
 
 
 def test_the_registered_model_detects_in_new_rows(client: MlflowClient) -> None:

@@ -71,9 +71,10 @@ def test_it_keeps_to_its_folder(twice: tuple[Path, list[Any]]) -> None:
     assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlruns"}
 
 
-def test_the_run_has_params_tag_table_and_picture(client: MlflowClient) -> None:
+def test_the_run_has_params_tag_figures_data_table_and_pictures(client: MlflowClient) -> None:
     experiment = client.get_experiment_by_name("MLflow Quickstart 2")
     assert experiment is not None
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     runs = client.search_runs([experiment.experiment_id])
     assert len(runs) == 2
     for run in runs:
@@ -88,6 +89,13 @@ def test_the_run_has_params_tag_table_and_picture(client: MlflowClient) -> None:
         logged = {file.path: file.file_size for file in client.list_artifacts(run.info.run_id)}
         assert logged["result.json"]
         assert logged["result.png"]
+        assert logged["result.html"]
+        figures = run.data.metrics
+        assert (figures["points"], figures["anomalies"], figures["period"]) == (20, 1, 0)
+        assert figures["seconds"] > 0
+        assert "1 of 20 points are anomalies" in run.data.tags["mlflow.note.content"]
+        [given] = run.inputs.dataset_inputs
+        assert given.dataset.digest
 
 
 def test_the_registered_model_gives_the_documented_figures(client: MlflowClient) -> None:

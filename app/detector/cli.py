@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from detector import files
 from detector.errors import DetectionError
 from detector.series.options import BOUNDARY_VERSIONS, GRANULARITIES, IMPUTE_MODES
 from detector.series.series import ChangePointSeries, Series
+from detector.tracking import environment
 from detector.univariate import detection
 from detector.univariate.changepoint import ChangePoints, change_points
 from detector.univariate.detection import Detection, LatestDetection
@@ -65,6 +65,7 @@ def _detect_in_file(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    environment.quiet()
     # Only who serves needs the web framework.
     from detector.api.server import serve
 
@@ -78,8 +79,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _work(options: argparse.Namespace) -> int:
-    # Read by MLflow when it is imported; the log is JSON.
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    environment.quiet()
     from detector.jobs.processes import run_worker
 
     run_worker(until_stdin_closes=options.until_stdin_closes)
@@ -87,6 +87,7 @@ def _work(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    environment.quiet()
     from detector.jobs.processes import train_in_this_process
 
     return train_in_this_process(options.model_id)

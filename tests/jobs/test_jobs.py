@@ -24,9 +24,8 @@ from mlflow import MlflowClient
 from detector.jobs import leases, queue
 from detector.multivariate import wire
 from detector.multivariate.alignment import align
-from detector.multivariate.model import TrainingOptions
+from detector.multivariate.requests import DetectionRequest, TrainingRequest
 from detector.tracking import runs, server
-from detector.tracking.training import info_of
 
 START, ROWS, WINDOW = pd.Timestamp("2026-01-01"), 420, 28
 QUICK, LONG = "3", "10000"
@@ -41,16 +40,16 @@ def variables(seed: int) -> pd.DataFrame:
     return pd.DataFrame(wave, columns=list("abc"), index=times)
 
 
-def asked(source: str) -> dict[str, Any]:
-    options = TrainingOptions(sliding_window=WINDOW)
-    return info_of(source, START, START + pd.Timedelta(minutes=ROWS - 1), options)
+def asked(source: str) -> TrainingRequest:
+    end = START + pd.Timedelta(minutes=ROWS - 1)
+    return TrainingRequest(source=source, start=START, end=end, sliding_window=WINDOW)
 
 
 def detect(model_id: str, source: str, first: int, last: int) -> str:
     """Ask for a batch detection of some minutes; return its id."""
-    times = [wire.time_to_wire(START + pd.Timedelta(minutes=minute)) for minute in (first, last)]
-    setup = {"dataSource": source, "startTime": times[0], "endTime": times[1]}
-    record = runs.create_result(model_id, setup | {"topContributorCount": 2})
+    start, end = (START + pd.Timedelta(minutes=minute) for minute in (first, last))
+    request = DetectionRequest(source=source, start=start, end=end, top_contributors=2)
+    record = runs.create_result(model_id, request)
     queue.submit_detection(record.result_id)
     return record.result_id
 
@@ -113,7 +112,7 @@ def training(parent: int) -> psutil.Process | None:
 
 
 def has_begun(model_id: str) -> bool:
-    return bool(runs.get_model(model_id).diagnostics["modelState"]["epochIds"])
+    return bool(runs.get_model(model_id).diagnostics.epochs)
 
 
 def test_trainings_and_detections_at_once_are_all_right(worker: Start, kit: Any) -> None:
@@ -144,7 +143,7 @@ def test_trainings_and_detections_at_once_are_all_right(worker: Start, kit: Any)
             wire.anomaly_state_to_wire(each)
             for each in model.detect_table(table, top_contributors=2)
         ]
-        found = runs.get_result(result_id).results
+        found = runs.get_result(result_id).found["results"]
         assert [each["timestamp"] for each in found] == [each["timestamp"] for each in expected]
         assert [each["value"]["score"] for each in found] == pytest.approx(
             [each["value"]["score"] for each in expected]
@@ -159,9 +158,9 @@ def test_training_tells_its_losses_and_variables(worker: Start, kit: Any) -> Non
     record = runs.get_model(model_id)
 
     assert record.errors == []
-    assert record.diagnostics["modelState"]["epochIds"] == [10, 20]
-    assert all(len(each) == 2 for each in record.diagnostics["modelState"].values())
-    assert [each["effectiveCount"] for each in record.diagnostics["variableStates"]] == [ROWS] * 3
+    assert [epoch.number for epoch in record.diagnostics.epochs] == [10, 20]
+    assert all(epoch.train_loss and epoch.seconds for epoch in record.diagnostics.epochs)
+    assert [each.effective_count for each in record.diagnostics.variable_states] == [ROWS] * 3
     losses = MlflowClient().get_metric_history(runs.run_id(model_id), "train_loss")
     assert [loss.step for loss in losses] == list(range(1, 21))
     run = MlflowClient().get_run(runs.run_id(model_id))
@@ -273,8 +272,8 @@ def test_training_goes_on_while_mlflow_is_killed_and_started_again(
         tracking.stop()
         tracking = kit.start_mlflow(folder / "mlflow", port).wait("/health")
         kit.until(lambda: status(model_id) == runs.READY, "READY", 120)
-        state = runs.get_model(model_id).diagnostics["modelState"]
-        assert state["epochIds"] == list(range(10, 301, 10))
+        told = runs.get_model(model_id).diagnostics.epochs
+        assert [epoch.number for epoch in told] == list(range(10, 301, 10))
     finally:
         running.stop()
         tracking.stop()
@@ -350,7 +349,8 @@ def test_run_of_a_program_that_went_silent_fails(folder: Path, worker: Start, ki
 
 
 def test_result_is_gone_after_seven_days(folder: Path) -> None:
-    kept = [runs.create_result("no model", {"dataSource": "waves.csv"}) for _ in range(2)]
+    request = DetectionRequest(source="waves.csv", start=START, end=START)
+    kept = [runs.create_result("no model", request) for _ in range(2)]
     client = MlflowClient()
     run = client.get_run(runs.run_id(kept[0].result_id))
     week = int(timedelta(days=7).total_seconds() * 1000) + 1

@@ -1,23 +1,20 @@
-"""What a worker asks of the model store: in threads of its own, and with the loaded models kept."""
+"""What a worker asks of the model store, in threads of its own."""
 
 import logging
 import re
 import sqlite3
-import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import requests
-from cachetools import LRUCache
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from detector.api.errors import GatewayError
 from detector.api.limits import BoundedExecutor
-from detector.tracking import runs, server
-
-if TYPE_CHECKING:
-    from detector.multivariate.model import MultivariateModel
+from detector.multivariate.model import MultivariateModel
+from detector.tracking import server
+from detector.tracking.model_cache import ModelCache
 
 __all__ = ["ModelStore"]
 
@@ -25,7 +22,6 @@ _log = logging.getLogger("detector.store")
 _Answer = TypeVar("_Answer")
 # The store's answers take milliseconds, or, where it is gone, many seconds of waiting.
 _THREADS, _WAITING = 8, 64
-_MODELS_KEPT = 4
 _UNAVAILABLE = (
     server.TrackingError,
     MlflowException,
@@ -44,9 +40,7 @@ class ModelStore:
             _THREADS, _WAITING, name="store", what="requests to the model store"
         )
         self._connected = False
-        self._loaded: LRUCache[str, MultivariateModel] = LRUCache(_MODELS_KEPT)
-        self._keeping = threading.Lock()
-        self._loading = threading.Lock()
+        self._models = ModelCache()
 
     async def ask(self, call: Callable[[], _Answer]) -> _Answer:
         """Return what the call returns, made in a thread.
@@ -58,7 +52,7 @@ class ModelStore:
         """
         return await self._turns.run(lambda: self._answer(call))
 
-    def model(self, model_id: str) -> "MultivariateModel":
+    def model(self, model_id: str) -> MultivariateModel:
         """Return a trained model, loaded once; ask from within `ask`.
 
         Raises
@@ -66,15 +60,7 @@ class ModelStore:
         DetectionError
             ``ModelNotExist``, ``ModelNotReady`` or ``ModelFailed``.
         """
-        # Another worker, or a script, may have deleted a model that is still loaded here.
-        if runs.run_of(model_id, runs.MODELS) is None:
-            self._forget(model_id)
-        model = self._kept(model_id)
-        if model is not None:
-            return model
-        # One at a time: the first one imports torch, and each takes memory.
-        with self._loading:
-            return self._kept(model_id) or self._load(model_id)
+        return self._models.get(model_id)
 
     def close(self) -> None:
         """Wait for what is running, and let go of the threads."""
@@ -95,20 +81,6 @@ class ModelStore:
                 "request again; the log of this service says what failed.",
                 {"Retry-After": "5"},
             ) from error
-
-    def _kept(self, model_id: str) -> "MultivariateModel | None":
-        with self._keeping:
-            return self._loaded.get(model_id)
-
-    def _forget(self, model_id: str) -> None:
-        with self._keeping:
-            self._loaded.pop(model_id, None)
-
-    def _load(self, model_id: str) -> "MultivariateModel":
-        model = runs.load_model(model_id)
-        with self._keeping:
-            self._loaded[model_id] = model
-        return model
 
 
 def _reason(error: BaseException) -> str:

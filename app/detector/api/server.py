@@ -41,9 +41,6 @@ def serve(given: Mapping[str, object]) -> None:
         settings = Settings()
     except ValidationError as error:
         raise ValueError(_in_words(error)) from None
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     # uvicorn raises the signal again when it has stopped; what is temporary must still go.
     signal.signal(signal.SIGTERM, _leave)
     worker = (

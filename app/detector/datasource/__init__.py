@@ -5,7 +5,7 @@ more memory, disk or time than they allow. ``docs/data-sources.md`` says it for 
 """
 
 from detector.datasource.access import Access
-from detector.datasource.reading import check, read, redact
+from detector.datasource.reading import check, read
 from detector.datasource.uploads import Dataset, datasets, remove, store
 
-__all__ = ["Access", "Dataset", "check", "datasets", "read", "redact", "remove", "store"]
+__all__ = ["Access", "Dataset", "check", "datasets", "read", "remove", "store"]

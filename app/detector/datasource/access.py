@@ -7,11 +7,7 @@ from pathlib import Path
 
 from detector.settings import DataSettings
 
-__all__ = ["MOST_ROWS", "MOST_VARIABLES", "Access"]
-
-# Azure's limits of a training.
-MOST_ROWS = 1_000_000
-MOST_VARIABLES = 301
+__all__ = ["Access"]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-from detector.datasource.access import MOST_VARIABLES
 from detector.datasource.local import too_many_files
 from detector.datasource.stream import File, shorten
 from detector.errors import DetectionError
+from detector.multivariate.alignment import MOST_VARIABLES
 
 __all__ = ["SIGNATURE", "members"]
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from detector.datasource.access import MOST_VARIABLES, Access
+from detector.datasource.access import Access
 from detector.datasource.stream import File, shorten
 from detector.errors import DetectionError
+from detector.multivariate.alignment import MOST_VARIABLES
 
 __all__ = ["find", "path_of", "too_many_files"]
 

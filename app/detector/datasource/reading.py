@@ -11,11 +11,12 @@ import pandas as pd
 
 from detector.arrays import Floats, Ints
 from detector.datasource import archive, local, s3, table, web
-from detector.datasource.access import MOST_ROWS, Access
+from detector.datasource.access import Access
 from detector.datasource.stream import Budget, Counted, File, shorten
 from detector.errors import DetectionError
+from detector.multivariate.alignment import MOST_ROWS
 
-__all__ = ["check", "describe", "read", "redact"]
+__all__ = ["check", "describe", "read"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _VALUE = "value"
@@ -41,11 +42,6 @@ def check(source: str, access: Access) -> None:
         web.parse(source, access)
     else:
         local.path_of(source, access)
-
-
-def redact(source: str) -> str:
-    """Return an address without what may be secret in it: query and user of an http address."""
-    return web.redact(source) if _SCHEME.match(source) else source
 
 
 def read(
@@ -89,7 +85,7 @@ def read(
     budget = Budget(access)
     found = _find(source, access)
     if isinstance(found, list):
-        return _read_folder(found, redact(source), window, budget)
+        return _read_folder(found, source, window, budget)
     with found.open() as opened:
         if _is_zip(opened):
             return _read_folder(archive.members(opened, found.name), found.name, window, budget)

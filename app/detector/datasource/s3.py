@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any, BinaryIO, cast
 
-from detector.datasource.access import MOST_VARIABLES, Access
+from detector.datasource.access import Access
 from detector.datasource.local import too_many_files
 from detector.datasource.stream import File, shorten
 from detector.errors import DetectionError
+from detector.multivariate.alignment import MOST_VARIABLES
 
 __all__ = ["client", "explained", "find", "parse"]
 

@@ -14,15 +14,14 @@ import pyarrow.compute  # type: ignore[import-untyped]
 import pyarrow.csv  # type: ignore[import-untyped]
 
 from detector.arrays import LARGEST_VALUE, Flags, Floats, Ints
-from detector.datasource.access import MOST_ROWS, MOST_VARIABLES
 from detector.datasource.stream import LONGEST_LINE, Budget, Counted, shorten
 from detector.errors import DetectionError
+from detector.multivariate.alignment import MOST_ROWS, MOST_VARIABLES
 
 __all__ = ["TIMESTAMP", "Rows", "Window", "collect", "frame", "header", "too_many_rows"]
 
 TIMESTAMP = "timestamp"
 _MISSING = ["", "NaN", "nan", "NA", "N/A", "null", "NULL", "None"]
-# As in a series.
 # Rows before the start are kept until enough of them are complete, but no more than these.
 _MOST_BEFORE = 100_000
 _PRUNED_TOGETHER = 16_384

@@ -87,12 +87,12 @@ def store(name: str, file: BinaryIO | Path, access: Access) -> str:
     file.seek(0)
     suffix = describe(file, stem, access)
     file.seek(0)
-    keep = _keep(access, "StorageWriteError")
-    before = _named(stem, keep)
-    source = keep.put(stem + suffix, file)
+    storage = _storage(access, "StorageWriteError")
+    before = _named(stem, storage)
+    source = storage.put(stem + suffix, file)
     # What came meanwhile is another upload's, which may not know of this one either.
-    replaced = [each for each in before if each.source != source and each in _named(stem, keep)]
-    keep.delete([each.source.rpartition("/")[2] for each in replaced])
+    replaced = [each for each in before if each.source != source and each in _named(stem, storage)]
+    storage.delete([each.source.rpartition("/")[2] for each in replaced])
     return source
 
 
@@ -113,26 +113,26 @@ def too_large(name: str, access: Access) -> DetectionError:
 
 def datasets(access: Access) -> list[Dataset]:
     """Return what is kept, by name."""
-    keep = _keep(access, "GetDataError")
-    return sorted(keep.list(), key=lambda dataset: dataset.name)
+    storage = _storage(access, "GetDataError")
+    return sorted(storage.list(), key=lambda dataset: dataset.name)
 
 
 def remove(name: str, access: Access) -> None:
     """Delete what is kept under a name; ``FileNotExist`` where nothing is."""
     stem = stem_of(name)
-    keep = _keep(access, "StorageWriteError")
-    if not _named(stem, keep):
+    storage = _storage(access, "StorageWriteError")
+    if not _named(stem, storage):
         raise DetectionError("FileNotExist", f"File {stem} does not exist.")
-    keep.delete([stem + suffix for suffix in _SUFFIXES])
+    storage.delete([stem + suffix for suffix in _SUFFIXES])
 
 
-def _keep(access: Access, code: str) -> _Folder | _Bucket:
+def _storage(access: Access, code: str) -> _Folder | _Bucket:
     """Return where data is kept; `code` is that of a store that does not answer."""
     return _Folder(access) if access.store_url is None else _Bucket(access, code)
 
 
-def _named(stem: str, keep: _Folder | _Bucket) -> list[Dataset]:
-    return [dataset for dataset in keep.list() if dataset.name == stem]
+def _named(stem: str, storage: _Folder | _Bucket) -> list[Dataset]:
+    return [dataset for dataset in storage.list() if dataset.name == stem]
 
 
 class _Folder:

@@ -12,6 +12,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+import pandas as pd
+
 from detector.errors import DetectionError, Stopped
 from detector.jobs.worker import STOP_SECONDS, Worker, read_data
 from detector.log import CONFIGURATION, ignore_foreign_warnings
@@ -37,12 +39,14 @@ def train_in_this_process(model_id: str) -> int:
     _when_stdin_closes(lambda: os._exit(1))
     settings = JobSettings()
     try:
-        server.connect()
-        info = runs.get_model(model_id).info
-        with runs.recording_failure(model_id, runs.MODELS):
-            options = training.options_of(info, epochs=settings.epochs, device=settings.device)
-            frame = read_data(info, settings, options.sliding_window)
-            training.train_model(model_id, frame, options, stop=stop.is_set)
+        server.connect(patient=True)
+        request = runs.get_model(model_id).request
+        options = request.options(epochs=settings.epochs, device=settings.device)
+
+        def read() -> pd.DataFrame:
+            return read_data(request, request.schema, settings, options.sliding_window)
+
+        training.train_model(model_id, read, options, stop=stop.is_set)
     except DetectionError as error:
         _log.warning("failed", extra={"id": model_id, "code": error.code})
         return 0
@@ -84,22 +88,18 @@ def _when_stdin_closes(then: Callable[[], None]) -> None:
 
 
 def _set_up() -> None:
-    """Log as the service does, and have MLflow's client wait out a restart of its server."""
+    """Log as the service does."""
     logging.config.dictConfig(CONFIGURATION)
     ignore_foreign_warnings()
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    # Tries after 0, 4, 8, 16, 32 and 64 seconds.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "6")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "2")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 @contextlib.contextmanager
 def run_embedded_worker() -> Iterator[None]:
     """Run a worker beside the service as long as that runs; start it again when it dies."""
     ended = threading.Event()
+    # As it is now: the service sets its own tries for requests to MLflow when it connects.
+    environment = dict(os.environ)
     started: list[subprocess.Popen[bytes]] = []
 
     def keep() -> None:
@@ -108,6 +108,7 @@ def run_embedded_worker() -> Iterator[None]:
                 subprocess.Popen(
                     [sys.executable, "-m", "detector", "worker", "--until-stdin-closes"],
                     stdin=subprocess.PIPE,
+                    env=environment,
                 )
             ]
             code = started[0].wait()

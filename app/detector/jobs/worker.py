@@ -12,23 +12,23 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from cachetools import LRUCache
 
 from detector import datasource
 from detector.errors import DetectionError, Stopped
 from detector.jobs.leases import Leases
 from detector.jobs.queue import DETECTION, TRAINING, queues
-from detector.multivariate.model import MultivariateModel
+from detector.multivariate.requests import DetectionRequest, TrainingRequest
 from detector.settings import JobSettings
 from detector.tracking import batch_detection, runs, server
+from detector.tracking.model_cache import ModelCache
+from detector.tracking.records import Unfinished
 from detector.tracking.server import is_outage
-from detector.tracking.training import moment
 
 _log = logging.getLogger("detector.jobs")
 _EXPERIMENTS = {TRAINING: runs.MODELS, DETECTION: runs.RESULTS}
@@ -47,7 +47,6 @@ _EXPIRY_SECONDS = 3600.0
 _LOOK_SECONDS = 1.0
 # How long what runs may take to stop.
 STOP_SECONDS = 10.0
-_MODELS_KEPT = 4
 # A program that trains by itself writes at least once a minute.
 _PATIENCE = timedelta(minutes=10)
 # Touched in every round; the health check of the container looks at its age.
@@ -65,8 +64,7 @@ class Worker:
         }
         self._trainings = 0
         self._stopping = threading.Event()
-        self._models: LRUCache[str, MultivariateModel] = LRUCache(_MODELS_KEPT)
-        self._models_lock = threading.Lock()
+        self._models = ModelCache()
         self._queues[TRAINING].perform = functools.partial(self._perform, TRAINING, self._train)
         self._queues[DETECTION].perform = functools.partial(self._perform, DETECTION, self._detect)
 
@@ -113,7 +111,7 @@ class Worker:
 
     def _can_begin(self) -> bool:
         try:
-            server.connect()
+            server.connect(patient=True)
         except server.TrackingError as error:
             _log.warning("The worker waits: %s", error)
             return False
@@ -148,16 +146,14 @@ class Worker:
             ):
                 self._queues[kind].submit(found.identity)
 
-    def _give_up(self, found: runs.Unfinished) -> None:
+    def _give_up(self, found: Unfinished) -> None:
         silence = datetime.now(timezone.utc) - found.updated
         if silence > _PATIENCE:
             reason = (
                 "The program that trained this model has given no sign of life for "
                 f"{_PATIENCE.seconds // 60} minutes. Start the training again."
             )
-            runs.set_status(
-                found.identity, runs.FAILED, [DetectionError("UnexpectedError", reason)]
-            )
+            runs.fail(found.identity, found.experiment, DetectionError("UnexpectedError", reason))
 
     def _perform(self, kind: str, carry_out: Callable[[str], None], identity: str) -> None:
         """Carry out a job if it is still to be done and nobody else does it."""
@@ -243,25 +239,26 @@ class Worker:
     def _detect(self, result_id: str) -> None:
         record = runs.get_result(result_id)
         # Also where the model is at hand: it may be deleted meanwhile.
-        info = runs.get_model(record.model_id).info
-        with self._models_lock:
-            model = self._models.get(record.model_id) or runs.load_model(record.model_id)
-            self._models[record.model_id] = model
-        asked = {"dataSchema": info["dataSchema"], **record.setup}
-        frame = read_data(asked, self._settings, model.options.sliding_window)
+        schema = runs.get_model(record.model_id).request.schema
+        model = self._models.get(record.model_id)
+        frame = read_data(record.request, schema, self._settings, model.options.sliding_window)
         batch_detection.detect_batch(result_id, frame, model)
 
 
-def read_data(asked: Mapping[str, Any], settings: JobSettings, sliding_window: int) -> pd.DataFrame:
-    frame: pd.DataFrame = datasource.read(
-        asked["dataSource"],
+def read_data(
+    request: TrainingRequest | DetectionRequest,
+    schema: str,
+    settings: JobSettings,
+    sliding_window: int,
+) -> pd.DataFrame:
+    return datasource.read(
+        request.source,
         datasource.Access.from_settings(settings),
-        schema=asked["dataSchema"],
-        start=moment(asked["startTime"]),
-        end=moment(asked["endTime"]),
+        schema=schema,
+        start=request.start,
+        end=request.end,
         look_back=sliding_window - 1,
     )
-    return frame
 
 
 @contextlib.contextmanager

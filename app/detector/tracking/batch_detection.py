@@ -15,13 +15,11 @@ def detect_batch(result_id: str, frame: pd.DataFrame, model: MultivariateModel) 
     Raises
     ------
     DetectionError
-        If the data is not valid; the run is then FAILED and says why.
+        If the data is not valid; the worker then writes that into the run.
     """
-    with runs.recording_failure(result_id, runs.RESULTS):
-        runs.set_status(result_id, runs.RUNNING)
-        setup = runs.get_result(result_id).setup
-        table = aligned_table(frame, setup, model.options)
-        top = setup.get("topContributorCount", 10)
-        anomaly_states = model.detect_table(table, top_contributors=top)
-        runs.store_result(result_id, table.states, anomaly_states)
-        runs.set_status(result_id, runs.READY)
+    runs.set_status(result_id, runs.RUNNING)
+    request = runs.get_result(result_id).request
+    table = aligned_table(frame, request.start, request.end, model.options)
+    anomaly_states = model.detect_table(table, top_contributors=request.top_contributors)
+    runs.store_result(result_id, table.states, anomaly_states)
+    runs.set_status(result_id, runs.READY)

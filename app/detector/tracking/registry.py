@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import tempfile
 import time
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from mlflow.types import DataType, ParamSchema, ParamSpec
 
 from detector.models import MultivariateAnomalyDetector
 from detector.multivariate.model import MultivariateModel
+from detector.tracking.experiments import ensure_experiment
 
 # What a logged model needs where it is loaded; pinned to what it was logged with.
 _REQUIREMENTS = (
@@ -91,7 +93,8 @@ def log(
             registered_model_name=registered_as,
             **_logged_environment(),
         )
-    return _aliased(info, registered_as, alias)
+    options = ", ".join(f"`{option}` {value}" for option, value in params.items())
+    return _aliased(info, registered_as, alias, _about(model), f"The defaults are {options}.")
 
 
 @overload
@@ -151,7 +154,12 @@ def log_multivariate(
         )
     if registered_as is None or alias is None:
         return str(info.model_uri)
-    return _aliased(info, registered_as, alias)
+    trained = (
+        f"Trained on {', '.join(model.variables)[:500]}: sliding window "
+        f"{model.options.sliding_window}, {model.options.epochs} epochs, seed {model.options.seed}."
+    )
+    about = _about(MultivariateAnomalyDetector())
+    return _aliased(info, registered_as, alias, about, trained)
 
 
 # Of an input example: a window of many variables can have a million.
@@ -186,9 +194,21 @@ def _logged_environment() -> dict[str, Any]:
     }
 
 
-def _aliased(info: ModelInfo, name: str, alias: str) -> RegisteredVersion:
+def _about(model: PythonModel) -> str:
+    """Return the first paragraph of what the class of a model says of it."""
+    return (inspect.getdoc(type(model)) or "").split("\n\n")[0]
+
+
+def _aliased(
+    info: ModelInfo, name: str, alias: str, about_model: str, about_version: str
+) -> RegisteredVersion:
     version: Any = info.registered_model_version
-    MlflowClient().set_registered_model_alias(name, alias, str(version))
+    client = MlflowClient()
+    client.update_model_version(name, str(version), description=about_version)
+    # A person may have written a better one.
+    if not client.get_registered_model(name).description:
+        client.update_registered_model(name, description=about_model)
+    client.set_registered_model_alias(name, alias, str(version))
     return RegisteredVersion(name, int(version), alias, info.model_uri)
 
 
@@ -241,8 +261,7 @@ def ensure_registered(
             if aliased_version(name, alias) is not None:
                 return
             time.sleep(0.5)
-    mlflow.set_experiment(_EXPERIMENT)
-    with mlflow.start_run(run_name=name):
+    with mlflow.start_run(run_name=name, experiment_id=ensure_experiment(_EXPERIMENT)):
         log(
             model,
             name=name,

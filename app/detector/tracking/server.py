@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import requests
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import RequestException
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from detector.tracking import environment
 
 
 class TrackingError(Exception):
     """The tracking server cannot be used; the message says what was tried and what to do."""
 
 
-def connect() -> str:
+def connect(*, patient: bool = False) -> str:
     """Choose the tracking server and make sure that it answers.
 
     ``MLFLOW_TRACKING_URI`` names it; without that, runs and models are kept in the current
     folder, in ``mlflow.db`` and ``mlruns/``, and nothing needs to be started.
+
+    Parameters
+    ----------
+    patient : bool
+        Whether later requests wait out a restart of the server.
 
     Returns
     -------
@@ -39,9 +45,7 @@ def connect() -> str:
     TrackingError
         If the server does not answer, or refuses, a first request.
     """
-    # MLflow's own default is seven tries, which take minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    environment.set_tries(patient=patient)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
     try:
@@ -68,16 +72,12 @@ def connect() -> str:
     return uri
 
 
-@contextlib.contextmanager
-def _alone(uri: str) -> Iterator[None]:
+def _alone(uri: str) -> contextlib.AbstractContextManager[object]:
     """Keep other processes from making the tables of a new SQLite file at the same time."""
     if not uri.startswith("sqlite:///"):
-        yield
-        return
+        return contextlib.nullcontext()
     name = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    with (Path(tempfile.gettempdir()) / f"detector-{os.getuid()}-{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return FileLock(Path(tempfile.gettempdir()) / f"detector-{os.getuid()}-{name}.lock")
 
 
 def explain(error: MlflowException) -> str:

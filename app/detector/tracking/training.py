@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from detector.multivariate.alignment import AlignPolicy, Table, align
+from detector.multivariate.alignment import Table, align
 from detector.multivariate.model import Epoch, MultivariateModel, TrainingOptions, train
-from detector.multivariate.wire import NAMES, state_to_wire, time_to_wire
-from detector.tracking import registry, runs
+from detector.multivariate.wire import NAMES, Diagnostics
+from detector.tracking import registry, reporting, runs
 from detector.tracking.server import is_outage
 
 # The service told the losses of every tenth epoch.
@@ -29,43 +29,9 @@ _PAUSE_SECONDS = 1.0
 _SIGN_SECONDS = 60.0
 
 
-def info_of(
-    source: str, start: pd.Timestamp, end: pd.Timestamp, options: TrainingOptions, *, name: str = ""
-) -> dict[str, Any]:
-    """Return what a training is asked for, by the names on the wire, as its run keeps it."""
-    return {
-        "dataSource": source,
-        "dataSchema": "OneTable",
-        "startTime": time_to_wire(start),
-        "endTime": time_to_wire(end),
-        "displayName": name,
-        "slidingWindow": options.sliding_window,
-        "alignPolicy": {
-            "alignMode": options.align.mode,
-            "fillNAMethod": options.align.fill,
-            "paddingValue": options.align.padding_value or 0.0,
-        },
-    }
-
-
-def options_of(info: Mapping[str, Any], **others: Any) -> TrainingOptions:
-    """Return the options of a training from what its run keeps, and `others` beside them."""
-    policy = info["alignPolicy"]
-    return TrainingOptions(
-        sliding_window=info["slidingWindow"],
-        align=AlignPolicy(policy["alignMode"], policy["fillNAMethod"], policy["paddingValue"]),
-        **others,
-    )
-
-
-def moment(text: str) -> pd.Timestamp:
-    """Return a time of the wire as pandas has it: UTC, without saying so."""
-    return pd.Timestamp(text).tz_convert(None)
-
-
 def train_model(
     model_id: str,
-    frame: pd.DataFrame,
+    read: Callable[[], pd.DataFrame],
     options: TrainingOptions,
     *,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -79,8 +45,8 @@ def train_model(
     ----------
     model_id
         Of a model that `runs.create_model` began.
-    frame
-        The variables as columns, rows by time; `align` says more.
+    read
+        Returns the variables as columns, rows by time; `align` says more.
     on_epoch, stop
         As in `detector.multivariate.train`.
     registered_as, alias
@@ -95,8 +61,8 @@ def train_model(
     """
     with runs.recording_failure(model_id, runs.MODELS):
         runs.set_status(model_id, runs.RUNNING)
-        record = runs.get_model(model_id)
-        table = aligned_table(frame, record.info, options)
+        request = runs.get_model(model_id).request
+        table = aligned_table(read(), request.start, request.end, options)
         with _Report(model_id, table) as report:
 
             def told(epoch: Epoch) -> None:
@@ -115,6 +81,17 @@ def train_model(
                 }
             )
             example = _example(table)
+            variables = ", ".join(model.variables)
+            reporting.log_data(
+                example,
+                source=request.public_source,
+                name=request.display_name or "training data",
+                context="training",
+            )
+            reporting.add_note(
+                f"A model of {len(model.variables)} variables together: {variables[:500]}. It was "
+                f"trained on {len(example)} rows, from {request.start} to {request.end}."
+            )
             if registered_as is None or alias is None:
                 registry.log_multivariate(model, example)
             else:
@@ -123,11 +100,13 @@ def train_model(
         return model
 
 
-def aligned_table(frame: pd.DataFrame, asked: Mapping[str, Any], options: TrainingOptions) -> Table:
+def aligned_table(
+    frame: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp, options: TrainingOptions
+) -> Table:
     return align(
         frame,
-        start=moment(asked["startTime"]),
-        end=moment(asked["endTime"]),
+        start=start,
+        end=end,
         sliding_window=options.sliding_window,
         policy=options.align,
         names=NAMES,
@@ -145,8 +124,7 @@ class _Report:
 
     def __init__(self, model_id: str, table: Table) -> None:
         self._model_id = model_id
-        self._diagnostics = runs.no_diagnostics()
-        self._diagnostics["variableStates"] = [state_to_wire(state) for state in table.states]
+        self._diagnostics = Diagnostics(variable_states=table.states)
         self._metrics: list[Metric] = []
         self._changed = True
         self._seen = time.monotonic()
@@ -176,11 +154,8 @@ class _Report:
                 Metric(name, value, now, epoch.number) for name, value in figures.items()
             ]
             if epoch.number % _TOLD_EVERY == 0:
-                state = self._diagnostics["modelState"]
-                state["epochIds"].append(epoch.number)
-                state["trainLosses"].append(epoch.train_loss)
-                state["validationLosses"].append(epoch.validation_loss)
-                state["latenciesInSeconds"].append(epoch.seconds)
+                told = (*self._diagnostics.epochs, epoch)
+                self._diagnostics = replace(self._diagnostics, epochs=told)
                 self._changed = True
 
     def _run(self) -> None:
@@ -197,10 +172,7 @@ class _Report:
     def _send(self) -> None:
         with self._lock:
             metrics, changed = list(self._metrics), self._changed
-            diagnostics = {
-                "modelState": {k: list(v) for k, v in self._diagnostics["modelState"].items()},
-                "variableStates": self._diagnostics["variableStates"],
-            }
+            diagnostics = self._diagnostics
         if metrics:
             MlflowClient().log_batch(runs.run_id(self._model_id), metrics=metrics)
         if changed:
@@ -212,4 +184,4 @@ class _Report:
         self._seen = time.monotonic()
         with self._lock:
             del self._metrics[: len(metrics)]
-            self._changed = self._diagnostics["modelState"] != diagnostics["modelState"]
+            self._changed = self._diagnostics is not diagnostics

@@ -15,18 +15,24 @@ from detector.arrays import LARGEST_VALUE, Floats
 from detector.errors import DetectionError, shown
 from detector.multivariate.alignment import AlignPolicy
 from detector.multivariate.model import DEFAULT_WINDOW, TrainingOptions
-from detector.multivariate.wire import NAMES
+from detector.multivariate.requests import (
+    DATA_SCHEMAS,
+    DEFAULT_CONTRIBUTORS,
+    MULTI_TABLE,
+    ONE_TABLE,
+    DetectionRequest,
+    TrainingRequest,
+)
+from detector.multivariate.wire import NAMES, time_to_wire
 from detector.series.values import real_number, whole_number
 
 __all__ = ["DATA_SCHEMAS", "Latest", "detection", "latest", "page", "training"]
 
-DATA_SCHEMAS = ("OneTable", "MultiTable")
 MOST_CONTRIBUTORS = 30
 LONGEST_NAME = 24
 MOST_TIMESTAMPS, MOST_VARIABLES, MOST_POINTS = 2880, 300, 10
 MOST_LISTED = 1000
 
-_CONTRIBUTORS = 10
 # The previews had no such field, and told of every variable.
 _EVERY_CONTRIBUTOR = 301
 _LISTED = {"v1.1": 10}
@@ -38,8 +44,8 @@ _LARGEST_SKIP = 2**31 - 1
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
 
 
-def training(body: Any, version: str) -> dict[str, Any]:
-    """Return what a request to train asks for, by the names and in the order of version v1.1.
+def training(body: Any, version: str) -> TrainingRequest:
+    """Return what a request to train asks for.
 
     Raises
     ------
@@ -49,9 +55,10 @@ def training(body: Any, version: str) -> dict[str, Any]:
         ``InvalidFillNAMethod``, ``RequiredPaddingValue``, or ``BadArgument`` for another field.
     """
     asked = _given(body)
-    source, span = _source(asked, version), _span(asked)
+    source = _source(asked, version)
+    start, end = _span(asked)
     # A preview's zip has one CSV for each variable.
-    schema = "MultiTable" if version in PREVIEWS else asked.get("dataSchema", DATA_SCHEMAS[0])
+    schema = MULTI_TABLE if version in PREVIEWS else asked.get("dataSchema", ONE_TABLE)
     if schema not in DATA_SCHEMAS:
         choices = " or ".join(map(repr, DATA_SCHEMAS))
         raise _bad("dataSchema", f"be one of {choices}", schema)
@@ -61,23 +68,19 @@ def training(body: Any, version: str) -> dict[str, Any]:
     window = asked.get("slidingWindow", DEFAULT_WINDOW)
     whole = _whole(window)
     options = TrainingOptions(sliding_window=window if whole is None else whole, names=NAMES)
-    policy = _policy(asked)
-    return {
-        "dataSource": source,
-        "dataSchema": schema,
-        **span,
-        "displayName": name,
-        "slidingWindow": options.sliding_window,
-        "alignPolicy": {
-            "alignMode": policy.mode,
-            "fillNAMethod": policy.fill,
-            "paddingValue": policy.padding_value or 0.0,
-        },
-    }
+    return TrainingRequest(
+        source=source,
+        schema=schema,
+        start=start,
+        end=end,
+        display_name=name,
+        sliding_window=options.sliding_window,
+        align=_policy(asked),
+    )
 
 
-def detection(body: Any, version: str) -> dict[str, Any]:
-    """Return what a request for a batch detection asks for, by the names of version v1.1.
+def detection(body: Any, version: str) -> DetectionRequest:
+    """Return what a request for a batch detection asks for.
 
     Raises
     ------
@@ -85,11 +88,9 @@ def detection(body: Any, version: str) -> dict[str, Any]:
         As for `training`.
     """
     asked = _given(body)
-    return {
-        "dataSource": _source(asked, version),
-        "topContributorCount": _contributors(asked, version),
-        **_span(asked),
-    }
+    source, top = _source(asked, version), _contributors(asked, version)
+    start, end = _span(asked)
+    return DetectionRequest(source=source, start=start, end=end, top_contributors=top)
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _source(asked: Mapping[str, Any], version: str) -> str:
     return source
 
 
-def _span(asked: Mapping[str, Any]) -> dict[str, str]:
+def _span(asked: Mapping[str, Any]) -> tuple[pd.Timestamp, pd.Timestamp]:
     for name, code in (("startTime", "RequiredStartTime"), ("endTime", "RequiredEndTime")):
         if name not in asked:
             raise DetectionError(
@@ -191,14 +192,10 @@ def _span(asked: Mapping[str, Any]) -> dict[str, str]:
     if end < start:
         raise DetectionError(
             "BadArgument",
-            f"The 'endTime' field ({_wire(end)}) must not lie before the 'startTime' field "
-            f"({_wire(start)}).",
+            f"The 'endTime' field ({time_to_wire(end)}) must not lie before the 'startTime' field "
+            f"({time_to_wire(start)}).",
         )
-    return {"startTime": _wire(start), "endTime": _wire(end)}
-
-
-def _wire(moment: pd.Timestamp) -> str:
-    return f"{moment.isoformat()}Z"
+    return start, end
 
 
 def _policy(asked: Mapping[str, Any]) -> AlignPolicy:
@@ -226,7 +223,9 @@ def _policy(asked: Mapping[str, Any]) -> AlignPolicy:
 def _contributors(asked: Mapping[str, Any], version: str) -> int:
     if version in PREVIEWS:
         return _EVERY_CONTRIBUTOR
-    return _between(asked, "topContributorCount", 1, MOST_CONTRIBUTORS, default=_CONTRIBUTORS)
+    return _between(
+        asked, "topContributorCount", 1, MOST_CONTRIBUTORS, default=DEFAULT_CONTRIBUTORS
+    )
 
 
 def _between(asked: Mapping[str, Any], name: str, least: int, most: int, *, default: int) -> int:
@@ -307,7 +306,7 @@ def _index(name: str, timestamps: list[Any]) -> pd.DatetimeIndex:
         twice = index[int(index.duplicated().argmax())]
         raise DetectionError(
             "MergeDataFailed",
-            f"The timestamp {_wire(twice)} is there more than once in the variable "
+            f"The timestamp {time_to_wire(twice)} is there more than once in the variable "
             f"{shown(name)}; each may be there once.",
         )
     return index

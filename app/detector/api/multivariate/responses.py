@@ -7,8 +7,14 @@ from typing import Any
 from detector.api.versions import PREVIEWS
 from detector.multivariate.alignment import VariableState
 from detector.multivariate.model import AnomalyState
-from detector.multivariate.wire import anomaly_state_to_wire, state_to_wire
-from detector.tracking.runs import ModelRecord, ResultRecord
+from detector.multivariate.wire import (
+    anomaly_state_to_wire,
+    detection_to_wire,
+    diagnostics_to_wire,
+    state_to_wire,
+    training_to_wire,
+)
+from detector.tracking.records import ModelRecord, ResultRecord
 
 __all__ = ["latest", "model", "models", "result"]
 
@@ -17,9 +23,9 @@ _Wire = dict[str, Any]
 
 def model(record: ModelRecord, version: str) -> _Wire:
     """Return a model with everything that is known of it."""
-    info = record.info
+    info = training_to_wire(record.request)
     asked = info if version not in PREVIEWS else _as_preview(info)
-    diagnostics = record.diagnostics
+    diagnostics = diagnostics_to_wire(record.diagnostics)
     return {
         **_identity(record),
         "modelInfo": {
@@ -54,7 +60,7 @@ def models(records: Iterable[ModelRecord], count: int, most: int, version: str) 
 
 def result(record: ResultRecord, version: str) -> _Wire:
     """Return a batch detection and, when it is ready, what it found."""
-    setup = record.setup
+    setup = detection_to_wire(record.request)
     if version in PREVIEWS:
         setup = {
             "source": setup["dataSource"],
@@ -66,10 +72,10 @@ def result(record: ResultRecord, version: str) -> _Wire:
         "summary": {
             "status": record.status,
             "errors": record.errors,
-            "variableStates": _states(record.variable_states, version),
+            "variableStates": _states(record.found["variableStates"], version),
             "setupInfo": setup,
         },
-        "results": [_anomaly_state(each, version) for each in record.results],
+        "results": [_anomaly_state(each, version) for each in record.found["results"]],
     }
 
 
@@ -98,8 +104,8 @@ def _snapshot(record: ModelRecord, version: str) -> _Wire:
     return {
         **_identity(record),
         "status": record.status,
-        "displayName": record.info["displayName"],
-        "variablesCount": len(record.diagnostics["variableStates"]),
+        "displayName": record.request.display_name,
+        "variablesCount": len(record.diagnostics.variable_states),
     }
 
 

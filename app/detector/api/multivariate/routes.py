@@ -31,6 +31,7 @@ from detector.multivariate.model import MultivariateModel
 from detector.multivariate.wire import NAMES
 from detector.settings import Settings
 from detector.tracking import runs
+from detector.tracking.records import ResultRecord
 
 __all__ = ["router"]
 
@@ -91,10 +92,10 @@ async def train(
     """Begin to train a model on many variables; ask for the model until it is READY."""
 
     def begin(body: bytes) -> Response:
-        info = asked.training(parse(body), version)
-        datasource.check(info["dataSource"], access)
+        training = asked.training(parse(body), version)
+        datasource.check(training.source, access)
         _check_room(settings)
-        record = runs.create_model(info)
+        record = runs.create_model(training)
         queue.submit_training(record.model_id)
         headers = {"Location": f"{call.address(version)}/models/{record.model_id}"}
         if version in PREVIEWS:
@@ -224,8 +225,7 @@ async def _detect_last(call: _Call, version: str, model_id: str) -> Response:
 
 def _check_room(settings: Settings) -> None:
     """Refuse another model where there are as many as there may be."""
-    _, count = runs.list_models(0, 0)
-    if count >= settings.max_models:
+    if runs.has_models(settings.max_models):
         raise DetectionError(
             "TooManyModels",
             f"This service has reached the maximum number of models, which is "
@@ -243,14 +243,14 @@ def _check_room(settings: Settings) -> None:
 
 def _begin_detection(
     call: _Call, model_id: str, body: bytes, version: str, access: datasource.Access
-) -> runs.ResultRecord:
-    setup = asked.detection(parse(body), version)
-    datasource.check(setup["dataSource"], access)
+) -> ResultRecord:
+    detection = asked.detection(parse(body), version)
+    datasource.check(detection.source, access)
     if runs.get_model(model_id).status != runs.READY:
         # Says why not.
         runs.load_model(model_id)
     call.request.state.model = model_id
-    record = runs.create_result(model_id, setup)
+    record = runs.create_result(model_id, detection)
     queue.submit_detection(record.result_id)
     return record
 

@@ -1,0 +1,154 @@
+"""What the run of a model or of a batch detection says, as a record.
+
+A run's tags hold what was asked, the status and the errors; what grows is an artifact.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from mlflow.entities import Run
+
+from detector.multivariate.requests import DetectionRequest, TrainingRequest
+from detector.multivariate.wire import (
+    Diagnostics,
+    detection_from_wire,
+    detection_result_to_wire,
+    training_from_wire,
+)
+
+# The tags of a run. Runs of older versions have them too: they keep their names.
+STATUS, UPDATED, ERRORS = "detector.status", "detector.updated", "detector.errors"
+ASKED, MODEL, QUEUED = "detector.request", "detector.model", "detector.queued"
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A multivariate model: what was asked for and how far it is.
+
+    Attributes
+    ----------
+    model_id : str
+        A UUID; without its dashes it is the id of the MLflow run.
+    created, updated : datetime
+        In UTC.
+    request : TrainingRequest
+    status : str
+        ``CREATED``, ``RUNNING``, ``READY`` or ``FAILED``.
+    errors : list of dict
+        ``code`` and ``message`` of what went wrong.
+    diagnostics : Diagnostics
+    """
+
+    model_id: str
+    created: datetime
+    updated: datetime
+    request: TrainingRequest
+    status: str
+    errors: list[dict[str, str]]
+    diagnostics: Diagnostics
+
+
+@dataclass(frozen=True)
+class ResultRecord:
+    """A batch detection: what was asked for, how far it is, and what was found.
+
+    Attributes
+    ----------
+    result_id, model_id : str
+        UUIDs; the first without its dashes is the id of the MLflow run.
+    created : datetime
+        In UTC.
+    request : DetectionRequest
+    status : str
+        ``CREATED``, ``RUNNING``, ``READY`` or ``FAILED``.
+    errors : list of dict
+        ``code`` and ``message`` of what went wrong.
+    found : dict
+        What `detector.multivariate.wire.detection_result_to_wire` returns; empty lists until the
+        status is ``READY``.
+    """
+
+    result_id: str
+    model_id: str
+    created: datetime
+    request: DetectionRequest
+    status: str
+    errors: list[dict[str, str]]
+    found: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What is neither READY nor FAILED.
+
+    Attributes
+    ----------
+    experiment : str
+        ``runs.MODELS`` or ``runs.RESULTS``.
+    identity : str
+        The id of the model or the result.
+    updated : datetime
+        When it last gave a sign of life, in UTC.
+    queued : bool
+        Whether it is a worker's to do; otherwise the program that began it does it.
+    """
+
+    experiment: str
+    identity: str
+    updated: datetime
+    queued: bool
+
+
+def model_of(run: Run, diagnostics: Diagnostics) -> ModelRecord:
+    """Return the model that a run is."""
+    tags = run.data.tags
+    return ModelRecord(
+        model_id=identity_of(run),
+        created=created_at(run),
+        updated=datetime.fromisoformat(tags[UPDATED]),
+        request=training_from_wire(json.loads(tags[ASKED])),
+        status=tags[STATUS],
+        errors=json.loads(tags[ERRORS]),
+        diagnostics=diagnostics,
+    )
+
+
+def result_of(run: Run, found: Mapping[str, Any]) -> ResultRecord:
+    """Return the batch detection that a run is."""
+    tags = run.data.tags
+    return ResultRecord(
+        result_id=identity_of(run),
+        model_id=tags[MODEL],
+        created=created_at(run),
+        request=detection_from_wire(json.loads(tags[ASKED])),
+        status=tags[STATUS],
+        errors=json.loads(tags[ERRORS]),
+        found={**detection_result_to_wire(), **found},
+    )
+
+
+def unfinished_of(run: Run, experiment: str) -> Unfinished:
+    """Return what a run that is neither READY nor FAILED says of the work."""
+    tags = run.data.tags
+    return Unfinished(
+        experiment=experiment,
+        identity=identity_of(run),
+        updated=datetime.fromisoformat(tags[UPDATED]),
+        queued=tags[QUEUED] == "true",
+    )
+
+
+def identity_of(run: Run) -> str:
+    """Return the id of the model or result that a run is."""
+    return str(uuid.UUID(run.info.run_id))
+
+
+def created_at(run: Run) -> datetime:
+    """Return when a run was created, in UTC."""
+    return datetime.fromtimestamp(run.info.start_time / 1000, timezone.utc)

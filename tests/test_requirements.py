@@ -1,0 +1,66 @@
+"""What is imported is named among the requirements, and pinned as in the lock."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Where the name of the package is not that of its import.
+PACKAGES = {
+    "anomaly_detector": "time-series-anomaly-detector",
+    "prometheus_client": "prometheus-client",
+    "pydantic_settings": "pydantic-settings",
+    "yaml": "pyyaml",
+}
+FILES = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "mlflow/requirements.txt",
+    "minio/requirements.txt",
+)
+
+
+def named(file: str) -> dict[str, str]:
+    """Return the pins of a file by the names of the packages."""
+    lines = (ROOT / file).read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith(("#", "-")))
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """Return the packages that a program imports, but for its types alone."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name.split(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module.split(".")[0]
+    for child in ast.iter_child_nodes(node):
+        yield from imported(child)
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "app").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT))
+)
+def test_every_import_is_a_requirement(file: Path) -> None:
+    found = set(imported(ast.parse(file.read_text()))) - {"detector", *sys.stdlib_module_names}
+    needed = {PACKAGES.get(name, name) for name in found}
+    assert needed <= named("requirements.txt").keys()
+
+
+def test_every_requirement_is_in_the_table_of_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert not [name for name in named("requirements.txt") if f"`{name}`" not in readme]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_requirement_is_pinned_as_in_the_lock(file: str) -> None:
+    lock = [line.split(" ;")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()]
+    for name, version in named(file).items():
+        assert re.fullmatch(r"[\w.]+", version), name
+        assert f"{name}=={version}" in lock

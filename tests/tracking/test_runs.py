@@ -1,0 +1,113 @@
+"""Models and results as runs of MLflow: what they say, how they are counted, how they fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from detector.errors import DetectionError, Stopped
+from detector.multivariate.alignment import AlignPolicy
+from detector.multivariate.requests import DetectionRequest, TrainingRequest
+from detector.tracking import runs
+from detector.tracking.experiments import ensure_experiment
+
+START = pd.Timestamp("2026-01-01")
+REQUEST = TrainingRequest(
+    source="https://data.example.com/pump.csv?sig=secret",
+    schema="MultiTable",
+    start=START,
+    end=pd.Timestamp("2026-01-02 03:04:05.000006"),
+    display_name="pump",
+    sliding_window=40,
+    align=AlignPolicy("Inner", "Fixed", 1.5),
+)
+
+
+def test_what_a_training_was_asked_for_is_what_its_run_says(store: Path) -> None:
+    model_id = runs.create_model(REQUEST).model_id
+    assert runs.get_model(model_id).request == REQUEST
+
+
+def test_what_grants_access_is_in_no_parameter(store: Path) -> None:
+    model_id = runs.create_model(REQUEST).model_id
+    params = MlflowClient().get_run(runs.run_id(model_id)).data.params
+    assert params == {
+        "dataSource": "https://data.example.com/pump.csv",
+        "startTime": "2026-01-01T00:00:00Z",
+        "endTime": "2026-01-02T03:04:05.000006Z",
+        "slidingWindow": "40",
+        "alignMode": "Inner",
+        "fillNAMethod": "Fixed",
+    }
+
+
+def test_what_a_detection_was_asked_for_is_what_its_run_says(store: Path) -> None:
+    request = DetectionRequest(source="pump.csv", start=START, end=START, top_contributors=3)
+    result_id = runs.create_result("a model", request).result_id
+    record = runs.get_result(result_id)
+    assert record.request == request
+    assert record.found == {"variableStates": [], "results": []}
+
+
+@pytest.fixture
+def seven(store: Path) -> list[str]:
+    """Return the ids of seven models, the last updated first, beside one that was deleted."""
+    made = [runs.create_model(REQUEST).model_id for _ in range(8)]
+    runs.delete_model(made.pop(3))
+    return made[::-1]
+
+
+@pytest.mark.parametrize("skip", [0, 1, 3, 6, 7, 9])
+@pytest.mark.parametrize("top", [1, 2, 4, 7, 8])
+def test_every_page_has_its_models_and_the_count_of_all(
+    seven: list[str], skip: int, top: int
+) -> None:
+    listed, count = runs.list_models(skip, top)
+    assert [record.model_id for record in listed] == seven[skip : skip + top]
+    assert count == 7
+
+
+def test_models_are_counted_where_there_are_none(store: Path) -> None:
+    assert runs.list_models(0, 10) == ([], 0)
+    assert not runs.has_models(1)
+
+
+@pytest.mark.parametrize(("count", "there"), [(1, True), (6, True), (7, True), (8, False)])
+def test_it_is_known_whether_there_are_so_many(seven: list[str], count: int, there: bool) -> None:
+    assert runs.has_models(count) is there
+
+
+def test_why_work_failed_is_written_down_and_raised(store: Path) -> None:
+    model_id = runs.create_model(REQUEST).model_id
+    with pytest.raises(DetectionError), runs.recording_failure(model_id, runs.MODELS):
+        raise DetectionError("NoData", "There is none.")
+    record = runs.get_model(model_id)
+    assert record.status == runs.FAILED
+    assert record.errors == [{"code": "NoData", "message": "There is none."}]
+
+
+@pytest.mark.parametrize("error", [Stopped(), ConnectionError("MLflow is away")])
+def test_work_that_may_go_on_has_not_failed(store: Path, error: Exception) -> None:
+    model_id = runs.create_model(REQUEST).model_id
+    with pytest.raises(type(error)), runs.recording_failure(model_id, runs.MODELS):
+        raise error
+    assert runs.get_model(model_id).status == runs.CREATED
+
+
+def test_what_is_done_does_not_fail_any_more(store: Path) -> None:
+    model_id = runs.create_model(REQUEST).model_id
+    runs.set_status(model_id, runs.READY)
+    runs.fail(model_id, runs.MODELS, DetectionError("UnexpectedError", "Too late."))
+    assert runs.get_model(model_id).status == runs.READY
+
+
+def test_an_experiment_opens_in_the_view_of_model_training(store: Path) -> None:
+    made = MlflowClient().get_experiment(ensure_experiment("new"))
+    older = mlflow.create_experiment("older")
+    assert ensure_experiment("older") == older
+    for experiment in (made, MlflowClient().get_experiment(older)):
+        assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
