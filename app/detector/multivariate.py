@@ -24,7 +24,7 @@ from detector.errors import DetectionError, Stopped
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from detector.kernel.graph_attention import Network, Scores
+    from detector.network.scoring import Network, Scores
 
 __all__ = [
     "ALIGN_MODES",
@@ -494,7 +494,7 @@ def train(
     Stopped
         If `stop` said so.
     """
-    from detector.kernel import graph_attention
+    from detector.network import training
 
     rows = len(table.values)
     if rows <= options.sliding_window:
@@ -509,7 +509,7 @@ def train(
         if on_epoch is not None:
             on_epoch(Epoch(number, train_loss, validation_loss, seconds))
 
-    trained = graph_attention.fit(
+    trained = training.fit(
         table.values,
         sliding_window=options.sliding_window,
         epochs=options.epochs,
@@ -558,7 +558,7 @@ class MultivariateModel:
         DetectionError
             ``ColumnNotFound`` or ``NumColumnsMismatch``, for other variables.
         """
-        from detector.kernel import graph_attention
+        from detector.network import scoring
 
         self._check_variables(table.variables)
         # The first row with all the history that its judgement rests on.
@@ -567,7 +567,7 @@ class MultivariateModel:
         judgements = [self._too_early(table, row, first) for row in early]
         begin = max(first, table.lead)
         if begin < len(table.values):
-            scores = graph_attention.judge(
+            scores = scoring.score(
                 self._network, table.values[begin - first :], device=self.options.device
             )
             times = pd.DatetimeIndex(table.timestamps[begin:])
@@ -639,7 +639,7 @@ class MultivariateModel:
         """
         import torch
 
-        from detector.kernel.graph_attention import Network
+        from detector.network.scoring import Network
 
         _check_device(device)
         content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
