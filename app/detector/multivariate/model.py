@@ -27,7 +27,7 @@ from detector.multivariate.results import AnomalyState, Contributor, Multivariat
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from detector.multivariate.network.graph_attention import Network, Scores
+    from detector.multivariate.network.scoring import Network, Scores
 
 __all__ = [
     "DEFAULT_WINDOW",
@@ -95,7 +95,7 @@ def train(
     Stopped
         If `stop` said so.
     """
-    from detector.multivariate.network import graph_attention
+    from detector.multivariate.network import training
 
     rows = len(table.values)
     if rows <= options.sliding_window:
@@ -110,7 +110,7 @@ def train(
         if on_epoch is not None:
             on_epoch(Epoch(number, train_loss, validation_loss, seconds))
 
-    trained = graph_attention.fit(
+    trained = training.fit(
         table.values,
         sliding_window=options.sliding_window,
         epochs=options.epochs,
@@ -285,7 +285,7 @@ class MultivariateModel:
         DetectionError
             ``ColumnNotFound`` or ``NumColumnsMismatch``, for other variables.
         """
-        from detector.multivariate.network import graph_attention
+        from detector.multivariate.network import scoring
 
         self._check_variables(table.variables)
         # The first row with all the history that its score rests on.
@@ -294,7 +294,7 @@ class MultivariateModel:
         anomaly_states = [self._too_early(table, row, first) for row in early]
         begin = max(first, table.lead)
         if begin < len(table.values):
-            scores = graph_attention.judge(
+            scores = scoring.score(
                 self._network, table.values[begin - first :], device=self.options.device
             )
             times = pd.DatetimeIndex(table.timestamps[begin:])
@@ -366,7 +366,7 @@ class MultivariateModel:
         """
         import torch
 
-        from detector.multivariate.network.graph_attention import Network
+        from detector.multivariate.network.scoring import Network
 
         _check_device(device)
         content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
