@@ -62,11 +62,13 @@ def test_a_batch_gives_the_gradients_of_the_package_s_network(
     expected.backward()
     assert loss == pytest.approx(expected.item(), rel=1e-5)
     names = dict(training.module.named_parameters())
-    # A bias in front of a batch norm has a gradient of zero: what is there is rounding.
     largest = max(float(weight.grad.abs().max()) for weight in theirs.parameters())
+    # A bias in front of a batch norm has a gradient of zero: what is there is rounding.
+    zero = {f"vae.{part}.{layer}.bias" for part in ("Encoder", "Decoder") for layer in (0, 3)}
     for name, weight in theirs.named_parameters():
+        least = (1e-4 if name in zero else 1e-5) * largest
         gradient = names.pop(name).grad
-        assert torch.allclose(gradient, weight.grad, rtol=1e-3, atol=1e-5 * largest), name
+        assert torch.allclose(gradient, weight.grad, rtol=1e-3, atol=least), name
     assert not names
     state = training.state()
     for name, buffer in theirs.named_buffers():
