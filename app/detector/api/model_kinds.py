@@ -6,6 +6,7 @@ has MLflow's ``predict`` only, which takes a table and returns a dictionary for 
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ __all__ = [
 
 ENTIRE, LATEST, CHANGE_POINT = "univariate-entire", "univariate-latest", "change-point"
 
-Found = Detection | LatestDetection | ChangePoints
+# What ``predict`` finds has the attributes of what ``detect`` finds, and no series.
+Found = Detection | LatestDetection | ChangePoints | SimpleNamespace
 # Takes the columns of a request and the options as they were sent, by their names on the wire.
 Detect = Callable[[Columns, Mapping[str, Any]], Found]
 
@@ -54,8 +56,6 @@ _DETECTION = {
     "severity": "severity",
     "period": "period",
 }
-
-
 _LATEST = _DETECTION | {"suggested_window": "suggested_window"}
 _CHANGE_POINTS = {
     "is_change_point": "is_change_point",
@@ -74,10 +74,8 @@ class Kind:
         Made and registered where there is none; it and its subclasses have a ``detect``.
     series : type of Series
         What ``detect`` takes.
-    found : type
-        What ``detect`` returns.
     names : mapping
-        The attributes of what is found, and what ``predict`` calls them.
+        The attributes of what ``detect`` finds, and what ``predict`` calls them.
     scalars : collection of str
         Those of them that are no array with an item for each point.
     params : mapping
@@ -86,7 +84,6 @@ class Kind:
 
     model: type[EntireAnomalyDetector | LatestAnomalyDetector | ChangePointDetector]
     series: type[Series]
-    found: Callable[..., Found]
     names: Mapping[str, str]
     scalars: Collection[str]
     params: Mapping[str, Any]
@@ -97,12 +94,11 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    ENTIRE: Kind(EntireAnomalyDetector, Series, Detection, _DETECTION, ("period",), _PARAMS),
-    LATEST: Kind(LatestAnomalyDetector, Series, LatestDetection, _LATEST, tuple(_LATEST), _PARAMS),
+    ENTIRE: Kind(EntireAnomalyDetector, Series, _DETECTION, ("period",), _PARAMS),
+    LATEST: Kind(LatestAnomalyDetector, Series, _LATEST, tuple(_LATEST), _PARAMS),
     CHANGE_POINT: Kind(
         ChangePointDetector,
         ChangePointSeries,
-        ChangePoints,
         _CHANGE_POINTS,
         ("period",),
         {"granularity": "daily", "customInterval": 1},
@@ -128,7 +124,7 @@ def _has_detect(kind: Kind, model: Any) -> bool:
 def _predict(
     kind: Kind, model: Any, label: str, columns: Columns, params: Mapping[str, Any]
 ) -> Found:
-    """Return what ``predict`` finds, as ``detect`` would."""
+    """Return what ``predict`` finds, by the names that ``detect`` has for it."""
     table = {"timestamp": columns.timestamps, "value": columns.values}
     if columns.timestamps is None:
         del table["timestamp"]
@@ -146,7 +142,7 @@ def _predict(
     found: dict[str, Any] = {each: results[0][kind.names[each]] for each in kind.scalars}
     for each in kind.names.keys() - found.keys():
         found[each] = np.array([result[kind.names[each]] for result in results])
-    return kind.found(**found)
+    return SimpleNamespace(**found)
 
 
 def check_shapes(kind: Kind, found: Any, points: int, label: str) -> None:
