@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ import mlflow
 import pytest
 from recorded.log_old_models import series, variables
 
+from detector.errors import DetectionError
 from detector.multivariate.alignment import align
 from detector.multivariate.wire import training_to_wire
 from detector.tracking import runs
+from detector.tracking.model_cache import ModelCache
 
 # Of MLflow about models without type hints.
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")
@@ -127,3 +130,22 @@ def test_its_run_loads_as_a_model_that_detects_the_same(old: dict[str, Any]) -> 
     assert [each.is_anomaly for each in found] == [each["is_anomaly"] for each in before]
     scores = [each["score"] for each in before]
     assert [each.score for each in found] == pytest.approx(scores, abs=1e-5)
+
+
+def test_a_loaded_model_is_kept_until_it_is_deleted(old: dict[str, Any]) -> None:
+    cache, client = ModelCache(), mlflow.MlflowClient()
+    first = cache.get(old["model_id"])
+    assert cache.get(old["model_id"]) is first
+    client.delete_run(runs.run_id(old["model_id"]))
+    with pytest.raises(DetectionError) as refused:
+        cache.get(old["model_id"])
+    assert refused.value.code == "ModelNotExist"
+    client.restore_run(runs.run_id(old["model_id"]))
+    assert cache.get(old["model_id"]) is not first
+
+
+def test_a_model_that_many_ask_for_is_loaded_once(old: dict[str, Any]) -> None:
+    cache = ModelCache()
+    with ThreadPoolExecutor(4) as threads:
+        loaded = list(threads.map(lambda _: cache.get(old["model_id"]), range(8)))
+    assert len({id(each) for each in loaded}) == 1

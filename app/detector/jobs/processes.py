@@ -48,6 +48,8 @@ def train_in_this_process(model_id: str) -> int:
 
         training.train_model(model_id, read, options, stop=stop.is_set)
     except DetectionError as error:
+        # Written already, unless what was asked for cannot be read from the run.
+        runs.fail(model_id, runs.MODELS, error)
         _log.warning("failed", extra={"id": model_id, "code": error.code})
         return 0
     except Stopped:
