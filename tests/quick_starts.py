@@ -9,15 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 import recordings
 
 # The range that the multivariate quick start trains on and detects in: 301 minutes.
-START = datetime(2021, 1, 2, tzinfo=timezone.utc)
-END = datetime(2021, 1, 2, 5, tzinfo=timezone.utc)
+START = datetime(2021, 1, 2, tzinfo=UTC)
+END = datetime(2021, 1, 2, 5, tzinfo=UTC)
 WINDOW = 200
 
 # What Azure answered for the 47 days: the live recordings, and the printed output in its docs.

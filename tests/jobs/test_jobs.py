@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -342,7 +342,7 @@ def test_only_one_worker_takes_an_attempt(folder: Path) -> None:
 def test_run_of_a_program_that_went_silent_fails(folder: Path, worker: Start, kit: Any) -> None:
     record = runs.create_model(asked("waves.csv"), queued=False)
     runs.set_status(record.model_id, runs.RUNNING)
-    silent = (datetime.now(timezone.utc) - timedelta(minutes=11)).isoformat()
+    silent = (datetime.now(UTC) - timedelta(minutes=11)).isoformat()
     MlflowClient().set_tag(runs.run_id(record.model_id), "detector.updated", silent)
 
     worker()

@@ -318,7 +318,7 @@ def test_months_are_counted_by_the_clock_they_were_written_by() -> None:
         lambda day: day.strftime("%Y-%m-%d %H:%M:%S+00:00"),
         lambda day: day.strftime("%Y-%m-%dT%H:%M:%S-08:00"),
         lambda day: day.to_pydatetime(),
-        lambda day: day.to_pydatetime().replace(tzinfo=datetime.timezone.utc),
+        lambda day: day.to_pydatetime().replace(tzinfo=datetime.UTC),
         lambda day: day.to_datetime64(),
         lambda day: day.date(),
     ],
@@ -363,7 +363,7 @@ def test_numpy_numbers_pass_for_numbers() -> None:
 
 
 def test_granularity_may_be_an_enumeration_of_strings() -> None:
-    class Granularity(str, enum.Enum):
+    class Granularity(str, enum.Enum):  # noqa: UP042 - as those of the SDKs are
         DAILY = "daily"
 
     assert Options.from_request({"granularity": Granularity.DAILY}).granularity == "daily"

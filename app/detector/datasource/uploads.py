@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -172,7 +172,7 @@ class _Folder:
                 # Replaced or deleted meanwhile, or a link to nowhere or to itself.
                 continue
             if path.suffix in _SUFFIXES and stat.S_ISREG(known.st_mode):
-                changed = datetime.fromtimestamp(known.st_mtime, timezone.utc)
+                changed = datetime.fromtimestamp(known.st_mtime, UTC)
                 yield Dataset(path.stem, path.as_uri(), known.st_size, changed)
 
 
@@ -201,7 +201,7 @@ class _Bucket:
                 key = entry["Key"]
                 if key.endswith(_SUFFIXES):
                     source = f"s3://{self._bucket}/{key}"
-                    changed = entry["LastModified"].astimezone(timezone.utc)
+                    changed = entry["LastModified"].astimezone(UTC)
                     yield Dataset(key[:-4], source, entry["Size"], changed)
 
     @contextmanager

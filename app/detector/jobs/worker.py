@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ class Worker:
                 self._queues[kind].submit(found.identity)
 
     def _give_up(self, found: Unfinished) -> None:
-        silence = datetime.now(timezone.utc) - found.updated
+        silence = datetime.now(UTC) - found.updated
         if silence > _PATIENCE:
             reason = (
                 "The program that trained this model has given no sign of life for "

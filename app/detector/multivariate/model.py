@@ -25,7 +25,7 @@ from detector.multivariate.options import (
 from detector.multivariate.results import AnomalyState, Contributor, MultivariateDetection
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from detector.multivariate.network.scoring import Network, Scores
 

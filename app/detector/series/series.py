@@ -24,7 +24,7 @@ from detector.series.timestamps import check_order, grid_index, read_timestamps
 from detector.series.values import as_list, check_length, check_values, malformed, read_values
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 # Options by their names on the wire, or options that are read already.
 _Request = Mapping[str, Any] | Options | None

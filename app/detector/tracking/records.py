@@ -9,7 +9,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from mlflow.entities import Run
@@ -151,4 +151,4 @@ def identity_of(run: Run) -> str:
 
 def created_at(run: Run) -> datetime:
     """Return when a run was created, in UTC."""
-    return datetime.fromtimestamp(run.info.start_time / 1000, timezone.utc)
+    return datetime.fromtimestamp(run.info.start_time / 1000, UTC)

@@ -13,7 +13,7 @@ import json
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +195,7 @@ def get_result(result_id: str) -> ResultRecord:
         ``ResultNotExist`` for one that never was, or is older than 7 days.
     """
     run = run_of(result_id, RESULTS)
-    if run is None or records.created_at(run) + KEPT < datetime.now(timezone.utc):
+    if run is None or records.created_at(run) + KEPT < datetime.now(UTC):
         raise DetectionError(
             "ResultNotExist",
             f"The result does not exist: there is none with the id '{result_id[:50]}', or it is "
@@ -213,7 +213,7 @@ def get_result(result_id: str) -> ResultRecord:
 def expire_results() -> int:
     """Delete the results that are older than 7 days, with their files; return how many."""
     client = MlflowClient()
-    oldest = datetime.now(timezone.utc) - KEPT
+    oldest = datetime.now(UTC) - KEPT
     before = int(oldest.timestamp() * 1000)
     old = client.search_runs([ensure_experiment(RESULTS)], f"attributes.start_time < {before}")
     for run in old:
@@ -354,4 +354,4 @@ def run_id(identity: str) -> str:
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="microseconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds")
