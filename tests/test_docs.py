@@ -24,10 +24,26 @@ def test_every_command_of_the_readme_is_in_the_makefile() -> None:
     assert not [name for name in commands if not re.search(rf"^{name}:", makefile, re.MULTILINE)]
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *ROOT.glob("docs/*.md")], ids=lambda p: p.name
-)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_within_the_project_lead_somewhere(page: Path) -> None:
     assert not [
         link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()
     ]
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    package = ROOT / "app" / "detector"
+    table = (ROOT / "docs" / "architecture.md").read_text().split("## Where is it?")[1]
+    named = re.findall(r"`(\w[\w/]*\.py)`", table)
+    assert len(named) > 15
+    network = package / "multivariate" / "network"
+    assert not [name for name in named if not any((f / name).exists() for f in (package, network))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_path_within_the_project_is_there(page: Path) -> None:
+    paths = re.findall(r"`((?:app|tests|docs|\.ci)/[\w./-]*)`", page.read_text())
+    assert not [path for path in paths if not (ROOT / path).exists()]
