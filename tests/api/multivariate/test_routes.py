@@ -207,6 +207,8 @@ def test_what_is_wrong_with_the_data_appears_in_the_result(
 
     errors = kit.until(failed, "the result is FAILED", 60, pause=0.2)
     assert errors[0]["code"] == "NoData"
+    said = "There is no data between startTime 2030-01-01T00:00:00 and endTime 2030-01-02T00:00:00"
+    assert errors[0]["message"].startswith(said)
 
 
 def test_one_more_row_than_the_window_is_scored_once_from_the_last_window(
