@@ -94,13 +94,14 @@ def test_run_params_and_version_are_rows_in_mysql(stack: Stack) -> None:
     ) == [["champion"]]
 
 
-def test_model_table_and_picture_are_objects_in_the_bucket(stack: Stack) -> None:
+def test_model_table_and_pictures_are_objects_in_the_bucket(stack: Stack) -> None:
     out = stack.compose("exec", "-T", "mlflow", "python", "-c", LIST_OBJECTS).stdout
     sizes = {key: int(size) for key, size in (line.rsplit(" ", 1) for line in out.splitlines())}
     for name in (
         "/artifacts/MLmodel",
         "/artifacts/result.json",
         "/artifacts/result.png",
+        "/artifacts/result.html",
         "/code/detector/models.py",
     ):
         assert any(key.endswith(name) and size for key, size in sizes.items()), name

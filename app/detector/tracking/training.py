@@ -17,6 +17,7 @@ from mlflow.entities import Metric
 
 from detector.multivariate.alignment import Table, align
 from detector.multivariate.model import Epoch, MultivariateModel, TrainingOptions, train
+from detector.multivariate.requests import TrainingRequest
 from detector.multivariate.wire import NAMES, Diagnostics
 from detector.tracking import registry, reporting, runs
 from detector.tracking.server import is_outage
@@ -72,30 +73,13 @@ def train_model(
 
             model = train(table, options, on_epoch=told, stop=stop)
         with mlflow.start_run(run_id=runs.run_id(model_id)):
-            mlflow.log_params(
-                {
-                    "epochs": options.epochs,
-                    "seed": options.seed,
-                    "device": options.device,
-                    "variables": len(model.variables),
-                }
-            )
-            example = _example(table)
-            variables = ", ".join(model.variables)
-            reporting.log_data(
-                example,
-                source=request.public_source,
-                name=request.display_name or "training data",
-                context="training",
-            )
-            reporting.add_note(
-                f"A model of {len(model.variables)} variables together: {variables[:500]}. It was "
-                f"trained on {len(example)} rows, from {request.start} to {request.end}."
-            )
+            _log_training(request, model, table)
             if registered_as is None or alias is None:
-                registry.log_multivariate(model, example)
+                registry.log_multivariate(model, _rows(table))
             else:
-                registry.log_multivariate(model, example, registered_as=registered_as, alias=alias)
+                registry.log_multivariate(
+                    model, _rows(table), registered_as=registered_as, alias=alias
+                )
         runs.set_status(model_id, runs.READY)
         return model
 
@@ -113,7 +97,31 @@ def aligned_table(
     )
 
 
-def _example(table: Table) -> pd.DataFrame:
+def _log_training(request: TrainingRequest, model: MultivariateModel, table: Table) -> None:
+    """Log to the active run what the model was trained on, and how."""
+    options = model.options
+    mlflow.log_params(
+        {
+            "epochs": options.epochs,
+            "seed": options.seed,
+            "device": options.device,
+            "variables": len(model.variables),
+        }
+    )
+    reporting.log_data(
+        _rows(table),
+        source=request.public_source,
+        name=request.display_name or "training data",
+        context="training",
+    )
+    reporting.add_note(
+        f"A model of {len(model.variables)} variables together: "
+        f"{', '.join(model.variables)[:500]}. It was trained on {len(table.values)} rows, from "
+        f"{request.start} to {request.end}."
+    )
+
+
+def _rows(table: Table) -> pd.DataFrame:
     rows = pd.DataFrame(table.values, columns=list(table.variables))
     rows.insert(0, "timestamp", table.timestamps)
     return rows
