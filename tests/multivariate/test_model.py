@@ -32,6 +32,7 @@ from detector.multivariate.model import (
 )
 from detector.multivariate.wire import NAMES
 from detector.tracking import registry, server
+from detector.tracking.experiments import ensure_experiment
 
 ROOT = Path(__file__).parents[2]
 WINDOW = 28
@@ -511,8 +512,8 @@ def logged(
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         server.connect()
-        mlflow.set_experiment("multivariate")
-        with mlflow.start_run() as run:
+        experiment = ensure_experiment("multivariate")
+        with mlflow.start_run(experiment_id=experiment) as run:
             version = registry.log_multivariate(
                 model, plant(400), registered_as="plant", alias="champion"
             )

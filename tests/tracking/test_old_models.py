@@ -1,6 +1,6 @@
 """Models that an older version logged load, are listed, and answer as they did then.
 
-`tests/recorded/log_old_models.py` made the archive.
+`tests/log_old_models.py` made the archive.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any
 
 import mlflow
 import pytest
-from recorded.log_old_models import series, variables
+import recordings
+from log_old_models import series, variables
 
 from detector.errors import DetectionError
 from detector.multivariate.alignment import align
@@ -30,7 +31,7 @@ from detector.tracking.model_cache import ModelCache
 # Of MLflow about models without type hints.
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")
 APP = Path(__file__).parents[2] / "app"
-ARCHIVE = Path(__file__).parents[1] / "recorded" / "logged-model-0" / "store.tar.xz"
+ARCHIVE = recordings.FOLDER / "logged-models-f37a8c8.tar.xz"
 # Loads a model in a process that knows nothing of this checkout, and answers.
 ELSEWHERE = """
 import json, sys, mlflow, pandas as pd
@@ -125,7 +126,7 @@ def test_its_run_loads_as_a_model_that_detects_the_same(old: dict[str, Any]) -> 
     model = runs.load_model(old["model_id"])
     options = model.options
     table = align(variables(), sliding_window=options.sliding_window, policy=options.align)
-    found = model.detect(table)
+    found = model.detect_table(table)
     before = [each["result"] for each in old["multivariate"]]
     assert [each.is_anomaly for each in found] == [each["is_anomaly"] for each in before]
     scores = [each["score"] for each in before]

@@ -1,7 +1,7 @@
 """Log a model of each kind with an older version of the package, and record its answers.
 
     git worktree add ../older f37a8c8
-    .venv/bin/python tests/recorded/log_old_models.py ../older tests/recorded/logged-model-0
+    .venv/bin/python tests/log_old_models.py ../older tests/recorded/logged-models-f37a8c8.tar.xz
 
 f37a8c8 is the last commit with all modules in one folder. The archive it writes holds what MLflow
 keeps of them: its SQLite store as SQL, and the files of the models. Where they lay is written as
@@ -104,8 +104,7 @@ def main() -> None:
             if path.name.endswith(_TEXTS):
                 text = path.read_text(encoding="utf-8").replace(str(folder), "{folder}")
                 path.write_text(text, encoding="utf-8")
-        target.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(target / "store.tar.xz", "w:xz", preset=9) as archive:
+        with tarfile.open(target, "w:xz", preset=9) as archive:
             for path in sorted(folder.rglob("*")):
                 if path.is_file() and "__pycache__" not in path.parts:
                     archive.add(path, path.relative_to(folder), filter=_anonymous)
