@@ -217,18 +217,21 @@ def score_and_pack(
     """Score, and pack what lies behind anomalies as the package does; of other rows it is moot."""
     scores, index, names = score(network, values), table.index, list(table.columns)
     flags, values = scores.is_anomaly.tolist(), scores.score.tolist()
+    changes = scores.attention_changes
+    changed = np.argsort(-np.abs(changes), axis=2)[:, :, :10]
+    sizes = np.take_along_axis(changes, changed, axis=2)
+    counts = (np.abs(sizes) > min(0.001, 1 / (1.25 * len(names)))).sum(axis=2)
+    ranked = np.argsort(-scores.contributions, axis=1)
+    found = (ranked, scores.contributions, changed, sizes, counts)
+    anomalies = zip(*(part.tolist() for part in found), strict=True)
     results = []
-    found = 0
     for place, flag, value in zip(index[-len(values) :], flags, values, strict=True):
         parts = []
         if flag:
-            shares, changes = scores.contributions[found], scores.attention_changes[found]
-            for variable in np.argsort(-shares):
-                row = changes[variable]
-                top = np.argsort(-np.abs(row))[:10]
-                top = top[np.abs(row[top]) > min(0.001, 1 / (1.25 * len(names)))]
-                parts.append((names[variable], float(shares[variable]), top, row[top].tolist()))
-            found += 1
+            order, shares, others, by, count = next(anomalies)
+            for one in order:
+                top = slice(count[one])
+                parts.append((names[one], shares[one], others[one][top], by[one][top]))
         results.append(
             {"index": place, "is_anomaly": flag, "score": value, "interpretation": parts}
         )

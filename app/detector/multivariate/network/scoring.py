@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,6 @@ from detector.multivariate.network.threads import Threads
 from detector.multivariate.network.windows import Floats, Windows, run
 
 Singles = npt.NDArray[np.float32]
-
 _UPPER, _LOWER, _LIMIT = 0.5, 0.3, 0.95
 
 
@@ -40,6 +40,13 @@ class Network:
     score_min: float
     score_max: float
 
+    @cached_property
+    def module(self) -> GraphAttentionNetwork:
+        """The network itself, made once, as that takes as long as to score a hundred rows."""
+        module = GraphAttentionNetwork(self.dimensions, torch.Generator())
+        module.load_state_dict(self.state)
+        return module.eval()
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -57,7 +64,7 @@ class Scores:
 def score(network: Network, values: Floats, *, device: str = "cpu") -> Scores:
     """Score the rows of `values` ``(n, d)`` from ``input_size + threshold_window - 1`` on.
 
-    Raises ``DetectionError``, ``NotEnoughInput``, where that leaves none.
+    Raises ``DetectionError``, ``NotEnoughInput``, where there are none.
     """
     window, least = network.threshold_window, network.input_size + network.threshold_window
     if len(values) < least:
@@ -115,9 +122,7 @@ def errors(
 ) -> Iterator[tuple[Singles, Singles]]:
     """Yield errors ``(b, d)`` and attention ``(b, d, d)`` of the rows with an input before them."""
     windows = Windows(values, network.minimum, network.maximum, network.input_size, device)
-    module = GraphAttentionNetwork(network.dimensions, torch.Generator())
-    module.load_state_dict(network.state)
-    module.to(device).eval()
+    module = network.module.to(device)
 
     def compare(hidden: Tensor, attention: Tensor, targets: Tensor) -> tuple[Singles, Singles]:
         off = (module.forecast(hidden) - targets).abs()

@@ -93,8 +93,8 @@ class Training:
         self._random, *self._randoms, self._latent = (Generator().manual_seed(one) for one in seeds)
         module = GraphAttentionNetwork(windows.targets.shape[1], self._random)
         self.module = module.to(windows.targets.device)
-        heads = [*module.fc_layers.parameters(), *module.vae.parameters()]
-        self._encoder = [part for part in module.parameters() if all(part is not h for h in heads)]
+        named, encoder = module.named_parameters(), ("feat_gat.", "time_gat.", "gru.")
+        self._encoder = [weight for name, weight in named if name.startswith(encoder)]
         self.optimizer = torch.optim.Adam(module.parameters(), lr=_RATE, fused=True)
 
     def state(self) -> dict[str, Tensor]:
