@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from detector.arrays import Floats
+from detector.arrays import Floats, Singles
 from detector.errors import DetectionError, listed
 from detector.multivariate.alignment import AlignPolicy, Moment, Table, align, by_time
 from detector.multivariate.options import (
@@ -413,7 +412,7 @@ def _anomaly_states(
 
 
 def _contributors(
-    variables: tuple[str, ...], parts: Floats, changes: npt.NDArray[np.float32], top: int
+    variables: tuple[str, ...], parts: Floats, changes: Singles, top: int
 ) -> tuple[Contributor, ...]:
     # All variables heed the others alike but for a shift: what changed for one changed for all.
     # So the service named the same variables for each; those in the mean over all are taken.

@@ -10,12 +10,12 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
+from detector.arrays import Flags, Floats, Singles
 from detector.errors import DetectionError
 from detector.multivariate.network.module import GraphAttentionNetwork
 from detector.multivariate.network.threads import Threads
-from detector.multivariate.network.windows import Floats, Windows, run
+from detector.multivariate.network.windows import Windows, run
 
-Singles = npt.NDArray[np.float32]
 _UPPER, _LOWER, _LIMIT = 0.5, 0.3, 0.95
 
 
@@ -52,7 +52,7 @@ class Network:
 class Scores:
     """What a network says of m rows, a of them anomalies."""
 
-    is_anomaly: npt.NDArray[np.bool_]
+    is_anomaly: Flags
     score: Floats
     """0 to e - 1, ``(m,)``."""
     contributions: Floats

@@ -10,11 +10,12 @@ import pandas as pd
 import torch
 from torch import Generator, Tensor
 
+from detector.arrays import Floats
 from detector.errors import DetectionError, Stopped
 from detector.multivariate.network.module import HIDDEN, GraphAttentionNetwork
 from detector.multivariate.network.scoring import Network, errors
 from detector.multivariate.network.threads import Threads
-from detector.multivariate.network.windows import Floats, Windows, run
+from detector.multivariate.network.windows import Windows, run
 
 _BATCH, _STRIDE, _RATE = 128, 10, 1e-3
 _LEVEL, _CHANGEABLE = 0.8, 1.9
@@ -46,8 +47,7 @@ def fit(
         least = math.ceil((size + 2) / 0.8)
         raise DetectionError(
             "NotEnoughInput",
-            f"A sliding window of {sliding_window} needs at least {least} rows to train on, and "
-            f"there are {len(values)}.",
+            f"A sliding window of {sliding_window} needs at least {least} rows, not {len(values)}.",
         )
     trained, held = values[:count], values[count : count + int(len(values) * 0.1)]
     low, high = trained.min(axis=0), trained.max(axis=0)

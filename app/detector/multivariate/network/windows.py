@@ -4,21 +4,14 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Generator, Tensor
 
+from detector.arrays import Floats
 from detector.errors import Stopped
-from detector.multivariate.network.module import (
-    AVERAGED,
-    STEPS,
-    GraphAttentionNetwork,
-    average,
-    pool,
-)
+from detector.multivariate.network import module as network
 from detector.multivariate.network.threads import Threads
 
-Floats = npt.NDArray[np.float64]
 Clip = tuple[float, float]
 _Result = TypeVar("_Result")
 
@@ -47,9 +40,10 @@ class Windows:
     def pooled(self, block: range) -> Tensor:
         """Return the pooled windows that start in `block`, ``(steps, b, d)``."""
         # They share their averages, and the maximum of each run of averages.
-        averages = average(self._rows[block.start : block.stop + self._size - 1].t())
-        length = self._size - AVERAGED + 1
-        runs = [(i * length // STEPS, -(-(i + 1) * length // STEPS)) for i in range(STEPS)]
+        averages = network.average(self._rows[block.start : block.stop + self._size - 1].t())
+        length = self._size - network.AVERAGED + 1
+        steps = range(network.STEPS)
+        runs = [(i * length // len(steps), -(-(i + 1) * length // len(steps))) for i in steps]
         widths = {end - start for start, end in runs}
         largest = {wide: averages.unfold(1, wide, 1).amax(2).t().contiguous() for wide in widths}
         return torch.stack([largest[end - start][start:][: len(block)] for start, end in runs])
@@ -58,11 +52,11 @@ class Windows:
         """Return the pooled windows with these starts, noise in every row, ``(steps, b, d)``."""
         windows = self._rows.unfold(0, self._size, 1)[starts]
         noise = torch.empty(windows.shape).normal_(0.0, _NOISE, generator=random)
-        return pool(average(windows + noise.to(windows.device)))
+        return network.pool(network.average(windows + noise.to(windows.device)))
 
 
 def run(
-    module: GraphAttentionNetwork,
+    module: network.GraphAttentionNetwork,
     windows: Windows,
     threads: Threads,
     stop: Callable[[], bool],

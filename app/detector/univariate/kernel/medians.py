@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector.arrays import Floats, Ints
-
-Singles = npt.NDArray[np.float32]
+from detector.arrays import Floats, Ints, Singles
 
 # Below this many compared values a sort of every window is quickest.
 _SORT_AT_MOST = 20_000

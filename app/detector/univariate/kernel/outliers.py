@@ -9,13 +9,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import stdtrit
 
-from detector.arrays import Flags, Floats, Ints
+from detector.arrays import Flags, Floats, Ints, Singles
 from detector.univariate.kernel.upstream import critical_values
-
-Singles = npt.NDArray[np.float32]
 
 _TINY = 1e-8
 _TABLE_ALPHA = 0.05

@@ -16,9 +16,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from detector.arrays import Floats
+from detector.arrays import Floats, Singles
 
 DISTRIBUTION = "time-series-anomaly-detector"
 PROVED_FOR = "0.4.0"
@@ -63,7 +62,7 @@ COMPILED = _compiled()
 
 
 @lru_cache(maxsize=1)
-def critical_values() -> npt.NDArray[np.float32]:
+def critical_values() -> Singles:
     """Return the table of critical values of the generalised ESD test at alpha 0.05.
 
     The last ``n`` entries are those for a series of ``n`` values.
