@@ -196,7 +196,7 @@ def test_the_least_rows_train(n: int, rows: Rows, trained: Trained) -> None:
 
 
 def test_too_few_rows_to_train_on_are_refused(rows: Rows, trained: Trained) -> None:
-    with pytest.raises(DetectionError, match=r"NotEnoughInput: .* least 20 rows .* there are 19\."):
+    with pytest.raises(DetectionError, match=r"NotEnoughInput: .* least 20 rows, not 19\."):
         trained(rows(19, 2), 28)
 
 
