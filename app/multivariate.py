@@ -267,10 +267,12 @@ def main() -> int:
         default=200,
         help="rows that the score of one row rests on, 28 to 2880 (default: 200)",
     )
-    parser.add_argument("--epochs", type=int, default=100, help="default: 100")
+    parser.add_argument("--epochs", type=int, help="default: 100, and 50 for the sample")
     parser.add_argument("--seed", type=int, default=42, help="default: 42")
     chosen = parser.parse_args()
-    options = TrainingOptions(sliding_window=chosen.window, epochs=chosen.epochs, seed=chosen.seed)
+    usual = 100 if chosen.file else 50
+    epochs = usual if chosen.epochs is None else chosen.epochs
+    options = TrainingOptions(sliding_window=chosen.window, epochs=epochs, seed=chosen.seed)
     frame, faults = (read(chosen.file), []) if chosen.file else pump()
     source, title = chosen.file or "pump", chosen.file or "A pump, 750 minutes"
     detect_from = chosen.detect_from or frame.index[len(frame) * 3 // 4]
