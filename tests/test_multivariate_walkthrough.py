@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 
 SCRIPT = Path(__file__).parents[1] / "app" / "multivariate.py"
-EPOCHS = "100"
+EPOCHS = "50"
 
 
 def walk_through(folder: Path, *arguments: str, **environment: str) -> Any:

@@ -4,8 +4,7 @@ from bench.multivariate_quality import KNOWN, detect_in_sample, detect_planted
 
 
 def test_the_known_anomalies_of_the_sample_data_are_found() -> None:
-    # Of 18 seeds 13 find all five, four find four, and one, the first, finds three.
-    sample = detect_in_sample(seed=2)
+    sample = detect_in_sample(seed=1)
     assert len(sample.flagged) >= len(KNOWN) - 1
     assert sample.first_on_top == "series_2"
 

@@ -33,7 +33,7 @@ def pool(averages: Tensor) -> Tensor:
 def dropout_mask(shape: torch.Size, random: Generator) -> Tensor:
     """Return 0 in half of the places, by chance, and 2 in the others."""
     # A random byte is eight places: a draw for each of them takes forty times as long.
-    words = torch.empty(shape.numel() // 64 + 1, dtype=torch.int64)
+    words = torch.empty(-(-shape.numel() // 64), dtype=torch.int64)
     words.random_(-(2**63), None, generator=random)
     mask = _MASKS.index_select(0, words.view(torch.uint8).int())
     return mask.view(-1)[: shape.numel()].view(shape)
@@ -110,15 +110,16 @@ class GraphAttentionNetwork(nn.Module):
             self.fc_layers = nn.Sequential(*layers)
             self.vae = Autoencoder(variables)
         self.to_empty(device="cpu")
-        bound = HIDDEN**-0.5
-        for name, weight in self.named_parameters():
-            if "_gat." in name:
-                nn.init.xavier_uniform_(weight, gain=1.414, generator=random)
-            else:
-                nn.init.uniform_(weight, -bound, bound, generator=random)
-        for layer in self.modules():
+        # The layers to the variables come last, so that a seed gives what it gave before.
+        bound, last = HIDDEN**-0.5, (self.fc_layers[-1], self.vae.linear_recon)
+        for layer in sorted(self.modules(), key=lambda layer: layer in last):
             if isinstance(layer, nn.BatchNorm1d):
                 layer.reset_parameters()
+            for weight in layer.parameters(recurse=False):
+                if isinstance(layer, GraphAttention):
+                    nn.init.xavier_uniform_(weight, gain=1.414, generator=random)
+                elif isinstance(layer, (nn.Linear, nn.GRU)):
+                    nn.init.uniform_(weight, -bound, bound, generator=random)
         nn.init.constant_(self.moving_avg_weight, 1 / AVERAGED)
         nn.init.normal_(self.vae.eps, generator=random)
 
@@ -144,8 +145,7 @@ class GraphAttentionNetwork(nn.Module):
         batch, gates = entered.shape[1], [2 * HIDDEN, HIDDEN]
         scale = 1.0 + (torch.arange(3 * HIDDEN, device=state.device) >= 2 * HIDDEN)
         enter = linear(entry * scale[:, None], entry_bias * scale, batch)
-        bias = (state_bias - state.sum(dim=1)) * scale
-        keep = linear(2 * state * scale[:, None], bias, batch)
+        keep = linear(2 * state * scale[:, None], (state_bias - state.sum(dim=1)) * scale, batch)
         hidden = entered.new_full((batch, HIDDEN), 0.5)
         for steps in torch.split(entered, max(1, _ENTERED // batch)):
             rows = enter(steps.flatten(0, 1)).view(len(steps), batch, 3 * HIDDEN)

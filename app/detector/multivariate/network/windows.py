@@ -50,9 +50,9 @@ class Windows:
 
     def noisy(self, starts: Tensor, random: Generator) -> Tensor:
         """Return the pooled windows with these starts, noise in every row, ``(steps, b, d)``."""
-        windows = self._rows.unfold(0, self._size, 1)[starts]
-        noise = torch.empty(windows.shape).normal_(0.0, _NOISE, generator=random)
-        return network.pool(network.average(windows + noise.to(windows.device)))
+        windows = self._rows.unfold(0, self._size, 1)[starts].transpose(1, 2)
+        noise = torch.normal(0.0, _NOISE, windows.shape, generator=random).to(windows.device)
+        return network.pool(network.average((windows + noise).transpose(1, 2)))
 
 
 def run(
