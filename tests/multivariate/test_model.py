@@ -759,3 +759,16 @@ def test_frame_without_dates_is_refused(
 ) -> None:
     with refused(code):
         model.detect(frame)
+
+
+def test_a_saved_model_has_the_options_that_every_version_knows(
+    later: Table, tmp_path: Path
+) -> None:
+    names = {"mode": "alignMode"}
+    options = TrainingOptions(
+        sliding_window=WINDOW, epochs=1, align=AlignPolicy(names=names), names=names
+    )
+    train(later, options).save(tmp_path)
+    saved = json.loads((tmp_path / "model.json").read_text())["options"]
+    assert set(saved) == {"sliding_window", "align", "epochs", "seed", "device"}
+    assert set(saved["align"]) == {"mode", "fill", "padding_value"}
