@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cgroups import Group
+
 ROOT = Path(__file__).parents[1]
 KEYS = ("the-first-key", "the-second-key")
 HEADER = "Ocp-Apim-Subscription-Key"
@@ -57,7 +59,15 @@ class Answer:
 class Service:
     """A running service, or an MLflow server: a process in a folder of its own."""
 
-    def __init__(self, folder: Path, arguments: list[str], port: int, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        arguments: list[str],
+        port: int,
+        *,
+        group: Group | None = None,
+        **environment: str,
+    ) -> None:
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -68,8 +78,10 @@ class Service:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._output = (folder / "output").open("w")
+        # It joins its group before it becomes the service.
+        joined = ["sh", "-c", f'echo $$ > {group.procs} && exec "$@"', "sh"] if group else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [*joined, sys.executable, "-m", *arguments],
             cwd=folder,
             env=kept
             | {"PYTHONPATH": str(ROOT / "app"), "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -129,14 +141,14 @@ class Service:
         return code
 
 
-def start_detector(folder: Path, **environment: str) -> Service:
+def start_detector(folder: Path, *, group: Group | None = None, **environment: str) -> Service:
     port = free_port()
     settings = {
         "DETECTOR_MODEL_REFRESH_SECONDS": "60",
         "DETECTOR_EMBEDDED_WORKER": "false",
         "PORT": str(port),
     }
-    return Service(folder, ["detector", "serve"], port, **settings | environment)
+    return Service(folder, ["detector", "serve"], port, group=group, **settings | environment)
 
 
 def start_mlflow(folder: Path, port: int) -> Service:

@@ -1,0 +1,51 @@
+"""What the attacks share: services to attack, some in a control group with the stack's limit."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cgroups
+import pytest
+from services import ROOT, Service, start_detector
+
+
+def stack_memory(service: str) -> int:
+    """Return the limit of memory that a service has in the stack, in bytes."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    found = re.search(rf"^  {service}:\n(?:.+\n|\n)*?    mem_limit: (\d+)([mg])", text, re.M)
+    assert found, f"{service} has no mem_limit"
+    return int(found[1]) * 1024 ** {"m": 2, "g": 3}[found[2]]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Return what starts a service that is stopped after the test."""
+    begun: list[Service] = []
+
+    def start(**environment: str) -> Service:
+        begun.append(start_detector(tmp_path / str(len(begun)), **environment))
+        return begun[-1]
+
+    yield start
+    for each in begun:
+        each.stop()
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[Callable[..., tuple[Service, cgroups.Group]]]:
+    """Return what starts a service with the memory of the stack's, as a container has it."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**environment: str) -> tuple[Service, cgroups.Group]:
+            try:
+                group = stack.enter_context(cgroups.memory_limit(stack_memory("detector")))
+            except PermissionError as error:
+                pytest.skip(f"{error}; run as root")
+            service = start_detector(tmp_path / group.procs.parent.name, group=group, **environment)
+            stack.callback(service.stop)
+            return service, group
+
+        yield start
