@@ -1,11 +1,13 @@
 """How fast the service answers, in whole HTTP requests over loopback.
 
     python tests/bench/api.py [--minutes 5] [--no-upstream]
+    python tests/bench/api.py --against CHECKOUT
 
 Times the recorded request, what the service adds to the bare detection, the throughput of two
 workers beside that of one, and `mlflow models serve` of the untouched upstream model on the same
 request; then loads the service with more clients than workers. Prints a Markdown table, writes
-``build/bench-api.json``, and ends with 1 where a bar is missed.
+``build/bench-api.json``, and ends with 1 where a bar is missed. With ``--against`` it times another
+checkout beside this one instead, request by request in turn.
 """
 
 from __future__ import annotations
@@ -76,10 +78,13 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
     def post(self, path: str, body: bytes) -> int:
-        self._connection.request("POST", path, body, {"Content-Type": "application/json"})
+        return self.answer(path, body)[0]
+
+    def answer(self, path: str, body: bytes) -> tuple[int, bytes]:
+        headers = {"Content-Type": "application/json", services.HEADER: "any"}
+        self._connection.request("POST", path, body, headers)
         answer = self._connection.getresponse()
-        answer.read()
-        return answer.status
+        return answer.status, answer.read()
 
 
 @contextlib.contextmanager
@@ -115,6 +120,36 @@ def throughput(port: int, body: bytes, seconds: float) -> float:
     for thread in threads:
         thread.join()
     return sum(counts) / (time.monotonic() - started)
+
+
+def compare(folder: Path, checkout: Path) -> int:
+    """Print what requests take here and in another checkout; return 1 where answers differ."""
+    bodies = {
+        "47 points": json.dumps(recordings.read("azure/entire_daily47_live.json")["request"]),
+        "180 points": json.dumps(request(180, "daily", 7)),
+        "8640 points": json.dumps(request(8640, "hourly", 24)),
+    }
+    differ = 0
+    with (
+        running(folder / "here") as here,
+        running(folder / "there", PYTHONPATH=str(checkout / "app")) as there,
+    ):
+        clients = {"there": Client(there.port), "here": Client(here.port)}
+        print("| whole request | there, ms | here, ms | there to here |\n|---|---|---|---|")
+        for name, text in bodies.items():
+            body, taken = text.encode(), {each: list[float]() for each in clients}
+            for count in range(-20, 1000 if len(body) < 50_000 else 100):
+                answers = set()
+                for each, client in clients.items():
+                    started = time.perf_counter()
+                    answers.add(client.answer(ENTIRE, body))
+                    if count >= 0:
+                        taken[each].append(time.perf_counter() - started)
+                differ += len(answers) > 1
+            old, new = (statistics.median(taken[each]) * 1e3 for each in clients)
+            print(f"| {name} | {old:.2f} | {new:.2f} | {old / new:.2f} |")
+    print(f"{differ} answers differ")
+    return 1 if differ else 0
 
 
 def upstream_ms(folder: Path, asked: dict[str, Any]) -> float:
@@ -215,7 +250,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="How fast the service answers.")
     parser.add_argument("--minutes", type=float, default=5, help="how long to load it")
     parser.add_argument("--no-upstream", action="store_true", help="leave the comparison out")
+    parser.add_argument("--against", type=Path, help="another checkout, to compare with")
     options = parser.parse_args()
+    if options.against:
+        with tempfile.TemporaryDirectory() as temporary:
+            return compare(Path(temporary), options.against.resolve())
     small = recordings.read("azure/entire_daily47_live.json")["request"]
     year_half, large = request(180, "daily", 7), request(8640, "hourly", 24)
     found: dict[str, Any] = {}
