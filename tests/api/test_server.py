@@ -18,7 +18,12 @@ def hourly(points: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "environment", [{"DETECTOR_HOST": "192.0.2.1"}, {"BIND_ADDRESS": "192.0.2.1"}]
+    "environment",
+    [
+        {"DETECTOR_HOST": "192.0.2.1"},
+        {"DETECTOR_HOST": "192.0.2.1", "BIND_ADDRESS": "127.0.0.1"},
+        {"BIND_ADDRESS": "192.0.2.1", "DETECTOR_IN_CONTAINER": "true"},
+    ],
 )
 def test_it_does_not_listen_to_others_without_keys(begin: Any, environment: Any) -> None:
     service = begin(**environment)

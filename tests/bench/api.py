@@ -76,7 +76,8 @@ class Client:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
     def post(self, path: str, body: bytes) -> int:
-        self._connection.request("POST", path, body, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", services.HEADER: "any"}
+        self._connection.request("POST", path, body, headers)
         answer = self._connection.getresponse()
         answer.read()
         return answer.status

@@ -145,11 +145,13 @@ CODES: dict[str, ErrorCode] = {
 # Why the gateway refuses, by the status that is also its code.
 GATEWAY_CODES: dict[int, str] = {
     401: "the key is missing or wrong; the message says which",
+    403: "the service is not called by this `Host`, or pages of this `Origin` may not call it; the "
+    "message names the setting",
     404: "there is no such route or API version, or the version has no such route",
     405: "the route does not know this method",
     408: "the body took too long to arrive",
     413: "the body is too large, or has more points than `DETECTOR_MAX_POINTS`",
-    429: "too much runs and waits already; `Retry-After` says when to come back",
+    429: "too much runs, waits or arrives already; `Retry-After` says when to come back",
     500: "the service failed; its log says why",
     503: "no model is loaded yet, or MLflow, its database or its store does not answer; "
     "`Retry-After` says when to come back",
