@@ -14,7 +14,8 @@ __all__ = ["LARGE", "Bodies", "Body"]
 LARGE = 1024 * 1024
 # What a body counts at least: a connection may hold so much of it that nobody has asked for yet.
 _LEAST = 64 * 1024
-# A body a little too large is read to its end, so that the client sees why it is refused.
+# A body that is refused is read on, unless it is much too large: a client that still sends does not
+# see the answer.
 _DISCARDED = 4
 _SMALL_SHARE = 4
 # Where there is no room, a large body that takes longer gives way to others.
@@ -156,19 +157,31 @@ class Bodies:
     async def _arrive(self, chunks: AsyncIterator[bytes], body: Body, most: int) -> bytes | None:
         body.grow(_LEAST, self._small)
         content, size = io.BytesIO(), 0
+        refused: GatewayError | None = None
         async for chunk in chunks:
             size += len(chunk)
             if size > _DISCARDED * most or body.gave_way:
                 break
-            if size > most:
+            if size <= most and not refused:
+                refused = self._grow(body, size)
+            if size <= most and not refused:
+                content.write(chunk)
+            elif body.bytes > _LEAST:
                 content = io.BytesIO()
                 body.grow(_LEAST, self._small)
-                continue
-            if size > body.bytes:
-                body.grow(size, self._small if size <= LARGE else self._large)
-            content.write(chunk)
+        if refused:
+            raise refused
         # Without a copy.
         return content.getvalue() if size <= most else None
+
+    def _grow(self, body: Body, size: int) -> GatewayError | None:
+        """Count so many bytes of a body; return why there is no room for them."""
+        if size > body.bytes:
+            try:
+                body.grow(size, self._small if size <= LARGE else self._large)
+            except GatewayError as error:
+                return error
+        return None
 
 
 def _too_much(what: str) -> GatewayError:

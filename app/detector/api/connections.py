@@ -5,6 +5,7 @@ and no limit of connections under which a new one is still answered.
 """
 
 import asyncio
+import itertools
 import resource
 import time
 from typing import ClassVar
@@ -46,37 +47,39 @@ def _most_open() -> int:
 class Connection(H11Protocol):
     """One connection, which must send the head of a request in time and read its answer in time.
 
-    Where there are too many, the one that has sent no request for the longest time is closed.
+    Where there are too many, the one that has been silent for the longest time is closed: of those
+    that have not sent a request yet, or of those between two requests, whichever are more.
     """
 
-    # Of this process, each with when it began, which is the order of the entries.
-    _silent: ClassVar[dict["Connection", float]] = {}
-    # Each with when its answer must be read, and the bytes that are left of that.
+    # Of this process, each with when its silence began, which is the order of the entries.
+    _new: ClassVar[dict["Connection", float]] = {}
+    _kept: ClassVar[dict["Connection", float]] = {}
+    # Each with when its answer must be read, and how much of that was left to be sent.
     _unread: ClassVar[dict["Connection", tuple[float, int]]] = {}
-    _watch: ClassVar[asyncio.TimerHandle | None] = None
     _most: ClassVar[int] = 0
     _has_begun = False
     _is_answered_when_read = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a new connection, in place of the oldest silent one where there are too many."""
+        """Take a new connection, in place of a silent one where there are too many."""
         super().connection_made(transport)
         transport.max_size = _BLOCK  # type: ignore[attr-defined]
-        if Connection._watch is None:
+        if not self._most:
             Connection._most = _most_open()
-            self._look()
-        self._wait()
+            self._look(self.loop)
+        self._be_silent()
         if len(self.connections) > self._most:
-            next(iter(self._silent))._drop()
+            more = self._new if len(self._new) > len(self._kept) else self._kept
+            next(iter(more))._drop()
 
     def data_received(self, data: bytes) -> None:
         """Read a part of a request; its first byte gives it time for the rest of its head."""
-        if not self._has_begun and self in self._silent:
-            self._wait()
+        if not self._has_begun:
+            self._be_silent()
             self._has_begun = True
         super().data_received(data)
         if self.cycle and not self.cycle.response_complete:
-            self._silent.pop(self, None)
+            self._speak()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, but not before the answer of this one has been read."""
@@ -86,7 +89,7 @@ class Connection(H11Protocol):
         super().on_response_complete()
         # Another request may have been sent already. One that is closing has bytes to send.
         if self.cycle.response_complete:
-            self._wait()
+            self._be_silent()
 
     def pause_writing(self) -> None:
         """Count an answer that the client does not read as fast as it is written."""
@@ -107,28 +110,32 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._silent.pop(self, None)
+        self._speak()
         self._unread.pop(self, None)
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self._silent.pop(self, None)
-        self._silent[self] = time.monotonic()
+    def _be_silent(self) -> None:
+        self._speak()
         self._has_begun = False
+        silent = self._kept if self.cycle else self._new
+        silent[self] = time.monotonic()
+
+    def _speak(self) -> None:
+        self._new.pop(self, None)
+        self._kept.pop(self, None)
 
     def _drop(self) -> None:
-        self._silent.pop(self, None)
+        self._speak()
         self._unread.pop(self, None)
         self.transport.abort()
 
-    def _look(self) -> None:
+    @classmethod
+    def _look(cls, loop: asyncio.AbstractEventLoop) -> None:
         """Close what has kept this worker waiting for too long, and look again in a second."""
         now = time.monotonic()
-        for each, began in list(self._silent.items()):
-            if now - began < HEAD_SECONDS:
-                break
+        silent = itertools.chain(cls._new.items(), cls._kept.items())
+        late = [each for each, began in silent if now - began > HEAD_SECONDS]
+        late += [each for each, (until, _) in cls._unread.items() if now > until]
+        for each in late:
             each._drop()
-        for each, (until, _) in list(self._unread.items()):
-            if now > until:
-                each._drop()
-        Connection._watch = self.loop.call_later(1, self._look)
+        loop.call_later(1, cls._look, loop)

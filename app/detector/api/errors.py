@@ -7,6 +7,7 @@ The codes of both stand here once, each with its status and its meaning. The han
 description and the tables of ``docs/api.md`` follow from them.
 """
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -193,17 +194,30 @@ def refusal(error: DetectionError | GatewayError, *, of_dataset: bool = False) -
     )
 
 
+def _let_go(error: BaseException | None) -> None:
+    """Free what was read of a refused body, which the frames of the error hold.
+
+    The error and a future in one of its frames hold each other, and the garbage collector may leave
+    them for long: bodies that are refused one after the other would fill the memory.
+    """
+    while error:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
 def add_handlers(app: FastAPI) -> None:
     """Have every refusal answered in its shape, those of the router too."""
 
     @app.exception_handler(DetectionError)
     async def of_detection(request: Request, error: DetectionError) -> Json:
         request.state.code = error.code
+        _let_go(error)
         return refusal(error)
 
     @app.exception_handler(GatewayError)
     async def of_gateway(request: Request, error: GatewayError) -> Json:
         request.state.code = str(error.status)
+        _let_go(error)
         return refusal(error)
 
     @app.exception_handler(HTTPException)
