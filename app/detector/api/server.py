@@ -82,11 +82,14 @@ def _check_folders(settings: Settings) -> None:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         kept.append((Path.cwd(), "its models", "MLFLOW_TRACKING_URI"))
     for folder, what, setting in kept:
-        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
             raise ValueError(
-                f"The service does not start: it keeps {what} in {folder}, where it may not write. "
-                f"Start it in a folder of its own, or set {setting}."
-            )
+                f"The service does not start: it keeps {what} in {folder}, where it cannot write "
+                f"({error.strerror}). Start it in a folder of its own, or set {setting}."
+            ) from None
 
 
 def _leave(signal_number: int, frame: FrameType | None) -> None:
