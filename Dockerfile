@@ -38,7 +38,8 @@ USER root
 RUN install -d -o workspace -g workspace /var/lib/detector
 USER workspace
 COPY app/detector /srv/app/detector
-ENV PYTHONPATH=/srv/app
+# It is here that BIND_ADDRESS says where the service is reached.
+ENV PYTHONPATH=/srv/app DETECTOR_IN_CONTAINER=true
 WORKDIR /srv/app
 EXPOSE 8080
 CMD ["python", "-m", "detector", "serve"]

@@ -108,10 +108,10 @@ class Service:
         method: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
+        """Send a request, with any key where none is given; with empty headers, none at all."""
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self.url + path, data=data, method=method, headers=headers or {}
-        )
+        sent = {HEADER: "any"} | (headers or {}) if headers != {} else {}
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=sent)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return Answer(answer.status, answer.headers, answer.read())

@@ -11,12 +11,31 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 __all__ = ["DataSettings", "JobSettings", "Settings"]
 
 _HOST = re.compile(r"([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
+_ORIGIN = re.compile(rf"https?://{_HOST.pattern}")
+# Whoever may try can try many a second: 16 random characters are out of reach, words are not.
+_SHORTEST_KEY = 16
 
 
 def _split(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    hosts = tuple(host.lower() for host in hosts)
+    wrong = [host for host in hosts if not _HOST.fullmatch(host)]
+    if wrong:
+        raise ValueError(
+            f"'{wrong[0]}' is no host: write a name or an address and, where it is not the "
+            "usual one, a port, such as data.example.com or 10.0.0.5:9000"
+        )
+    return hosts
+
+
+def _hosts_or_any(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    named = _hosts(tuple(host for host in hosts if host != "*"))
+    return (*named, "*") if "*" in hosts else named
 
 
 class DataSettings(BaseSettings):
@@ -30,7 +49,12 @@ class DataSettings(BaseSettings):
 
     # Compose sets a variable that was left out to nothing.
     model_config = SettingsConfigDict(
-        frozen=True, populate_by_name=True, extra="ignore", env_ignore_empty=True
+        frozen=True,
+        populate_by_name=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        # What is wrong may be a key.
+        hide_input_in_errors=True,
     )
 
     data_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
@@ -92,17 +116,7 @@ class DataSettings(BaseSettings):
         "data_folders", "data_buckets", "data_hosts", "private_data_hosts", mode="before"
     )(_split)
 
-    @field_validator("data_hosts", "private_data_hosts")
-    @classmethod
-    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        hosts = tuple(host.lower() for host in hosts)
-        wrong = [host for host in hosts if not _HOST.fullmatch(host)]
-        if wrong:
-            raise ValueError(
-                f"'{wrong[0]}' is no host: write a name or an address and, where it is not the "
-                "usual one, a port, such as data.example.com or 10.0.0.5:9000"
-            )
-        return hosts
+    _check_hosts = field_validator("data_hosts", "private_data_hosts")(_hosts)
 
 
 class JobSettings(DataSettings):
@@ -165,8 +179,14 @@ class Settings(JobSettings):
         default=None,
         validation_alias="BIND_ADDRESS",
         description="The address at which a container's port is published, where the service "
-        "itself must listen on every address. It, and not the host, decides whether keys are "
-        "needed.",
+        "itself must listen on every address. In a container it, and not the host, decides "
+        "whether keys are needed.",
+    )
+    in_container: bool = Field(
+        default=False,
+        validation_alias="DETECTOR_IN_CONTAINER",
+        description="Whether the service runs in a container, so that BIND_ADDRESS counts. The "
+        "image says so.",
     )
     port: int = Field(
         default=8080, ge=0, le=65535, validation_alias="PORT", description="The port to listen on."
@@ -175,7 +195,28 @@ class Settings(JobSettings):
         default=(),
         validation_alias="API_KEYS",
         description="Keys that clients may send, separated by commas; two, so that they can be "
-        "rotated. With none, any key is accepted, and the service listens on loopback only.",
+        "rotated. With none, any key is accepted, and the service listens on loopback only. Where "
+        f"others can reach it, each has at least {_SHORTEST_KEY} characters.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        validation_alias="DETECTOR_ALLOWED_HOSTS",
+        description="Names, with or without a port, by which clients may call the service, "
+        "separated by commas. Without keys, those of loopback are always among them; with keys, "
+        "any name is accepted where this is empty or has a *.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        validation_alias="DETECTOR_CORS_ORIGINS",
+        description="Origins whose web pages may call the service from a browser, separated by "
+        "commas, such as https://plant.example.com.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default="127.0.0.1",
+        validate_default=True,
+        validation_alias="DETECTOR_TRUSTED_PROXIES",
+        description="Addresses and networks of proxies whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed, separated by commas.",
     )
     workers: int = Field(
         default=1, ge=1, validation_alias="DETECTOR_WORKERS", description="Worker processes."
@@ -203,6 +244,14 @@ class Settings(JobSettings):
         ge=1,
         validation_alias="DETECTOR_MAX_BODY_BYTES",
         description="The largest request body; above it 413.",
+    )
+    max_bodies_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=1,
+        validation_alias="DETECTOR_MAX_BODIES_BYTES",
+        description="The most bytes that the bodies of all requests of one worker may have "
+        "together, those still arriving included; above it 429. A quarter is kept for bodies of "
+        "at most 1 MiB.",
     )
     max_points: int = Field(
         default=8640,
@@ -250,15 +299,77 @@ class Settings(JobSettings):
         "it TooManyRunningModels.",
     )
 
-    _split_keys = field_validator("api_keys", mode="before")(_split)
+    _split_names = field_validator(
+        "api_keys", "allowed_hosts", "cors_origins", "trusted_proxies", mode="before"
+    )(_split)
+
+    _check_allowed_hosts = field_validator("allowed_hosts")(_hosts_or_any)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(origin.lower() for origin in origins)
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"'{origin}' is no origin: write what browsers send, such as "
+                    "https://plant.example.com or http://localhost:3000, with no path"
+                )
+        return origins
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ValueError(
+                    f"'{proxy}' is no address or network: write such as 127.0.0.1 or 172.16.0.0/12"
+                ) from None
+        return proxies
+
+    @property
+    def reachable_address(self) -> str:
+        """The address at which clients reach the service."""
+        published = self.published_address if self.in_container else None
+        return published or self.host
 
     @model_validator(mode="after")
     def _require_keys_where_others_reach(self) -> "Settings":
-        address = self.published_address or self.host
-        if not self.api_keys and not _is_loopback(address):
+        address = self.reachable_address
+        if _is_loopback(address):
+            return self
+        if not self.api_keys:
             raise ValueError(
                 f"the service would listen on {address}, which others can reach, with no key: set "
                 "API_KEYS to one or more keys separated by commas, or listen on 127.0.0.1"
+            )
+        if any(len(key.get_secret_value()) < _SHORTEST_KEY for key in self.api_keys):
+            raise ValueError(
+                f"API_KEYS has a key of fewer than {_SHORTEST_KEY} characters, and others can "
+                f"reach {address}: use random ones, such as `openssl rand -hex 24` prints"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _require_keys_where_any_host_may_call(self) -> "Settings":
+        if "*" in self.allowed_hosts and not self.api_keys:
+            raise ValueError(
+                "DETECTOR_ALLOWED_HOSTS may have * only where there are API_KEYS: without any, a "
+                "page that a browser shows could call the service by a name of its own"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _let_the_largest_body_in(self) -> "Settings":
+        # The large ones share three quarters, and one of many variables has ten times the bytes.
+        least = 40 * self.max_body_bytes // 3
+        if self.max_bodies_bytes < least:
+            raise ValueError(
+                f"DETECTOR_MAX_BODIES_BYTES ({self.max_bodies_bytes}) must be at least {least}: "
+                f"the largest body has 10 times DETECTOR_MAX_BODY_BYTES ({self.max_body_bytes}), "
+                "and large ones may take three quarters"
             )
         return self
 

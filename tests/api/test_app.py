@@ -31,3 +31,11 @@ def test_the_documented_examples_are_answered(service: Any) -> None:
     assert b"entire/detect" in page.content
     # It is read where nothing else can be reached.
     assert b"https://" not in page.content
+
+
+def test_a_model_id_has_the_digits_of_ascii(service: Any) -> None:
+    # Python reads these digits as numbers, and no header can hold them.
+    models = "/anomalydetector/v1.1-preview/multivariate/models"
+    answer = service.call(f"{models}/%EF%BC%910000000-0000-4000-8000-000000000000/export")
+    assert answer.status == 404
+    assert answer.json["code"] == "ModelNotExist"

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio
 import pytest
+
+from detector.api import wrong_keys
+from detector.api.errors import GatewayError
+from detector.api.wrong_keys import WrongKeys
 
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
 
@@ -33,3 +40,58 @@ def test_no_other_key_opens(
     assert answer.json["error"]["code"] == "401"
     assert text in answer.json["error"]["message"]
     assert kit.HEADER in answer.json["error"]["message"]
+
+
+def test_wrong_keys_wait_and_right_ones_do_not(begin: Any, kit: Any) -> None:
+    service = begin(API_KEYS=kit.KEYS[0]).wait()
+    models = "/anomalydetector/v1.1/multivariate/models"
+
+    def asked(key: str) -> tuple[int, float]:
+        started = time.monotonic()
+        status = service.call(models, headers={kit.HEADER: key}).status
+        return status, time.monotonic() - started
+
+    asked(kit.KEYS[0])
+    # 0.1, 0.2, 0.4 and 0.8 s; the same address sends the right key meanwhile.
+    with ThreadPoolExecutor(4) as threads:
+        wrong = [threads.submit(asked, "wrong") for _ in range(4)]
+        right = 0
+        while not all(each.done() for each in wrong):
+            status, seconds = asked(kit.KEYS[0])
+            assert status == 200
+            assert seconds < 0.7
+            right += 1
+    assert right > 3
+    assert {each.result()[0] for each in wrong} == {401}
+    assert max(each.result()[1] for each in wrong) > 0.8
+    # Others have sent none.
+    assert asked("")[1] < 0.7
+
+
+def test_what_is_remembered_of_wrong_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wrong_keys, "_FIRST_SECONDS", 0.0)
+
+    async def work() -> None:
+        keys = WrongKeys()
+        for place in range(10_000):
+            await keys.delay(f"192.0.2.{place}")
+        assert len(keys._counts) <= 4096
+        # A delay that ends some day, however many there were.
+        for _ in range(2000):
+            await keys.delay("192.0.2.1")
+
+    anyio.run(work)
+
+
+def test_few_answers_to_wrong_keys_wait_at_once() -> None:
+    async def work() -> None:
+        keys = WrongKeys()
+        async with anyio.create_task_group() as tasks:
+            for place in range(256):
+                tasks.start_soon(keys.delay, f"192.0.2.{place}")
+            await anyio.sleep(0)
+            with pytest.raises(GatewayError) as refused:
+                await keys.delay("192.0.2.1")
+            assert refused.value.status == 429
+
+    anyio.run(work)

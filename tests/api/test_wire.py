@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from detector.api.wire import Json
+from detector.api.wire import Json, parse
+from detector.errors import DetectionError
 
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
 
@@ -46,3 +50,61 @@ def test_arrays_are_written_as_lists_of_their_values() -> None:
     assert Json({"value": np.float64(np.nan), "flag": np.bool_(True)}).body == (
         b'{"value":null,"flag":true}'
     )
+
+
+MODELS = "/anomalydetector/v1.1/multivariate/models"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 1000, b"[" * 1000 + b"]" * 1000, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 40],
+    ids=["open", "closed", "many", "objects"],
+)
+def test_a_deep_body_is_refused(service: Any, body: bytes) -> None:
+    for path in (ENTIRE, MODELS):
+        answer = service.call(path, body)
+        assert answer.status == 400
+        assert answer.json["code"] == "InvalidJsonFormat"
+
+
+def depth(value: Any) -> int:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return max(map(depth, parts), default=0) + isinstance(value, (dict, list))
+
+
+LEAVES = st.one_of(st.none(), st.integers(-9, 9), st.text('[]{}"\\, a', max_size=6))
+# Deep is what goes from one to the next, broad is what stands beside it.
+BROAD = st.recursive(
+    LEAVES, lambda part: st.lists(part) | st.dictionaries(st.text('[]{}"\\'), part), max_leaves=4
+)
+STEPS = st.lists(st.tuples(st.booleans(), BROAD, BROAD), max_size=40)
+
+
+@given(steps=STEPS, spaces=st.booleans())
+def test_a_body_is_read_if_it_is_not_deep_whatever_its_strings_hold(
+    steps: list[Any], spaces: bool
+) -> None:
+    value: Any = None
+    for is_list, before, after in steps:
+        value = [before, value, after] if is_list else {"[": before, "a": value, "]": after}
+    text = json.dumps(value, indent=1 if spaces else None).encode()
+    if depth(value) <= 32:
+        assert parse(text) == value
+    elif depth(value) > 33:
+        # One that holds only values is not counted.
+        with pytest.raises(DetectionError, match="nested"):
+            parse(text)
+
+
+@pytest.mark.parametrize("literal", [b"1", b"NaN"])
+@pytest.mark.parametrize("part", [b"{}", b"[]", b"1"])
+def test_a_body_of_very_many_values_is_refused(part: bytes, literal: bytes) -> None:
+    few, many = (b"[" + literal + (b"," + part) * count + b"]" for count in (600_000, 2_000_000))
+    assert len(parse(few)) == 600_001
+    with pytest.raises(DetectionError, match="more than 2000000 values"):
+        parse(many)
+
+
+@pytest.mark.parametrize("body", [b"", b"  \n"])
+def test_an_empty_body_is_nothing(body: bytes) -> None:
+    assert parse(body) is None

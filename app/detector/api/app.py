@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, PlainTextResponse
 
 from detector.api import datasets, docs_page, errors, metrics, openapi
 from detector.api.auth import require_key
+from detector.api.callers import Callers
 from detector.api.dependencies import ServiceModels, ServiceSettings, ServiceState, State
 from detector.api.limits import Limits
 from detector.api.middleware import RequestLog
@@ -18,11 +20,25 @@ from detector.api.served_models import ServedModels
 from detector.api.timeseries import routes as timeseries
 from detector.api.versions import VERSIONS
 from detector.api.wire import Json
+from detector.api.wrong_keys import WrongKeys
 from detector.datasource import Access
 from detector.log import ignore_foreign_warnings
 from detector.settings import Settings
 
 __all__ = ["create"]
+
+# Headers of answers that clients in a browser read.
+_READ_BY_PAGES = [
+    "apim-request-id",
+    "csp-billing-usage",
+    "location",
+    "model-id",
+    "operation-id",
+    "operation-location",
+    "retry-after",
+    "x-ms-error-code",
+    "x-request-id",
+]
 
 
 def create() -> FastAPI:
@@ -38,6 +54,7 @@ def create() -> FastAPI:
             limits=Limits(settings),
             models=ServedModels(settings.model_alias, settings.model_refresh_seconds),
             store=ModelStore(),
+            wrong_keys=WrongKeys(),
         )
         service.models.start()
         yield {"service": service}
@@ -55,6 +72,16 @@ def create() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    # The last one is the first that a request meets.
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=_READ_BY_PAGES,
+        )
+    app.add_middleware(Callers, settings=settings)
     app.add_middleware(RequestLog)
     errors.add_handlers(app)
     guarded = [Depends(require_key)]

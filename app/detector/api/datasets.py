@@ -66,7 +66,7 @@ _PUT: dict[str, Any] = {
             **_refused(413, CODES["InvalidFileSize"].meaning),
             **_AWAY,
         },
-        refusals=(401, 408),
+        refusals=(401, 403, 408),
     ),
     "openapi_extra": {
         "requestBody": {
@@ -83,7 +83,8 @@ _PUT: dict[str, Any] = {
     },
 }
 _LIST = answers(
-    {200: {"model": Datasets, "description": "What is kept, by name."}, **_AWAY}, refusals=(401,)
+    {200: {"model": Datasets, "description": "What is kept, by name."}, **_AWAY},
+    refusals=(401, 403),
 )
 _DELETE = answers(
     {
@@ -91,7 +92,7 @@ _DELETE = answers(
         **_refused(404, "Nothing is kept under the name."),
         **_AWAY,
     },
-    refusals=(401,),
+    refusals=(401, 403),
 )
 
 

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from detector.api.limits import Limits
 from detector.api.model_store import ModelStore
 from detector.api.served_models import ServedModels
+from detector.api.wrong_keys import WrongKeys
 from detector.datasource import Access
 from detector.settings import Settings
 
@@ -21,6 +22,7 @@ __all__ = [
     "ServiceSettings",
     "ServiceState",
     "ServiceStore",
+    "ServiceWrongKeys",
     "State",
 ]
 
@@ -34,6 +36,7 @@ class ServiceState:
     limits: Limits
     models: ServedModels
     store: ModelStore
+    wrong_keys: WrongKeys
 
 
 class State(TypedDict):
@@ -67,8 +70,13 @@ async def _store(request: Request) -> ModelStore:
     return _service(request).store
 
 
+async def _wrong_keys(request: Request) -> WrongKeys:
+    return _service(request).wrong_keys
+
+
 ServiceSettings = Annotated[Settings, Depends(_settings)]
 DataAccess = Annotated[Access, Depends(_access)]
 ServiceLimits = Annotated[Limits, Depends(_limits)]
 ServiceModels = Annotated[ServedModels, Depends(_models)]
 ServiceStore = Annotated[ModelStore, Depends(_store)]
+ServiceWrongKeys = Annotated[WrongKeys, Depends(_wrong_keys)]

@@ -7,6 +7,7 @@ The codes of both stand here once, each with its status and its meaning. The han
 description and the tables of ``docs/api.md`` follow from them.
 """
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -145,11 +146,13 @@ CODES: dict[str, ErrorCode] = {
 # Why the gateway refuses, by the status that is also its code.
 GATEWAY_CODES: dict[int, str] = {
     401: "the key is missing or wrong; the message says which",
+    403: "the service is not called by this `Host`, or pages of this `Origin` may not call it; the "
+    "message names the setting",
     404: "there is no such route or API version, or the version has no such route",
     405: "the route does not know this method",
     408: "the body took too long to arrive",
     413: "the body is too large, or has more points than `DETECTOR_MAX_POINTS`",
-    429: "too much runs and waits already; `Retry-After` says when to come back",
+    429: "too much runs, waits or arrives already; `Retry-After` says when to come back",
     500: "the service failed; its log says why",
     503: "no model is loaded yet, or MLflow, its database or its store does not answer; "
     "`Retry-After` says when to come back",
@@ -191,17 +194,30 @@ def refusal(error: DetectionError | GatewayError, *, of_dataset: bool = False) -
     )
 
 
+def _let_go(error: BaseException | None) -> None:
+    """Free what was read of a refused body, which the frames of the error hold.
+
+    The error and a future in one of its frames hold each other, and the garbage collector may leave
+    them for long: bodies that are refused one after the other would fill the memory.
+    """
+    while error:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
 def add_handlers(app: FastAPI) -> None:
     """Have every refusal answered in its shape, those of the router too."""
 
     @app.exception_handler(DetectionError)
     async def of_detection(request: Request, error: DetectionError) -> Json:
         request.state.code = error.code
+        _let_go(error)
         return refusal(error)
 
     @app.exception_handler(GatewayError)
     async def of_gateway(request: Request, error: GatewayError) -> Json:
         request.state.code = str(error.status)
+        _let_go(error)
         return refusal(error)
 
     @app.exception_handler(HTTPException)

@@ -5,17 +5,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import anyio
 from fastapi import Request
 
+from detector.api.bodies import Bodies, Body
 from detector.api.errors import GatewayError
 from detector.settings import Settings
 
 __all__ = ["BoundedExecutor", "Limits"]
 
 _Result = TypeVar("_Result")
-# A body a little too large is read to its end, so that the client sees why it is refused.
-_DISCARDED = 4
 
 
 class BoundedExecutor:
@@ -58,6 +56,7 @@ class Limits:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._bodies = Bodies(settings.max_bodies_bytes)
         self._detections = BoundedExecutor(
             settings.concurrent_detections,
             settings.waiting_detections,
@@ -66,7 +65,7 @@ class Limits:
         )
 
     async def read(self, request: Request, *, times: int = 1) -> bytes:
-        """Return the body of a request.
+        """Return the body of a request; it is counted until the answer is done.
 
         Parameters
         ----------
@@ -76,30 +75,24 @@ class Limits:
         Raises
         ------
         GatewayError
-            413 for one that is too large, 408 for one that does not arrive.
+            413 for one that is too large, 408 for one that does not arrive, 429 where the bodies
+            of other requests leave no room.
         """
         most, seconds = times * self._settings.max_body_bytes, self._settings.body_seconds
-        size = 0
-        chunks: list[bytes] = []
+        request.state.body = body = Body(seconds)
         try:
-            with anyio.fail_after(seconds):
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size <= most:
-                        chunks.append(chunk)
-                    elif size > _DISCARDED * most:
-                        break
+            content = await self._bodies.read(request.stream(), body, most=most)
         except TimeoutError:
             raise GatewayError(
                 408, f"The body did not arrive within {seconds:g} seconds (DETECTOR_BODY_SECONDS)."
             ) from None
-        if size > most:
+        if content is None:
             raise GatewayError(
                 413,
                 f"The body is larger than {most} bytes, the most that this service takes "
                 f"({f'{times} times ' if times > 1 else ''}DETECTOR_MAX_BODY_BYTES).",
             )
-        return b"".join(chunks)
+        return content
 
     def check_points(self, count: int) -> None:
         """Refuse, with 413, a series longer than the operator lets through."""

@@ -63,6 +63,9 @@ class RequestLog:
                     500, f"The service failed; its log says why, under {request_id}."
                 )
                 await refusal(problem)(scope, receive, answer)
+        finally:
+            if "body" in state:
+                state["body"].release()
         self._report(scope, request_id, status, time.perf_counter() - started, failure)
 
     def _report(

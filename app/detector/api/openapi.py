@@ -17,7 +17,7 @@ __all__ = ["GatewayProblem", "Number", "Problem", "Wire", "answers", "describe",
 
 # The service sends null where a number cannot be written in JSON.
 Number = float | None
-_REFUSALS = (401, 404, 408, 413, 429, 503)
+_REFUSALS = (401, 403, 404, 408, 413, 429, 503)
 
 
 class Wire(BaseModel):

@@ -6,11 +6,13 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 from pydantic import ValidationError
 
+from detector.api.connections import HEAD_SECONDS, backlog, raise_file_limit
 from detector.jobs import processes
 from detector.log import CONFIGURATION
 from detector.settings import Settings
@@ -41,6 +43,8 @@ def serve(given: Mapping[str, object]) -> None:
         settings = Settings()
     except ValidationError as error:
         raise ValueError(_in_words(error)) from None
+    _check_folders(settings)
+    raise_file_limit()
     # uvicorn raises the signal again when it has stopped; what is temporary must still go.
     signal.signal(signal.SIGTERM, _leave)
     worker = (
@@ -55,12 +59,37 @@ def serve(given: Mapping[str, object]) -> None:
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
+            # h11 is there wherever uvicorn is, and the connections are asyncio's.
+            http="detector.api.connections:Connection",
+            loop="asyncio",
+            ws="none",
+            backlog=backlog(),
+            timeout_keep_alive=HEAD_SECONDS,
+            forwarded_allow_ips=list(settings.trusted_proxies),
             log_config=CONFIGURATION,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=settings.stop_seconds,
             timeout_worker_healthcheck=_WORKER_PATIENCE_SECONDS,
         )
+
+
+def _check_folders(settings: Settings) -> None:
+    """Raise ValueError for a folder that the service, or its worker, could not write to."""
+    kept = []
+    if "://" not in settings.queue:
+        kept.append((Path(settings.queue).absolute().parent, "its queue", "DETECTOR_QUEUE"))
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        kept.append((Path.cwd(), "its models", "MLFLOW_TRACKING_URI"))
+    for folder, what, setting in kept:
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise ValueError(
+                f"The service does not start: it keeps {what} in {folder}, where it cannot write "
+                f"({error.strerror}). Start it in a folder of its own, or set {setting}."
+            ) from None
 
 
 def _leave(signal_number: int, frame: FrameType | None) -> None:

@@ -11,6 +11,12 @@ from detector.errors import DetectionError
 
 __all__ = ["Json", "parse"]
 
+# The largest legal request, 300 variables of 2,880 timestamps, has 1.8 million.
+_MOST_VALUES = 2_000_000
+_BETWEEN = (b",", b"[", b"]", b"{", b"}")
+_DEEPEST = 32
+_NO_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
+
 
 class Json(Response):
     """An answer in JSON, of arrays as well; numbers that JSON has no word for become null."""
@@ -30,17 +36,55 @@ def _as_list(value: Any) -> Any:
 
 
 def parse(body: bytes) -> Any:
-    """Read JSON whatever its Content-Type said, and the literal NaN that Python writes."""
+    """Read JSON whatever its Content-Type said, and the literal NaN that Python writes.
+
+    Raises
+    ------
+    DetectionError
+        ``InvalidJsonFormat`` for what is no JSON or too deep, ``DataExceedsLimit`` for too many
+        values; both before anything is made of it.
+    """
+    _check_size(body)
+    _check_depth(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
-    if not body.strip():
+    if not body or body.isspace():
         return None
     try:
         return json.loads(body)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
         raise DetectionError(
             "InvalidJsonFormat", f"Invalid Json Format: the body is no JSON ({reason})."
         ) from error
+
+
+def _check_size(body: bytes) -> None:
+    # Between two values stands one of these; a few more are in strings.
+    if len(body) > _MOST_VALUES and sum(map(body.count, _BETWEEN)) > _MOST_VALUES:
+        raise DetectionError(
+            "DataExceedsLimit",
+            f"The body holds more than {_MOST_VALUES} values, the most that this service reads.",
+        )
+
+
+def _check_depth(body: bytes) -> None:
+    if b"\\" in body:
+        # An escaped quote does not end a string.
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Strings that hold no bracket vanish, and so does what holds nothing but values.
+    marks = body.translate(None, _NO_MARKS).replace(b'""', b"")
+    marks = marks.replace(b"{}", b"").replace(b"[]", b"")
+    if len(marks) <= _DEEPEST:
+        return
+    each = np.frombuffer(marks, dtype=np.uint8)
+    quotes = each == ord('"')
+    brackets = each[~quotes & (np.cumsum(quotes, dtype=np.int32) % 2 == 0)]
+    opening = (brackets == ord("[")) | (brackets == ord("{"))
+    if np.cumsum(np.where(opening, 1, -1)).max(initial=0) > _DEEPEST:
+        raise DetectionError(
+            "InvalidJsonFormat",
+            f"Invalid Json Format: the body is nested more than {_DEEPEST} deep.",
+        )

@@ -350,6 +350,9 @@ def _diagnostics(run: Run) -> Diagnostics:
 
 def run_id(identity: str) -> str:
     """Return the id of the run that is a model or a result; ValueError for what is no UUID."""
+    if not identity.isascii():
+        # Python reads the digits of every script.
+        raise ValueError("not a UUID")
     return uuid.UUID(identity).hex
 
 

@@ -1,0 +1,190 @@
+"""Connections: a server of uvicorn's with a small application, and clients that are no good."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from services import until
+
+from detector.api import connections
+
+LARGE = 20_000_000
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with as many bytes as the query says."""
+    body = b"x" * int(scope["query_string"] or 2)
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], socket.socket]]:
+    """Return what connects to a server that has little patience."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
+    monkeypatch.setattr(connections, "_ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(connections, "_ANSWER_BYTES_PER_SECOND", LARGE)
+    monkeypatch.setattr(connections, "_MOST_OPEN", 3)
+    monkeypatch.setattr(connections, "_MOST_UNREAD_BYTES", LARGE)
+    monkeypatch.setattr(connections.Connection, "_most", 0)
+    config = uvicorn.Config(
+        application,
+        http=connections.Connection,
+        lifespan="off",
+        log_config=None,
+        timeout_keep_alive=60,
+    )
+    server = uvicorn.Server(config)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+
+        def new() -> socket.socket:
+            made = socket.create_connection(listener.getsockname(), timeout=10)
+            return stack.enter_context(made)
+
+        try:
+            yield new
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def ask(connection: socket.socket, size: int = 2) -> None:
+    connection.sendall(f"GET /?{size} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+
+
+def is_open(connection: socket.socket) -> bool:
+    """Say whether nothing has come, neither bytes nor the end."""
+    connection.setblocking(False)
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except ConnectionResetError:
+        return False
+    finally:
+        connection.settimeout(10)
+    return False
+
+
+def answered(connection: socket.socket) -> bool:
+    text = b""
+    while not text.endswith(b"xx"):
+        chunk = connection.recv(65536)
+        if not chunk:
+            return False
+        text += chunk
+    return text.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc", b"\r\n"])
+def test_a_head_that_does_not_arrive_is_not_waited_for(
+    connect: Callable[[], socket.socket], sent: bytes
+) -> None:
+    connection = connect()
+    connection.sendall(sent)
+    until(lambda: not is_open(connection), "it is closed", 5)
+
+
+def test_a_head_that_arrives_byte_by_byte_has_no_more_time(
+    connect: Callable[[], socket.socket],
+) -> None:
+    connection = connect()
+
+    def closes() -> bool:
+        with contextlib.suppress(OSError):
+            connection.sendall(b"G")
+        return not is_open(connection)
+
+    until(closes, "it is closed", 5)
+
+
+def test_a_body_that_nobody_reads_does_not_keep_a_connection(
+    connect: Callable[[], socket.socket],
+) -> None:
+    connection = connect()
+    connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
+    assert answered(connection)
+
+    def closes() -> bool:
+        with contextlib.suppress(OSError):
+            connection.sendall(b" ")
+        return not is_open(connection)
+
+    until(closes, "it is closed", 5)
+
+
+def test_a_kept_connection_is_closed_when_it_is_not_used(
+    connect: Callable[[], socket.socket],
+) -> None:
+    connection = connect()
+    for _ in range(3):
+        ask(connection)
+        assert answered(connection)
+    until(lambda: not is_open(connection), "it is closed", 5)
+
+
+def test_the_oldest_silent_one_gives_way(connect: Callable[[], socket.socket]) -> None:
+    kept = connect()
+    ask(kept)
+    assert answered(kept)
+    silent = [connect(), connect()]
+    new = connect()
+    ask(new)
+    assert answered(new)
+    until(lambda: not is_open(silent[0]), "the oldest is closed", 5)
+    assert is_open(silent[1])
+    # One that has been used stays where there are more that have not.
+    ask(kept)
+    assert answered(kept)
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+def test_an_answer_that_is_not_read_is_not_kept(
+    connect: Callable[[], socket.socket], requests: int
+) -> None:
+    connection = connect()
+    for _ in range(requests):
+        ask(connection, LARGE)
+    until(lambda: connections.Connection._unread, "it is not read", 5)
+    until(lambda: not connections.Connection._unread, "it is dropped", 10)
+    read = 0
+    with contextlib.suppress(ConnectionResetError):
+        while chunk := connection.recv(1 << 20):
+            read += len(chunk)
+    assert read < LARGE
+
+
+def test_answers_that_are_not_read_share_their_room(
+    connect: Callable[[], socket.socket],
+) -> None:
+    first, second = connect(), connect()
+    for connection in (first, second):
+        ask(connection, LARGE)
+        until(lambda: connections.Connection._unread, "it is not read", 5)
+    assert len(connections.Connection._unread) == 1
+
+
+def test_a_slow_answer_is_read_to_its_end_and_the_connection_goes_on(
+    connect: Callable[[], socket.socket],
+) -> None:
+    connection = connect()
+    # The second is asked for before the first has been read.
+    for _ in range(2):
+        ask(connection, LARGE)
+    read = 0
+    while read < 2 * LARGE:
+        chunk = connection.recv(1 << 20)
+        assert chunk
+        read += len(chunk)
+    ask(connection)
+    assert b"200 OK" in connection.recv(65536)[-200:]

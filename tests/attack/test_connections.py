@@ -1,0 +1,131 @@
+"""Connections: thousands that say nothing, or never end to say it, keep nobody else waiting."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import json
+import selectors
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from services import HEADER, Service, start_detector
+
+ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
+USUAL = json.dumps({"series": [{"value": place % 7} for place in range(47)]})
+SILENT, HALF, SLOW, WITHHELD = 5000, 300, 50, 2500
+HEALTH_SECONDS = 1.0
+
+
+class Crowd:
+    """Clients that open connections and leave them."""
+
+    def __init__(self, service: Service) -> None:
+        self._port = service.port
+        self._opened = selectors.DefaultSelector()
+        # More than the ports of one address.
+        self._sources = itertools.cycle(f"127.0.0.{place}" for place in range(2, 10))
+        self.slow: list[socket.socket] = []
+
+    @property
+    def left(self) -> int:
+        """How many have not been closed by the service."""
+        for key, _ in self._opened.select(0.1):
+            one = key.fileobj
+            assert isinstance(one, socket.socket)
+            with contextlib.suppress(ConnectionResetError):
+                # What comes is a refusal, if anything.
+                while one.recv(4096):
+                    pass
+            self._opened.unregister(one)
+            one.close()
+        return len(self._opened.get_map())
+
+    def open(self, sent: bytes = b"") -> socket.socket:
+        one = socket.create_connection(
+            ("127.0.0.1", self._port), timeout=10, source_address=(next(self._sources), 0)
+        )
+        try:
+            one.sendall(sent)
+        except ConnectionError:
+            one.close()
+            raise
+        self._opened.register(one, selectors.EVENT_READ)
+        return one
+
+    def trickle(self) -> None:
+        """Send one byte more of each head that never ends."""
+        for one in self.slow:
+            with contextlib.suppress(OSError):
+                one.send(b"x")
+
+    def close(self) -> None:
+        for key in list(self._opened.get_map().values()):
+            assert isinstance(key.fileobj, socket.socket)
+            key.fileobj.close()
+        self._opened.close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return a service for all that the crowds do."""
+    begun = start_detector(tmp_path_factory.mktemp("crowded"))
+    try:
+        yield begun.wait()
+    finally:
+        begun.stop()
+
+
+def test_silent_connections_keep_nobody_waiting(service: Service) -> None:
+    kept = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+    worst = 0.0
+
+    def ask() -> None:
+        nonlocal worst
+        started = time.monotonic()
+        assert service.call("/health/live").status == 200
+        worst = max(worst, time.monotonic() - started)
+        # One that stays open is not closed for those that say nothing.
+        kept.request("POST", ENTIRE, USUAL, {HEADER: "any"})
+        answer = kept.getresponse()
+        assert answer.status == 200, answer.read()
+        answer.read()
+
+    with contextlib.closing(kept), contextlib.closing(Crowd(service)) as crowd:
+        ask()
+        for place in range(SILENT):
+            crowd.open()
+            if place % 250 == 0:
+                ask()
+        for _ in range(HALF):
+            crowd.open(b"POST / HTTP/1.1\r\nHost: local")
+        crowd.slow = [crowd.open(b"GET /health/live HTTP/1.1\r\nX-Slow: ") for _ in range(SLOW)]
+        deadline = time.monotonic() + 20
+        while left := crowd.left:
+            assert time.monotonic() < deadline, f"{left} are still open"
+            crowd.trickle()
+            ask()
+    assert worst < HEALTH_SECONDS
+    # But for the lines of requests, one for each.
+    said = [line for line in service.output.splitlines() if '"detector.requests"' not in line]
+    assert sum(map(len, said)) < 10_000
+    assert service.process.poll() is None
+
+
+def test_bodies_that_do_not_arrive_keep_nobody_waiting(service: Service) -> None:
+    head = (
+        f"POST {ENTIRE} HTTP/1.1\r\nHost: localhost\r\n{HEADER}: any\r\nContent-Length: 99\r\n\r\n"
+    )
+    with contextlib.closing(Crowd(service)) as crowd:
+        for place in range(WITHHELD):
+            # The service may have refused one before it has been sent.
+            with contextlib.suppress(ConnectionError):
+                crowd.open(head.encode() + b"{")
+            if place % 250 == 0:
+                started = time.monotonic()
+                assert service.call("/health/live").status == 200
+                assert time.monotonic() - started < HEALTH_SECONDS
+                assert service.call(ENTIRE, USUAL.encode()).status == 200
