@@ -6,6 +6,7 @@ import numpy as np
 
 from detector.arrays import Floats, Ints
 from detector.univariate.kernel.medians import moving_median
+from detector.univariate.kernel.products import dot
 from detector.univariate.kernel.trend import fit_trend
 from detector.univariate.kernel.upstream import COMPILED
 
@@ -160,7 +161,7 @@ def _correlated_lags(values: Floats) -> Ints:
     longest = int(min(n / 3.0, _LONGEST_LAG))
     centred = values - values.mean()
     # The same dot products as numpy.correlate takes, for the lags wanted alone.
-    products = np.array([np.dot(centred[: n - lag], centred[lag:]) for lag in range(longest + 1)])
+    products = np.array([dot(centred[: n - lag], centred[lag:]) for lag in range(longest + 1)])
     correlation = products / n
     correlation = correlation / correlation[0]
     variance = np.full(longest + 1, 1.0 / n)
