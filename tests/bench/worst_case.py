@@ -23,7 +23,6 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in ("app", "tests")]
 
 import numpy as np
-import pandas as pd
 from hypothesis import HealthCheck, Phase, given, seed, settings, target
 from hypothesis import strategies as st
 
@@ -40,16 +39,16 @@ OPERATIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "entire": (Series, detection.entire),
     "last": (Series, detection.latest),
 }
-FREQUENCIES = {
-    "yearly": ("YS", 500),
-    "monthly": ("MS", 6500),
-    "weekly": ("7D", 28_000),
-    "daily": ("D", 100_000),
-    "hourly": ("h", 10**6),
-    "minutely": ("min", 10**7),
-    "secondly": ("s", 10**8),
-    "microsecond": ("ms", 10**8),
+# Milliseconds between points, and the last moment that pandas knows.
+STEPS = {
+    "weekly": 604_800_000,
+    "daily": 86_400_000,
+    "hourly": 3_600_000,
+    "minutely": 60_000,
+    "secondly": 1000,
+    "microsecond": 1,
 }
+FIRST, LAST = np.datetime64("1700-01-01", "ms"), np.datetime64("2260-01-01", "ms")
 MOST_SECONDS, MOST_TIMES, LEAST_SECONDS = 0.5, 10, 0.1
 # A recipe: by name, what a series and its options are made from.
 Recipe = dict[str, Any]
@@ -62,7 +61,7 @@ def wave(shape: str, place: Any, period: float, noise: np.random.Generator) -> A
     if shape == "walk":
         return np.cumsum(noise.normal(size=n)) / math.sqrt(n)
     if shape == "levels":
-        return noise.normal(size=n // max(int(period), 1) + 2)[(place / period).astype(int)]
+        return noise.normal(size=int(place[-1] / period) + 1)[(place / period).astype(int)]
     if shape == "chirp":
         return np.sin(2 * np.pi * (place / period) * (1 + place / n))
     return {
@@ -136,22 +135,21 @@ def make(recipe: Recipe, n: int) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def times_of(options: dict[str, Any], index: Any) -> Any:
-    granularity = options["granularity"]
-    if granularity == "none":
-        return None
-    unit, longest = FREQUENCIES[granularity]
-    if index[-1] * options.get("customInterval", 1) > longest:
+    """Return the timestamps, of a finer granularity where these would reach too far."""
+    for _ in range(2):
+        granularity, interval = options["granularity"], options.get("customInterval", 1)
+        if granularity == "none":
+            return None
+        if granularity in ("monthly", "yearly"):
+            months = index * interval * (12 if granularity == "yearly" else 1)
+            times = (FIRST.astype("datetime64[M]") + months).astype("datetime64[ms]")
+        else:
+            times = FIRST + index * interval * STEPS[granularity]
+        if times[-1] < LAST:
+            break
+        options["granularity"] = "hourly"
         options.pop("customInterval", None)
-    if index[-1] > longest:
-        granularity = options["granularity"] = "hourly"
-        unit, _ = FREQUENCIES[granularity]
-    interval = options.get("customInterval", 1)
-    if granularity in ("monthly", "yearly"):
-        months = index * interval * (12 if granularity == "yearly" else 1)
-        return pd.DatetimeIndex((np.datetime64("1700-01", "M") + months).astype("datetime64[ns]"))
-    return pd.Timestamp("1700-01-01") + pd.to_timedelta(
-        index * interval * pd.Timedelta(f"1{unit}" if unit.isalpha() else unit)
-    )
+    return times.astype("datetime64[ns]")
 
 
 PERIODS = st.floats(0, 1) | st.sampled_from([0.0, 0.1, 0.15, 0.25, 0.3, 0.5, 0.75, 0.9, 1.0])
