@@ -197,7 +197,7 @@ def recipes(operation: str) -> st.SearchStrategy[Recipe]:
             "offset": st.sampled_from([0.0, 0.0, 1.0, 1e3, 1e9]),
             "grows": st.booleans(),
             "gaps": st.sampled_from(["none", "every", "random", "blocks", "one"]),
-            "gap_share": st.sampled_from([0.0, 0.001, 0.1, 0.3, 0.5, 0.7]),
+            "gap_share": st.sampled_from([0.0, 0.001, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99]),
             "beyond": st.sampled_from([0, 0, 10**5]),
             "block": PERIODS,
             "period": st.none() | st.sampled_from([0, 1]) | PERIODS,

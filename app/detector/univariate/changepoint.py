@@ -36,6 +36,9 @@ __all__ = ["ChangePoints", "change_points"]
 _ROUNDING = 1e-9
 # In median bends of the series from point to point, 1.65 standard deviations of normal noise.
 _FAR = 5
+# A series on a longer grid than so many times its points is taken with its gaps, and in any case one
+# whose grid is longer than `fill_gaps` fills: a dozen points would cost as much as thousands.
+_MOST_FILLED, _SHORT_GRID = 10, 2000
 # Running sums over 17,280 values between 0 and 1 miss the line through so many points, followed
 # for as many, by less than so much.
 _LONG, _DOUBT = 64, 1e-5
@@ -111,7 +114,9 @@ def change_points(series: ChangePointSeries) -> ChangePoints:
     options = series.options
     window = series.stable_trend_window
     period = find_season(series) if options.period is None else options.period
-    values, filled = fill_gaps(series, period)
+    values, filled = series.values, False
+    if series.grid_length <= max(_MOST_FILLED * len(values), _SHORT_GRID):
+        values, filled = fill_gaps(series, period)
     trend, lead = values, 0
     with np.errstate(all="ignore"):
         if period > 1:

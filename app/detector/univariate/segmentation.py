@@ -11,6 +11,7 @@ Journal of the Royal Statistical Society B 81 (2019).
 
 import math
 from bisect import bisect_right
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +32,11 @@ _PRIOR = 4
 # What a value is off by rounding, in ranges of the series.
 _ROUNDING = 1e-9
 _MOST_MEMORY = 0.9
-# So many times two breaks become one by themselves; where more do, all that may do so at once.
-_SINGLE_MERGES = 200
+# So many times two breaks become one by themselves, as long as few intervals have to be searched
+# again for that; where more do, all that may do so at once.
+_SINGLE_MERGES, _SINGLE_SEARCHES = 200, 20_000
+# So many intervals are searched one by one.
+_FEW = 3
 # Two lines have so many parameters.
 _PARAMETERS = 4
 
@@ -84,24 +88,35 @@ class _Lines:
     def __init__(self, values: Floats, shortest: int) -> None:
         self._values = values - values.mean()
         self._shortest = shortest
-        place = np.arange(len(values), dtype=float)
+        self._places: Floats = np.arange(len(values) + 1, dtype=np.float64)
+        place = self._places[:-1]
         self._sums = [
             np.concatenate([[0.0], np.cumsum(terms)])
             for terms in (self._values, place * self._values, self._values**2)
         ]
         self._noise = self._usual_noise()
         self._memory = 0.0
+        self._searched = 0
         self._between_neighbours = _Known(len(values))
         self._in_place_of_two = _Known(len(values))
 
     def _squares(self, start: "int | Ints", stop: "int | Ints") -> Floats:
         """Return the sums of squares left by lines through ``start`` to before ``stop``."""
-        count = np.asarray(stop - start, dtype=float)
-        total, moment, energy = (sums[stop] - sums[start] for sums in self._sums)
-        moment = moment - (start + stop - 1) / 2 * total
-        spread = count * (count * count - 1) / 12
-        left = energy - total**2 / count - moment**2 / spread
-        return np.asarray(np.maximum(left, count * _ROUNDING**2))
+        parts = [sums[stop] - sums[start] for sums in self._sums]
+        return _squares_left(np.asarray(stop - start, dtype=float), start + stop, *parts)
+
+    def _squares_around(self, start: int, stop: int) -> Floats:
+        """Return the sums of squares left by two lines, for each place to split an interval."""
+        inner = slice(start + self._shortest, stop - self._shortest + 1)
+        splits = self._places[inner]
+        before, after = [], []
+        for sums in self._sums:
+            here = sums[inner]
+            before.append(here - sums[start])
+            after.append(sums[stop] - here)
+        left = _squares_left(splits - start, splits + start, *before)
+        left += _squares_left(stop - splits, splits + stop, *after)
+        return left
 
     def _usual_noise(self) -> float:
         """Return the variance about two lines that is usual in the shortest intervals."""
@@ -146,7 +161,8 @@ class _Lines:
             if weak.any():
                 fewer = breaks[~weak]
             else:
-                fewer = self._merge(breaks, bound, one=merges < _SINGLE_MERGES)
+                is_short = merges < _SINGLE_MERGES and self._searched < _SINGLE_SEARCHES
+                fewer = self._merge(breaks, bound, one=is_short)
                 merges += 1
             if len(fewer) == len(breaks):
                 return breaks
@@ -210,11 +226,11 @@ class _Lines:
 
     def _search(self, start: Ints, stop: Ints) -> Ints:
         """Return the best place to split each interval, all of which are tried."""
-        if len(start) == 1:
-            begin, end = int(start[0]), int(stop[0])
-            splits = np.arange(begin + self._shortest, end - self._shortest + 1)
-            two = self._squares(begin, splits) + self._squares(splits, end)
-            return np.asarray(splits[two.argmin(keepdims=True)])
+        self._searched += len(start)
+        if len(start) <= _FEW:
+            pairs = zip(start.tolist(), stop.tolist(), strict=True)
+            best = [self._squares_around(*each).argmin() for each in pairs]
+            return np.asarray(start + self._shortest + np.array(best))
         count = stop - start - (2 * self._shortest - 1)
         first = np.cumsum(count) - count
         splits = np.arange(int(count.sum())) + np.repeat(start + self._shortest - first, count)
@@ -254,6 +270,26 @@ class _Lines:
         memory = dot(rest[:-1], rest[1:]) / energy if energy > 0 else 0.0
         # Every line takes a part of the correlation of what it leaves.
         return min(max(memory + 2 * len(breaks) / n, 0.0), _MOST_MEMORY)
+
+
+def _squares_left(
+    count: Floats, twice_middle: Any, total: Floats, moment: Floats, energy: Floats
+) -> Floats:
+    """Return the sums of squares that a line through a run leaves.
+
+    Parameters
+    ----------
+    count : ndarray of float64
+        How many points the run has.
+    twice_middle : ndarray
+        Its start and its stop added up.
+    total, moment, energy : ndarray of float64
+        The sums of its values, of these times their places, and of their squares.
+    """
+    moment = moment - (twice_middle - 1) / 2 * total
+    spread = count * (count * count - 1) / 12
+    left = energy - total**2 / count - moment**2 / spread
+    return np.asarray(np.maximum(left, count * _ROUNDING**2))
 
 
 class _Known:
