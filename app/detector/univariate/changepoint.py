@@ -36,8 +36,8 @@ __all__ = ["ChangePoints", "change_points"]
 _ROUNDING = 1e-9
 # In median bends of the series from point to point, 1.65 standard deviations of normal noise.
 _FAR = 5
-# A series on a longer grid than so many times its points is taken with its gaps, and in any case one
-# whose grid is longer than `fill_gaps` fills: a dozen points would cost as much as thousands.
+# On a longer grid than so many times its points a series is taken with its gaps, as on one that is
+# longer than `fill_gaps` fills: else a dozen points would cost as much as thousands.
 _MOST_FILLED, _SHORT_GRID = 10, 2000
 # Running sums over 17,280 values between 0 and 1 miss the line through so many points, followed
 # for as many, by less than so much.
