@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from detector import DetectionError, MultivariateAnomalyDetector, plot
 from detector.errors import Stopped
-from detector.multivariate.alignment import AlignPolicy, Table, align
+from detector.multivariate.alignment import AlignPolicy, Table, align, by_time
 from detector.multivariate.model import (
     AnomalyState,
     Epoch,
@@ -772,3 +772,13 @@ def test_a_saved_model_has_the_options_that_every_version_knows(
     saved = json.loads((tmp_path / "model.json").read_text())["options"]
     assert set(saved) == {"sliding_window", "align", "epochs", "seed", "device"}
     assert set(saved["align"]) == {"mode", "fill", "padding_value"}
+
+
+@pytest.mark.parametrize("word", ["now", "today", "10:00"])
+def test_a_word_for_this_day_is_no_moment(word: str) -> None:
+    minutes = pd.date_range("2026-01-01", periods=40, freq="min")
+    frame = pd.DataFrame({"a": np.arange(40.0)}, index=minutes)
+    with pytest.raises(DetectionError, match="InvalidTimestampFormat"):
+        align(frame, start=word, sliding_window=28)
+    with pytest.raises(DetectionError, match="InvalidTimestampFormat"):
+        by_time(pd.DataFrame({"timestamp": [word] * 40, "a": np.arange(40.0)}))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from detector.errors import DetectionError
 from detector.series.options import ChangePointOptions, DetectorChoice, Options
 from detector.series.series import Series
+from detector.series.timestamps import read_timestamps
 from detector.univariate import detection
 
 
@@ -524,3 +525,25 @@ def test_numbers_of_any_size_raise_nothing_but_detection_errors(
             lambda detect=detect: detect(Series.from_arrays(values, times, options))
         )
         assert refused is None or refused.code
+
+
+@pytest.mark.parametrize("word", ["now", "today"])
+def test_a_word_for_this_day_is_no_timestamp(word: str) -> None:
+    with pytest.raises(DetectionError, match=f"index 5 is '{word}', and must be a date"):
+        read_timestamps(["2024-01-01"] * 5 + [word] + ["2024-01-02"] * 3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64])
+def test_the_first_of_many_unreadable_timestamps_is_named(count: int) -> None:
+    for place in range(count):
+        timestamps = ["2024-01-01T00:00:00Z"] * place + ["no date"] * (count - place)
+        with pytest.raises(DetectionError, match=f"index {place} is 'no date'"):
+            read_timestamps(timestamps)
+
+
+def test_a_period_that_no_number_of_the_wire_holds_is_refused() -> None:
+    for period in (2**31, 1e20, 10**4300 - 1):
+        with pytest.raises(DetectionError) as caught:
+            Options(period=period)
+        assert caught.value.code == "InvalidPeriod"
+    assert Options(period=2**31 - 1).period == 2**31 - 1

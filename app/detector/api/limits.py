@@ -1,54 +1,18 @@
 """What one worker takes at a time: bodies of a bounded size, and bounded queues of work."""
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from fastapi import Request
 
 from detector.api.bodies import Bodies, Body
 from detector.api.errors import GatewayError
+from detector.api.executor import BoundedExecutor
 from detector.settings import Settings
 
-__all__ = ["BoundedExecutor", "Limits"]
+__all__ = ["Limits"]
 
 _Result = TypeVar("_Result")
-
-
-class BoundedExecutor:
-    """Threads for work that would keep the event loop from answering, and who waits for them.
-
-    What runs and waits is counted before it is begun.
-    """
-
-    def __init__(self, threads: int, waiting: int, *, name: str, what: str) -> None:
-        self._threads = ThreadPoolExecutor(threads, name)
-        self._most = threads + waiting
-        self._what = what
-        self._begun = 0
-
-    async def run(self, work: Callable[[], _Result]) -> _Result:
-        """Do the work when its turn comes; refuse, with 429, when too much waits already."""
-        if self._begun >= self._most:
-            raise GatewayError(
-                429,
-                f"{self._begun} {self._what} run and wait already, the most that this worker "
-                "takes. Try again in a second.",
-                {"Retry-After": "1"},
-            )
-        self._begun += 1
-        # Counted down when the work is over, also where the client has gone meanwhile.
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        future.add_done_callback(self._end)
-        return await asyncio.shield(future)
-
-    def _end(self, _: object) -> None:
-        self._begun -= 1
-
-    def close(self) -> None:
-        """Wait for what is running, and give up what waits: nobody is left to be answered."""
-        self._threads.shutdown(cancel_futures=True)
 
 
 class Limits:
@@ -104,9 +68,15 @@ class Limits:
                 "(DETECTOR_MAX_POINTS).",
             )
 
-    async def run(self, detect: Callable[[], _Result]) -> _Result:
-        """Run a detection when its turn comes; refuse, with 429, when too many wait already."""
-        return await self._detections.run(detect)
+    async def run(self, detect: Callable[[], _Result], *, cost: int) -> _Result:
+        """Run a detection when its turn comes; refuse, with 429, when too many wait already.
+
+        Parameters
+        ----------
+        cost
+            The bytes of the body: what is small does not wait behind what is large.
+        """
+        return await self._detections.run(detect, cost=cost)
 
     def close(self) -> None:
         """Wait for what is running, and let go of the threads."""

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from detector.api.errors import GatewayError
-from detector.api.limits import BoundedExecutor
+from detector.api.executor import BoundedExecutor
 from detector.multivariate.model import MultivariateModel
 from detector.tracking import server
 from detector.tracking.model_cache import ModelCache

@@ -55,7 +55,9 @@ class Operation:
         request.state.api_version = version
         body = await limits.read(request)
         # Reading and writing half a megabyte of JSON takes its time too.
-        return await limits.run(lambda: self._detect(body, request, version, limits, models))
+        return await limits.run(
+            lambda: self._detect(body, request, version, limits, models), cost=len(body)
+        )
 
     def _detect(
         self, body: bytes, request: Request, version: str, limits: Limits, models: ServedModels

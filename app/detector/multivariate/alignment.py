@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from typing import Any
@@ -21,6 +22,7 @@ ALIGN_MODES = ("Inner", "Outer")
 FILL_METHODS = ("Previous", "Subsequent", "Linear", "Zero", "Fixed", "NotFill")
 MOST_VARIABLES = 301
 MOST_ROWS = 1_000_000
+_DATE = re.compile(r"\d{4}")
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,8 @@ def by_time(frame: pd.DataFrame) -> pd.DataFrame:
     times = frame["timestamp"]
     if not pd.api.types.is_datetime64_any_dtype(times.dtype):
         try:
+            if times.isin(["now", "today"]).any():
+                raise ValueError("'now' and 'today' are no dates")
             times = pd.to_datetime(times, format="ISO8601", utc=True)
         except (ValueError, TypeError, OverflowError) as error:
             raise DetectionError(
@@ -295,6 +299,9 @@ def _between(
 
 def _utc(name: str, moment: pd.Timestamp | str) -> np.datetime64:
     try:
+        # A string that is less than a date pandas would take for a time of this day.
+        if isinstance(moment, str) and not _DATE.match(moment):
+            raise ValueError("not a date")
         read = pd.Timestamp(moment)
     except (ValueError, TypeError) as error:
         raise DetectionError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -286,7 +286,7 @@ class MultivariateModel:
         """
         from detector.multivariate.network import scoring
 
-        self._check_variables(table.variables)
+        self.check_variables(table.variables)
         # The first row with all the history that its score rests on.
         first = self._network.input_size + self._network.threshold_window - 1
         early = range(table.lead, min(first, len(table.values)))
@@ -300,7 +300,14 @@ class MultivariateModel:
             anomaly_states.extend(_anomaly_states(times, self.variables, scores, top_contributors))
         return anomaly_states
 
-    def _check_variables(self, given: tuple[str, ...]) -> None:
+    def check_variables(self, given: Collection[str]) -> None:
+        """Refuse variables other than those that the model was trained on.
+
+        Raises
+        ------
+        DetectionError
+            ``ColumnNotFound`` or ``NumColumnsMismatch``.
+        """
         missing = sorted(set(self.variables) - set(given))
         if missing:
             raise DetectionError(

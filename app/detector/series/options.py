@@ -36,6 +36,8 @@ STABLE_TREND_WINDOWS = {
 }
 TREND_THRESHOLDS = {name: 0.91 if name == "hourly" else 0.9 for name in GRANULARITIES}
 SHORTEST_WINDOW = 3
+# Far longer than any series, and a number that JSON and arrays hold.
+LONGEST_PERIOD = 2**31 - 1
 
 
 # Checks one option: takes what its caller calls it and its value, returns the value.
@@ -315,10 +317,11 @@ def _period(name: str, value: Any) -> int | None:
     if value is None:
         return None
     whole = whole_number(value)
-    if whole is None or whole < 0:
+    if whole is None or not 0 <= whole <= LONGEST_PERIOD:
         raise DetectionError(
             "InvalidPeriod",
-            f"The '{name}' field must be an integer >= 0. It is {shown(value)}.",
+            f"The '{name}' field must be an integer >= 0, and at most {LONGEST_PERIOD}. It is "
+            f"{shown(value)}.",
         )
     return whole
 

@@ -21,6 +21,8 @@ _STEPS = {
     "secondly": 1_000_000,
 }
 _MILLISECOND = 1000
+# pandas would take these for the time of the request.
+_WORDS = ("now", "today")
 # Longer than any span of timestamps, and still an int64.
 _LONGEST_STEP = 2**62
 
@@ -53,21 +55,34 @@ def read_timestamps(timestamps: Any) -> Times:
 
 def _parsed(timestamps: list[Any]) -> pd.DatetimeIndex:
     for place, timestamp in enumerate(timestamps):
-        dated = isinstance(timestamp, (str, np.datetime64)) or hasattr(timestamp, "year")
+        if isinstance(timestamp, str):
+            dated = timestamp not in _WORDS
+        else:
+            dated = isinstance(timestamp, np.datetime64) or hasattr(timestamp, "year")
         if not dated:
             raise _unreadable(place, timestamp)
     try:
         index = pd.to_datetime(timestamps, format="ISO8601", utc=True)
     except (ValueError, TypeError, OverflowError):
-        for place, timestamp in enumerate(timestamps):
-            try:
-                pd.to_datetime([timestamp], format="ISO8601", utc=True)
-            except (ValueError, TypeError, OverflowError):
-                raise _unreadable(place, timestamp) from None
-        raise
+        place = _first_refused(timestamps)
+        raise _unreadable(place, timestamps[place]) from None
     zones = {_zone(timestamp) for timestamp in timestamps}
     # Months and years are counted on the clock that the timestamps were written by.
     return index.tz_convert(zones.pop()) if len(zones) == 1 else index
+
+
+def _first_refused(timestamps: list[Any]) -> int:
+    """Return which timestamp cannot be read, halving the list that has the first one."""
+    low, high = 0, len(timestamps)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            pd.to_datetime(timestamps[low:middle], format="ISO8601", utc=True)
+        except (ValueError, TypeError, OverflowError):
+            high = middle
+        else:
+            low = middle
+    return low
 
 
 def _zone(timestamp: Any) -> Any:
@@ -124,9 +139,9 @@ def grid_index(times: Times, options: Options, timestamps: Sequence[Any]) -> Int
         raise DetectionError(
             "InvalidSeries",
             f"The 'timestamp' at index {place} is invalid in {options.granularity} granularity "
-            f"with {options.interval} gran as interval. It is {timestamps[place]}, and must lie "
-            f"a whole number of such intervals after the first, {timestamps[0]}; the one before it "
-            f"is {timestamps[place - 1]}.",
+            f"with {shown(options.interval)} gran as interval. It is {timestamps[place]}, and "
+            f"must lie a whole number of such intervals after the first, {timestamps[0]}; the one "
+            f"before it is {timestamps[place - 1]}.",
         )
     return np.asarray(index, dtype=np.int64)
 

@@ -84,7 +84,7 @@ def read_values(values: Any) -> Floats:
 
 
 def _none_value(place: int, timestamp: Any = None) -> DetectionError:
-    at = f"at index {place}" + (f" ({timestamp})" if timestamp is not None else "")
+    at = f"at index {place}" + (f" ({shown(timestamp)})" if timestamp is not None else "")
     return DetectionError(
         "BadArgument",
         f"The 'series' field cannot have none values. The value {at} is not a number: leave "
@@ -93,7 +93,7 @@ def _none_value(place: int, timestamp: Any = None) -> DetectionError:
 
 
 def _too_large(place: int, value: Any, timestamp: Any = None) -> DetectionError:
-    at = f"at index {place}" + (f" ({timestamp})" if timestamp is not None else "")
+    at = f"at index {place}" + (f" ({shown(timestamp)})" if timestamp is not None else "")
     return DetectionError(
         "InvalidSeries",
         "The magnitude of data in 'value' in 'series' filed is too large. The value "

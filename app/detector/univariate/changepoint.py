@@ -36,6 +36,12 @@ __all__ = ["ChangePoints", "change_points"]
 _ROUNDING = 1e-9
 # In median bends of the series from point to point, 1.65 standard deviations of normal noise.
 _FAR = 5
+# On a longer grid than so many times its points a series is taken with its gaps, as on one that is
+# longer than `fill_gaps` fills: else a dozen points would cost as much as thousands.
+_MOST_FILLED, _SHORT_GRID = 10, 2000
+# Running sums over 17,280 values between 0 and 1 miss the line through so many points, followed
+# for as many, by less than so much.
+_LONG, _DOUBT = 64, 1e-5
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,9 @@ def change_points(series: ChangePointSeries) -> ChangePoints:
     options = series.options
     window = series.stable_trend_window
     period = find_season(series) if options.period is None else options.period
-    values, filled = fill_gaps(series, period)
+    values, filled = series.values, False
+    if series.grid_length <= max(_MOST_FILLED * len(values), _SHORT_GRID):
+        values, filled = fill_gaps(series, period)
     trend, lead = values, 0
     with np.errstate(all="ignore"):
         if period > 1:
@@ -182,12 +190,12 @@ def _segment(
     """
     n = len(trend)
     found, confidence = np.zeros(n, dtype=bool), np.zeros(n)
-    piece = _Piece(trend.tolist(), 0)
+    piece, strays = _Piece(trend.tolist(), 0), _Strays(trend)
     for at, next_at in pairwise([*breaks, n]):
         departure = piece.follow(confidence, at - lead, at, min(at + window // 2 + 1, n), tolerance)
         if not departure > tolerance:
-            departure = _stray(trend, piece.start, at, next_at)
-            if not departure > tolerance:
+            departure = strays.beyond(tolerance, piece.start, at, next_at)
+            if not departure:
                 continue
             piece.stop = at
         found[piece.stop], confidence[piece.stop] = True, departure
@@ -196,19 +204,41 @@ def _segment(
     return found, confidence
 
 
-def _stray(trend: Floats, start: int, at: int, stop: int) -> float:
-    """Return how far the trend gets from the line through ``start`` to before ``at``.
+class _Strays:
+    """How far a trend gets from lines through runs of it."""
 
-    The line is followed to `stop`, but for no longer than it was drawn.
-    """
-    count = at - start
-    if count < 2:
-        return 0.0
-    place = np.arange(min(stop, at + count) - start) - (count - 1) / 2
-    before = trend[start:at]
-    slope = (place[:count] @ before) / (place[:count] @ place[:count])
-    line = before.mean() + slope * place[count:]
-    return float(np.abs(trend[at : start + len(place)] - line).max())
+    def __init__(self, trend: Floats) -> None:
+        self._trend = trend
+        self._sums, self._moments = (
+            np.concatenate([[0.0], np.cumsum(terms)])
+            for terms in (trend, np.arange(len(trend)) * trend)
+        )
+
+    def beyond(self, tolerance: float, start: int, at: int, stop: int) -> float:
+        """Return how far it gets from the line through ``start`` to before ``at``, if too far.
+
+        The line is followed to `stop`, but for no longer than it was drawn. Where it gets no
+        farther than `tolerance` the answer is 0.
+        """
+        count = at - start
+        stop = min(stop, at + count)
+        if count < 2 or (count >= _LONG and not self._may_leave(tolerance, start, at, stop)):
+            return 0.0
+        place = np.arange(stop - start) - (count - 1) / 2
+        before = self._trend[start:at]
+        slope = (place[:count] @ before) / (place[:count] @ place[:count])
+        line = before.mean() + slope * place[count:]
+        distance = float(np.abs(self._trend[at:stop] - line).max())
+        return distance if distance > tolerance else 0.0
+
+    def _may_leave(self, tolerance: float, start: int, at: int, stop: int) -> bool:
+        """Return False where running sums, which cost the same for any run, leave no doubt."""
+        count, centre = at - start, (start + at - 1) / 2
+        total = self._sums[at] - self._sums[start]
+        moment = self._moments[at] - self._moments[start] - centre * total
+        slope = moment / (count * (count * count - 1) / 12)
+        line = total / count + slope * (np.arange(at, stop) - centre)
+        return bool(np.abs(self._trend[at:stop] - line).max() > tolerance - _DOUBT)
 
 
 class _Piece:

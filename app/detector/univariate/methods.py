@@ -25,7 +25,9 @@ def _scale(values: Floats) -> Floats:
 
 
 def _bridge(values: Floats, holes: Flags) -> Floats:
-    """Return `values` with lines across the holes."""
+    """Return `values` with lines across the holes; as they are where there is nothing else."""
+    if holes.all():
+        return values
     whole = values.copy()
     kept = np.flatnonzero(~holes)
     whole[holes] = np.interp(np.flatnonzero(holes), kept, values[kept])

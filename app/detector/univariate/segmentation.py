@@ -10,10 +10,13 @@ Journal of the Royal Statistical Society B 81 (2019).
 """
 
 import math
+from bisect import bisect_right
+from typing import Any
 
 import numpy as np
 
 from detector.arrays import Flags, Floats, Ints
+from detector.univariate.kernel.products import dot
 
 # Noise alone may favour a break with this chance, over the square of the number of points: there
 # are about as many intervals, few of them independent.
@@ -29,6 +32,11 @@ _PRIOR = 4
 # What a value is off by rounding, in ranges of the series.
 _ROUNDING = 1e-9
 _MOST_MEMORY = 0.9
+# So many times two breaks become one by themselves, as long as few intervals have to be searched
+# again for that; where more do, all that may do so at once.
+_SINGLE_MERGES, _SINGLE_SEARCHES = 200, 20_000
+# So many intervals are searched one by one.
+_FEW = 3
 # Two lines have so many parameters.
 _PARAMETERS = 4
 
@@ -52,12 +60,19 @@ def find_breaks(values: Floats, shortest: int) -> list[int]:
         starts = _starts(n, length)
         splits, evidence = lines.split(starts, length)
         likely = np.flatnonzero(evidence > bound)
+        # None that holds a break already.
+        known = np.array(breaks, dtype=np.int64)
+        likely = likely[
+            np.searchsorted(known, starts[likely], side="right")
+            == np.searchsorted(known, starts[likely] + length)
+        ]
         for each in likely[np.argsort(-evidence[likely], kind="stable")].tolist():
             start = int(starts[each])
-            if not any(start < known < start + length for known in breaks):
-                breaks.append(int(splits[each]))
+            place = bisect_right(breaks, start)
+            if place == len(breaks) or breaks[place] >= start + length:
+                breaks.insert(place, int(splits[each]))
         if length == n:
-            kept = lines.keep(np.array(sorted(breaks), dtype=np.int64), bound)
+            kept = lines.keep(np.array(breaks, dtype=np.int64), bound)
             return [int(place) for place in kept]
         length = min(math.ceil(length * _GROWTH), n)
 
@@ -73,23 +88,35 @@ class _Lines:
     def __init__(self, values: Floats, shortest: int) -> None:
         self._values = values - values.mean()
         self._shortest = shortest
-        place = np.arange(len(values), dtype=float)
+        self._places: Floats = np.arange(len(values) + 1, dtype=np.float64)
+        place = self._places[:-1]
         self._sums = [
             np.concatenate([[0.0], np.cumsum(terms)])
             for terms in (self._values, place * self._values, self._values**2)
         ]
         self._noise = self._usual_noise()
         self._memory = 0.0
-        self._known: dict[tuple[int, int], int] = {}
+        self._searched = 0
+        self._between_neighbours = _Known(len(values))
+        self._in_place_of_two = _Known(len(values))
 
     def _squares(self, start: "int | Ints", stop: "int | Ints") -> Floats:
         """Return the sums of squares left by lines through ``start`` to before ``stop``."""
-        count = np.asarray(stop - start, dtype=float)
-        total, moment, energy = (sums[stop] - sums[start] for sums in self._sums)
-        moment = moment - (start + stop - 1) / 2 * total
-        spread = count * (count * count - 1) / 12
-        left = energy - total**2 / count - moment**2 / spread
-        return np.asarray(np.maximum(left, count * _ROUNDING**2))
+        parts = [sums[stop] - sums[start] for sums in self._sums]
+        return _squares_left(np.asarray(stop - start, dtype=float), start + stop, *parts)
+
+    def _squares_around(self, start: int, stop: int) -> Floats:
+        """Return the sums of squares left by two lines, for each place to split an interval."""
+        inner = slice(start + self._shortest, stop - self._shortest + 1)
+        splits = self._places[inner]
+        before, after = [], []
+        for sums in self._sums:
+            here = sums[inner]
+            before.append(here - sums[start])
+            after.append(sums[stop] - here)
+        left = _squares_left(splits - start, splits + start, *before)
+        left += _squares_left(stop - splits, splits + stop, *after)
+        return left
 
     def _usual_noise(self) -> float:
         """Return the variance about two lines that is usual in the shortest intervals."""
@@ -126,22 +153,35 @@ class _Lines:
 
     def keep(self, breaks: Ints, bound: float) -> Ints:
         """Return the breaks, each at its best place, without those that others explain."""
+        merges = 0
         while True:
             breaks = self._refine(breaks)
             self._memory = self._memory_about(breaks)
             weak = self._weak_breaks(breaks, bound)
-            fewer = breaks[~weak] if weak.any() else self._merge(breaks, bound)
+            if weak.any():
+                fewer = breaks[~weak]
+            else:
+                is_short = merges < _SINGLE_MERGES and self._searched < _SINGLE_SEARCHES
+                fewer = self._merge(breaks, bound, one=is_short)
+                merges += 1
             if len(fewer) == len(breaks):
                 return breaks
             breaks = fewer
 
-    def _merge(self, breaks: Ints, bound: float) -> Ints:
-        """Return the breaks with one in place of the two that need it least to be two."""
+    def _merge(self, breaks: Ints, bound: float, *, one: bool) -> Ints:
+        """Return the breaks with one in place of two that need not be two.
+
+        Parameters
+        ----------
+        one : bool
+            Merge only the two that need it least; else all pairs that need it less than the two
+            pairs to either side, so that no two merged ones have a line in common.
+        """
         if len(breaks) < 2:
             return breaks
         edges = np.concatenate([[0], breaks, [len(self._values)]])
         start, first, second, stop = edges[:-3], edges[1:-2], edges[2:-1], edges[3:]
-        middle = np.array([self._best(*ends) for ends in zip(start, stop, strict=True)])
+        middle = self._best(start, stop, self._in_place_of_two)
         evidence = self._evidence(
             self._squares(start, middle) + self._squares(middle, stop),
             self._squares(start, first)
@@ -149,10 +189,17 @@ class _Lines:
             + self._squares(second, stop),
             stop - start,
         )
-        least = int(evidence.argmin())
-        if evidence[least] > bound:
-            return breaks
-        return np.concatenate([breaks[:least], [middle[least]], breaks[least + 2 :]])
+        if one:
+            least = evidence.argmin(keepdims=True)
+        else:
+            around = np.concatenate([[np.inf] * 2, evidence, [np.inf] * 2])
+            before = np.minimum(around[:-4], around[1:-3])
+            after = np.minimum(around[3:-1], around[4:])
+            least = np.flatnonzero((evidence <= before) & (evidence < after))
+        least = least[evidence[least] <= bound]
+        merged = breaks.copy()
+        merged[least] = middle[least]
+        return np.delete(merged, least + 1)
 
     def _weak_breaks(self, breaks: Ints, bound: float) -> Flags:
         """Return for which breaks the evidence does not reach the bound, and is least around."""
@@ -167,19 +214,46 @@ class _Lines:
         weak: Flags = (evidence <= bound) & (evidence < around[2:]) & (evidence <= around[:-2])
         return weak
 
-    def _best(self, start: int, stop: int) -> int:
-        """Return the best place to split an interval."""
-        if (start, stop) not in self._known:
-            splits = np.arange(start + self._shortest, stop - self._shortest + 1)
-            two = self._squares(start, splits) + self._squares(splits, stop)
-            self._known[start, stop] = int(splits[two.argmin()])
-        return self._known[start, stop]
+    def _best(self, start: Ints, stop: Ints, known: "_Known") -> Ints:
+        """Return the best place to split each interval."""
+        place = known.place[start]
+        new = np.flatnonzero(known.stop[start] != stop)
+        if len(new):
+            begin, end = start[new], stop[new]
+            place[new] = self._search(begin, end)
+            known.place[begin], known.stop[begin] = place[new], end
+        return place
+
+    def _search(self, start: Ints, stop: Ints) -> Ints:
+        """Return the best place to split each interval, all of which are tried."""
+        self._searched += len(start)
+        if len(start) <= _FEW:
+            pairs = zip(start.tolist(), stop.tolist(), strict=True)
+            best = [self._squares_around(*each).argmin() for each in pairs]
+            return np.asarray(start + self._shortest + np.array(best))
+        count = stop - start - (2 * self._shortest - 1)
+        first = np.cumsum(count) - count
+        splits = np.arange(int(count.sum())) + np.repeat(start + self._shortest - first, count)
+        two = self._squares(np.repeat(start, count), splits)
+        two += self._squares(splits, np.repeat(stop, count))
+        least = np.flatnonzero(two == np.repeat(np.minimum.reduceat(two, first), count))
+        return np.asarray(splits[least[np.searchsorted(least, first)]])
 
     def _refine(self, breaks: Ints) -> Ints:
-        edges = [0, *breaks.tolist(), len(self._values)]
-        for place in range(1, len(edges) - 1):
-            edges[place] = self._best(edges[place - 1], edges[place + 1])
-        return np.array(edges[1:-1], dtype=np.int64)
+        """Return each break at the best place between its neighbours, from left to right.
+
+        All are placed at once; those whose left neighbour has moved thereby, once more.
+        """
+        edges = np.concatenate([[0], breaks, [len(self._values)]])
+        stop = edges.copy()
+        places = np.arange(1, len(edges) - 1)
+        while len(places):
+            best = self._best(edges[places - 1], stop[places + 1], self._between_neighbours)
+            moved = best != edges[places]
+            edges[places] = best
+            places = places[moved] + 1
+            places = places[places < len(edges) - 1]
+        return edges[1:-1]
 
     def _memory_about(self, breaks: Ints) -> float:
         """Return the correlation of neighbours in what lines between the breaks leave."""
@@ -192,7 +266,35 @@ class _Lines:
         slope = (moment - centre * total) / (count * (count * count - 1) / 12)
         place = np.arange(n) - np.repeat(centre, count)
         rest = self._values - np.repeat(mean, count) - np.repeat(slope, count) * place
-        energy = float(rest @ rest)
-        memory = float(rest[:-1] @ rest[1:]) / energy if energy > 0 else 0.0
+        energy = dot(rest, rest)
+        memory = dot(rest[:-1], rest[1:]) / energy if energy > 0 else 0.0
         # Every line takes a part of the correlation of what it leaves.
         return min(max(memory + 2 * len(breaks) / n, 0.0), _MOST_MEMORY)
+
+
+def _squares_left(
+    count: Floats, twice_middle: Any, total: Floats, moment: Floats, energy: Floats
+) -> Floats:
+    """Return the sums of squares that a line through a run leaves.
+
+    Parameters
+    ----------
+    count : ndarray of float64
+        How many points the run has.
+    twice_middle : ndarray
+        Its start and its stop added up.
+    total, moment, energy : ndarray of float64
+        The sums of its values, of these times their places, and of their squares.
+    """
+    moment = moment - (twice_middle - 1) / 2 * total
+    spread = count * (count * count - 1) / 12
+    left = energy - total**2 / count - moment**2 / spread
+    return np.asarray(np.maximum(left, count * _ROUNDING**2))
+
+
+class _Known:
+    """The best place to split the last interval that began at each point, and where that stops."""
+
+    def __init__(self, n: int) -> None:
+        self.stop = np.zeros(n, dtype=np.int64)
+        self.place = np.zeros(n, dtype=np.int64)

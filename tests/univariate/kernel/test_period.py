@@ -7,7 +7,12 @@ from anomaly_detector.univariate.util import Granularity
 from anomaly_detector.univariate.util import fit_trend as upstream_trend
 from scipy.signal import welch
 
-from detector.univariate.kernel.period import _best_period, _bounds, find_period
+from detector.univariate.kernel.period import (
+    _best_period,
+    _bounds,
+    _close_bounds,
+    find_period,
+)
 from detector.univariate.kernel.trend import _mean_spectrum, fit_trend
 from detector.univariate.kernel.upstream import COMPILED
 
@@ -90,3 +95,28 @@ def test_bounds_of_the_error_hold(scale: float) -> None:
     assert (np.abs(errors - exact) <= slack + 1e-8 * 1500).all()
     # Their width is what lets few candidates through: it must stay small beside the errors.
     assert (slack < 0.02 * np.sum(np.square(values))).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-5, 0.0])
+def test_close_bounds_of_the_error_hold_and_are_close(scale: float) -> None:
+    noise = np.random.default_rng(4)
+    values = 0.5 * np.sin(2 * np.pi * np.arange(1500) / 12) + noise.normal(size=1500) * scale
+    periods = np.arange(5, 500)
+    errors, slack = _close_bounds(values, periods)
+    exact = np.array([COMPILED.gcv(values, int(period))[0] for period in periods]) * 1500
+    counted = np.abs(errors) > 1.01e-8 * 1500
+    assert (np.abs(errors - exact) <= slack)[counted].all()
+    assert (exact[~counted] <= 1.02e-8 * 1500).all()
+    assert (slack < 4e-5 * np.abs(errors) + 1e-6).all()
+
+
+@pytest.mark.parametrize("waves", [(2, 1e-4), (5, 1e-4), (5, 0.0), (12, 1e-7)])
+def test_best_of_many_periods_that_explain_the_same_is_that_of_the_package(
+    waves: tuple[int, float],
+) -> None:
+    season, size = waves
+    noise = np.random.default_rng(season)
+    values = np.sin(2 * np.pi * (np.arange(2400) + 0.5) / season) + noise.normal(size=2400) * size
+    periods = noise.permutation(np.arange(5, 799))
+    error, seasons = COMPILED.max_gcv(values, periods.astype("i"))
+    assert _best_period(values, periods) == (len(seasons), error)

@@ -13,8 +13,8 @@ import pandas as pd
 from detector.api.versions import PREVIEWS
 from detector.arrays import LARGEST_VALUE, Floats
 from detector.errors import DetectionError, shown
-from detector.multivariate.alignment import AlignPolicy
-from detector.multivariate.model import DEFAULT_WINDOW, TrainingOptions
+from detector.multivariate.alignment import AlignPolicy, Times
+from detector.multivariate.model import DEFAULT_WINDOW, MultivariateModel, TrainingOptions
 from detector.multivariate.requests import (
     DATA_SCHEMAS,
     DEFAULT_CONTRIBUTORS,
@@ -40,6 +40,8 @@ _LISTED_BY_PREVIEWS = 5
 # MLflow keeps what was asked in a tag, which has at most 8,000 characters.
 _LONGEST_SOURCE = 4096
 _LARGEST_SKIP = 2**31 - 1
+# Of all variables together: as many as a day has seconds.
+MOST_DIFFERENT = 86_400
 # Less than this pandas would read too: years and weeks, "now" and "today".
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
 
@@ -100,7 +102,8 @@ class Latest:
     Attributes
     ----------
     frame : DataFrame
-        A column for each variable, NaN where it has no value; the index in UTC, rising.
+        A column for each variable, NaN where it has no value; the index in UTC, rising. It has the
+        timestamps to score and those that the model looks back on, and none before.
     points : int
         How many timestamps to score.
     contributors : int
@@ -112,22 +115,29 @@ class Latest:
     contributors: int
 
 
-def latest(body: Any, version: str) -> Latest:
-    """Return what a request for the last timestamps asks for.
+def latest(body: Any, version: str, model: MultivariateModel) -> Latest:
+    """Return what a request for the last timestamps asks of a model.
+
+    Its memory is that of the timestamps that the model looks at, however many there are.
 
     Raises
     ------
     DetectionError
-        ``InvalidJsonFormat``, ``DataExceedsLimit``, ``DuplicatedVariables``, ``MergeDataFailed``,
-        ``NoData``, ``InvalidTimestampFormat``, ``VariableParseError``, or ``BadArgument`` for
-        another field.
+        ``InvalidJsonFormat``, ``DataExceedsLimit``, ``DuplicatedVariables``, ``ColumnNotFound``,
+        ``NumColumnsMismatch``, ``MergeDataFailed``, ``NoData``, ``InvalidTimestampFormat``,
+        ``VariableParseError``, or ``BadArgument`` for another field.
     """
     asked = _given(body)
     points = 1
     if version in PREVIEWS:
         points = _between(asked, "detectingPoints", 1, MOST_POINTS, default=1)
     contributors = _contributors(asked, version)
-    return Latest(_frame(asked.get("variables")), points, contributors)
+    variables = _variables(asked.get("variables"))
+    model.check_variables(variables)
+    _check_different(variables)
+    rows = points + model.options.sliding_window - 1
+    frame = _frame(variables, rows, shared_only=model.options.align.mode == "Inner")
+    return Latest(frame, points, contributors)
 
 
 def page(query: Mapping[str, str], version: str) -> tuple[int, int]:
@@ -236,35 +246,74 @@ def _between(asked: Mapping[str, Any], name: str, least: int, most: int, *, defa
     return whole
 
 
-def _frame(variables: Any) -> pd.DataFrame:
-    if not isinstance(variables, Sequence) or isinstance(variables, str) or not variables:
-        raise _bad("variables", "be a list with an object for each variable", variables)
-    if len(variables) > MOST_VARIABLES:
+def _variables(given: Any) -> dict[str, tuple[list[Any], list[Any]]]:
+    """Return the timestamps and the values of each variable, which are not read yet."""
+    if not isinstance(given, Sequence) or isinstance(given, str) or not given:
+        raise _bad("variables", "be a list with an object for each variable", given)
+    if len(given) > MOST_VARIABLES:
         raise DetectionError(
             "DataExceedsLimit",
             f"The 'variables' field must have at most {MOST_VARIABLES} variables; it has "
-            f"{len(variables)}.",
+            f"{len(given)}.",
         )
-    columns: dict[str, pd.Series[float]] = {}
-    shared: _Shared = (None, pd.DatetimeIndex([]))
-    for place, given in enumerate(variables):
-        name = _variable(place, given)
-        if name in columns:
+    variables: dict[str, tuple[list[Any], list[Any]]] = {}
+    for place, each in enumerate(given):
+        name = _variable(place, each)
+        if name in variables:
             raise DetectionError(
                 "DuplicatedVariables", f"The variable {shown(name)} is given more than once."
             )
-        timestamps, values = _pair(name, given)
-        # Reading timestamps takes longest, and nearly always they are the same for all variables.
-        if timestamps != shared[0]:
-            shared = (timestamps, _index(name, timestamps))
-        columns[name] = pd.Series(_values(name, values), index=shared[1])
-    frame = pd.DataFrame(columns).sort_index()
-    if frame.empty:
+        variables[name] = _pair(name, each)
+    if not any(timestamps for timestamps, _ in variables.values()):
         raise DetectionError("NoData", "In the 'variables' field there is not one timestamp.")
-    return frame
+    return variables
 
 
-_Shared = tuple[Any, pd.DatetimeIndex]
+def _check_different(variables: Mapping[str, tuple[list[Any], list[Any]]]) -> None:
+    """Refuse more different timestamps than are worth reading, before any is read."""
+    different: set[Any] = set()
+    last: list[Any] = []
+    for name, (timestamps, _) in variables.items():
+        # Nearly always they are the same for all variables.
+        if timestamps == last:
+            continue
+        last = timestamps
+        different.update(each for each in timestamps if isinstance(each, str))
+        if len(different) > MOST_DIFFERENT:
+            raise DetectionError(
+                "DataExceedsLimit",
+                f"The 'timestamps' of all 'variables' together may be at most {MOST_DIFFERENT} "
+                f"different ones, and up to the variable {shown(name)} they are {len(different)}: "
+                "read the variables at the same times, or send only the last ones.",
+            )
+
+
+def _frame(
+    variables: Mapping[str, tuple[list[Any], list[Any]]], rows: int, *, shared_only: bool
+) -> pd.DataFrame:
+    """Return the last rows of all timestamps, or of those at which every variable has a value."""
+    read: list[tuple[Times, Floats]] = []
+    different: list[Times] = []
+    last: list[Any] | None = None
+    for name, (timestamps, values) in variables.items():
+        # Reading timestamps takes longest.
+        if timestamps != last:
+            different.append(_moments(name, timestamps))
+            last = timestamps
+        read.append((different[-1], _values(name, values)))
+    moments = np.unique(np.concatenate(different))
+    if shared_only:
+        for times, numbers in read:
+            moments = moments[np.isin(moments, times[~np.isnan(numbers)])]
+    moments = moments[-rows:]
+    table = np.full((len(moments), len(read)), np.nan)
+    placed: Times | None = None
+    for column, (times, numbers) in enumerate(read):
+        if times is not placed:
+            place, kept = np.searchsorted(moments, times), np.isin(times, moments)
+            placed = times
+        table[place[kept], column] = numbers[kept]
+    return pd.DataFrame(table, index=pd.DatetimeIndex(moments), columns=list(variables))
 
 
 def _variable(place: int, given: Any) -> str:
@@ -300,7 +349,7 @@ def _pair(name: str, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     return timestamps, values
 
 
-def _index(name: str, timestamps: list[Any]) -> pd.DatetimeIndex:
+def _moments(name: str, timestamps: list[Any]) -> Times:
     index = _times(f"timestamps of the variable {shown(name)}", timestamps)
     if not index.is_unique:
         twice = index[int(index.duplicated().argmax())]
@@ -309,7 +358,7 @@ def _index(name: str, timestamps: list[Any]) -> pd.DatetimeIndex:
             f"The timestamp {time_to_wire(twice)} is there more than once in the variable "
             f"{shown(name)}; each may be there once.",
         )
-    return index
+    return index.to_numpy()
 
 
 def _times(field: str, given: list[Any]) -> pd.DatetimeIndex:
@@ -335,11 +384,15 @@ def _times(field: str, given: list[Any]) -> pd.DatetimeIndex:
 
 
 def _first_refused(read: Callable[[list[Any]], Any], given: list[Any]) -> Any:
-    for each in given:
+    """Return the first that is refused, halving the list that has it."""
+    while len(given) > 1:
+        half = given[: len(given) // 2]
         try:
-            read([each])
+            read(half)
         except ValueError:
-            return each
+            given = half
+        else:
+            given = given[len(half) :]
     return given[0]
 
 

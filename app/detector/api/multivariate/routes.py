@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import pandas as pd
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
 from starlette.responses import Response
@@ -213,14 +212,16 @@ async def _result(call: _Call, version: str, result_id: str) -> Response:
 
 
 async def _detect_last(call: _Call, version: str, model_id: str) -> Response:
-    def prepare(body: bytes) -> tuple[asked.Latest, MultivariateModel]:
-        return asked.latest(parse(body), version), call.store.model(model_id)
-
-    operation = "multivariate-detect-last"
-    last, trained = await call.answer(operation, version, prepare, times=_LARGER)
-    call.request.state.model, call.request.state.points = model_id, last.frame.size
+    state = call.request.state
+    state.operation, state.api_version = "multivariate-detect-last", version
+    body = await call.limits.read(call.request, times=_LARGER)
     # The store may keep its threads waiting, and must not keep detections waiting.
-    return await call.limits.run(lambda: _detect(call.request, last, trained, version))
+    trained = await call.store.ask(lambda: call.store.model(model_id))
+    state.model = model_id
+    # A large body takes its memory when its turn comes.
+    return await call.limits.run(
+        lambda: _detect(call.request, body, trained, version), cost=len(body)
+    )
 
 
 def _check_room(settings: Settings) -> None:
@@ -255,13 +256,12 @@ def _begin_detection(
     return record
 
 
-def _detect(
-    request: Request, last: asked.Latest, model: MultivariateModel, version: str
-) -> Response:
+def _detect(request: Request, body: bytes, model: MultivariateModel, version: str) -> Response:
+    last = asked.latest(parse(body), version, model)
+    request.state.points = last.frame.size
     started = time.perf_counter()
     policy, window = model.options.align, model.options.sliding_window
-    index = last.frame.index if policy.mode == "Outer" else last.frame.dropna().index
-    start: pd.Timestamp | None = index[-last.points :][0] if len(index) else None
+    start = last.frame.index[-last.points :][0] if len(last.frame) else None
     table = align(last.frame, start=start, sliding_window=window, policy=policy, names=NAMES)
     anomaly_states = model.detect_table(table, top_contributors=last.contributors)
     seconds = time.perf_counter() - started

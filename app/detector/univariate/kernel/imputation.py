@@ -96,6 +96,15 @@ def _borrow_seasons(full: Floats, period: int) -> Floats:
         gap_end[start : start + length] = start + length
     known = full.tolist()
     first, last = gap_start.tolist(), gap_end.tolist()
+    weights = _SEASON_WEIGHTS.tolist()
+    ends = range(_SEASONS_EITHER_SIDE + 1)
+    totals = {
+        (start, _SEASONS_EITHER_SIDE + after): float(
+            _SEASON_WEIGHTS[start : _SEASONS_EITHER_SIDE + after].sum()
+        )
+        for start in ends
+        for after in ends
+    }
     for start, length, _ in gaps:
         for place in range(start, start + length):
             before: list[float] = []
@@ -120,8 +129,9 @@ def _borrow_seasons(full: Floats, period: int) -> Floats:
                     after.append(known[at])
                 at += period
             if before or after:
-                weights = _SEASON_WEIGHTS[
-                    _SEASONS_EITHER_SIDE - len(before) : _SEASONS_EITHER_SIDE + len(after)
-                ]
-                borrowed[place] = np.multiply(before + after, weights).sum() / weights.sum()
+                span = _SEASONS_EITHER_SIDE - len(before), _SEASONS_EITHER_SIDE + len(after)
+                weighted = 0.0
+                for value, weight in zip(before + after, weights[slice(*span)], strict=True):
+                    weighted += value * weight
+                borrowed[place] = weighted / totals[span]
     return borrowed

@@ -170,9 +170,9 @@ def _count_outliers(
     """
     tested = np.arange(first, first + len(critical))
     by_median = _median_distance(singles, tested, upper) > critical
-    distance, doubt = _mean_distance(singles, tested, upper)
-    sure = by_median | (distance - doubt > critical)
-    open_ = ~sure & (distance + doubt > critical)
+    least, most = _mean_distance(singles, tested, upper)
+    sure = by_median | (least > critical)
+    open_ = ~sure & (most > critical)
     for place in np.flatnonzero(sure | open_)[:: 1 if stop_at_first else -1]:
         if sure[place] or _exceeds_mean(singles[tested[place] :], critical[place], upper):
             return int(tested[place]) + 1
@@ -224,10 +224,10 @@ def _standardised(values: Singles, centre: Singles, spread: Singles, upper: bool
 
 
 def _mean_distance(singles: Singles, tested: Ints, upper: bool) -> tuple[Floats, Floats]:
-    """Return how many deviations each value lies from the mean of it and the rest, roughly.
+    """Return how many deviations each value lies from the mean of it and the rest: the bounds.
 
-    The definition sums in single precision. Running sums in double precision come as near as the
-    second array returned says; what that leaves open is summed as defined.
+    The definition sums in single precision. Running sums in double precision leave it between the
+    two arrays returned; what that leaves open is summed as defined.
     """
     values = singles.astype(float)
     # A value from the thick of the sample as origin keeps the squares small.
@@ -247,7 +247,12 @@ def _mean_distance(singles: Singles, tested: Ints, upper: bool) -> tuple[Floats,
         lost + np.abs(distance) * (lost + 2e-6 * rough + 1e-11 * squares / left / rough)
     ) / rough
     # Where the spread itself is in doubt, so is everything.
-    return distance, np.where(spread > 4 * lost, doubt, np.inf)
+    doubt = np.where(spread > 4 * lost, doubt, np.inf)
+    # A mean that is missed by some amount makes the spread about it larger than that: so it brings
+    # a value no more than one deviation farther out.
+    known = variance >= 1e-6 * squares / left
+    most = np.where(known, np.minimum(doubt, 1.01 + 0.01 * np.abs(distance)), doubt)
+    return distance - doubt, distance + most
 
 
 def _exceeds_mean(rest: Singles, critical: np.float32, upper: bool) -> bool:

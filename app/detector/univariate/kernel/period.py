@@ -6,6 +6,7 @@ import numpy as np
 
 from detector.arrays import Floats, Ints
 from detector.univariate.kernel.medians import moving_median
+from detector.univariate.kernel.products import dot
 from detector.univariate.kernel.trend import fit_trend
 from detector.univariate.kernel.upstream import COMPILED
 
@@ -160,7 +161,7 @@ def _correlated_lags(values: Floats) -> Ints:
     longest = int(min(n / 3.0, _LONGEST_LAG))
     centred = values - values.mean()
     # The same dot products as numpy.correlate takes, for the lags wanted alone.
-    products = np.array([np.dot(centred[: n - lag], centred[lag:]) for lag in range(longest + 1)])
+    products = np.array([dot(centred[: n - lag], centred[lag:]) for lag in range(longest + 1)])
     correlation = products / n
     correlation = correlation / correlation[0]
     variance = np.full(longest + 1, 1.0 / n)
@@ -177,24 +178,33 @@ def _correlated_lags(values: Floats) -> Ints:
 def _best_period(values: Floats, periods: Ints) -> tuple[int, float]:
     """Return the first period of least cross-validated error, and that error.
 
-    The error itself is defined by the rounding of single precision. So bounds in double
-    precision leave few candidates, and the compiled original decides between those.
+    The error itself is defined by the rounding of single precision. So bounds leave few
+    candidates, and the compiled original, which takes its time, decides between those.
     """
     best, least = 0, math.inf
     objects = values.astype(object)
-    for period in _candidates(values, periods):
+    candidates, floor = _candidates(values, periods)
+    for period in candidates:
         error, _ = COMPILED.gcv(objects, int(period))
         if error < least:
             best, least = int(period), error
+        if least <= floor:
+            break
     return best, least
 
 
-def _candidates(values: Floats, periods: Ints) -> Ints:
-    if len(periods) < 4:
-        return periods
-    errors, slack = _bounds(values, periods)
-    zero = 1e-8 * len(values)
-    return np.asarray(periods[errors - slack <= np.min(errors + slack) + zero])
+def _candidates(values: Floats, periods: Ints) -> tuple[Ints, float]:
+    """Return the periods that may have the least error, and what no error lies below."""
+    # What is as small as this counts as nought, below it as well.
+    nought = 1e-8 * len(values)
+    floor = -math.inf
+    for bounds, few in ((_bounds, 4), (_close_bounds, 16)):
+        if len(periods) < few:
+            break
+        errors, slack = bounds(values, periods)
+        periods = periods[errors - slack <= max(np.min(errors + slack), 0) + nought]
+        floor = 0.0 if np.min(errors - slack) > -0.99 * nought else -math.inf
+    return periods, floor
 
 
 def _bounds(values: Floats, periods: Ints) -> tuple[Floats, Floats]:
@@ -221,4 +231,32 @@ def _bounds(values: Floats, periods: Ints) -> tuple[Floats, Floats]:
         errors[place] = error
         # Each of some 2 * cycles + period additions rounds to 24 bits of at most the energy.
         slack[place] = 6e-8 * (7 * (full + 1) * energy + period * error) + 1e-6 * energy / n
+    return errors, slack
+
+
+def _close_bounds(values: Floats, periods: Ints) -> tuple[Floats, Floats]:
+    """As `_bounds`, with the sums of each phase in single precision as the definition takes them.
+
+    What is left is the rounding of their own sum.
+    """
+    n = len(values)
+    singles = values.astype(np.float32)
+    squares = singles * singles
+    errors = np.empty(len(periods))
+    slack = np.empty(len(periods))
+    for place, period in enumerate(periods.tolist()):
+        full, longer = divmod(n, period)
+        whole = full * period
+        cycles = np.full(period, full, dtype=np.float32)
+        cycles[:longer] += 1
+        sums, energies = (
+            np.add.reduce(each[:whole].reshape(full, period), axis=0) for each in (singles, squares)
+        )
+        sums[:longer] += singles[whole:]
+        energies[:longer] += squares[whole:]
+        terms = (energies - sums * sums / cycles).astype(float)
+        terms[:longer] *= ((full + 1) / full) ** 2
+        terms[longer:] *= (full / (full - 1)) ** 2
+        errors[place] = terms.sum()
+        slack[place] = 7e-8 * (period + 4) * np.abs(terms).sum()
     return errors, slack

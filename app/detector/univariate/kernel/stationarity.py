@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from detector.arrays import Floats
+from detector.univariate.kernel.products import dot
 
 _LEVEL = 0.05
 # From this length on sums of products take the place of decompositions of all regressors.
@@ -120,7 +121,7 @@ class _Products:
         ends = starts + rows
         now = steps[lags:]
         of_lags = np.empty((lags + 1, lags + 1))
-        of_lags[0] = [now @ steps[start : start + rows] for start in starts]
+        of_lags[0] = [dot(now, steps[start : start + rows]) for start in starts]
         for lag in range(lags):
             # One step earlier, one product enters and one leaves.
             of_lags[lag + 1, 1:] = (
@@ -129,12 +130,12 @@ class _Products:
                 - steps[ends[lag + 1]] * steps[ends[1:]]
             )
             of_lags[lag + 1, 0] = of_lags[0, lag + 1]
-        of_level = np.array([level @ steps[start : start + rows] for start in starts])
+        of_level = np.array([dot(level, steps[start : start + rows]) for start in starts])
         raw = np.empty((lags + 2, lags + 2))
         last = lags + 1
         order = [*range(1, lags + 1), 0]
         raw[1:, 1:] = of_lags[np.ix_(order, order)]
-        raw[0, 0] = level @ level
+        raw[0, 0] = dot(level, level)
         raw[0, 1:] = raw[1:, 0] = of_level[order]
         sums = np.array([level.sum(), *(steps[s : s + rows].sum() for s in starts[order])])
         centred = raw - np.outer(sums, sums) / rows
@@ -232,12 +233,12 @@ def _dickey_fuller_as_defined(steps: Floats, design: Floats) -> float:
 
 def _keeps_stationarity(values: Floats) -> bool:
     n = len(values)
-    residual = values - (np.full(n, 1 / n) @ values)
+    residual = values - dot(np.full(n, 1 / n), values)
     variance = np.sum(np.square(residual)) / n
     weighted = 0.0
     total = variance
     for lag in range(1, int(np.power(n, 2 / 9)) + 1):
-        product = (residual[lag:] @ residual[: n - lag]) / (n / 2)
+        product = dot(residual[lag:], residual[: n - lag]) / (n / 2)
         total += product
         weighted += lag * product
     if total <= 0:
@@ -248,8 +249,8 @@ def _keeps_stationarity(values: Floats) -> bool:
     if not np.isfinite(width):
         raise _UndecidedError
     lags = min(n, int(width))
-    spread = residual @ residual
+    spread = dot(residual, residual)
     for lag in range(1, lags + 1):
-        spread += (1 - lag / (lags + 1)) * 2 * (residual[lag:] @ residual[:-lag])
+        spread += (1 - lag / (lags + 1)) * 2 * dot(residual[lag:], residual[:-lag])
     statistic = np.sum(np.square(np.cumsum(residual))) / n**2 / (spread / n)
     return bool(statistic <= _KPSS_LIMIT)
