@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from detector.errors import DetectionError, Stopped
 from detector.multivariate.alignment import AlignPolicy
@@ -16,6 +19,7 @@ from detector.tracking import runs
 from detector.tracking.experiments import ensure_experiment
 
 START = pd.Timestamp("2026-01-01")
+SHOWN = "https://data.example.com/pump.csv?..."
 REQUEST = TrainingRequest(
     source="https://data.example.com/pump.csv?sig=secret",
     schema="MultiTable",
@@ -29,14 +33,16 @@ REQUEST = TrainingRequest(
 
 def test_what_a_training_was_asked_for_is_what_its_run_says(store: Path) -> None:
     model_id = runs.create_model(REQUEST).model_id
-    assert runs.get_model(model_id).request == REQUEST
+    record = runs.get_model(model_id)
+    assert record.request == replace(REQUEST, source=SHOWN)
+    assert record.withheld
 
 
 def test_what_grants_access_is_in_no_parameter(store: Path) -> None:
     model_id = runs.create_model(REQUEST).model_id
     params = MlflowClient().get_run(runs.run_id(model_id)).data.params
     assert params == {
-        "dataSource": "https://data.example.com/pump.csv",
+        "dataSource": SHOWN,
         "startTime": "2026-01-01T00:00:00Z",
         "endTime": "2026-01-02T03:04:05.000006Z",
         "slidingWindow": "40",
@@ -51,6 +57,32 @@ def test_what_a_detection_was_asked_for_is_what_its_run_says(store: Path) -> Non
     record = runs.get_result(result_id)
     assert record.request == request
     assert record.found == {"variableStates": [], "results": []}
+
+
+@pytest.mark.parametrize(
+    "identity", ["\N{FULLWIDTH DIGIT ONE}" + "0" * 31, "{" + "0" * 32 + "}", "urn:uuid:" + "0" * 32]
+)
+def test_an_id_is_a_uuid_in_ascii_digits(store: Path, identity: str) -> None:
+    with pytest.raises(ValueError, match="UUID"):
+        runs.run_id(identity)
+    with pytest.raises(runs.DetectionError) as refused:
+        runs.get_model(identity)
+    assert refused.value.code == "ModelNotExist"
+
+
+def test_a_run_that_cannot_be_begun_whole_is_no_model(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlite3.connect(store / "mlflow.db") as database:
+        # As a disk that is full when the parameters are to be written.
+        database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON params "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    with pytest.raises(MlflowException):
+        runs.create_model(REQUEST)
+    assert runs.list_models(0, 10) == ([], 0)
+    assert runs.unfinished() == []
 
 
 @pytest.fixture

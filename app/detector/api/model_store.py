@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from detector.api.errors import GatewayError
 from detector.api.limits import BoundedExecutor
+from detector.jobs.queue import QueueError
 from detector.multivariate.model import MultivariateModel
 from detector.tracking import server
 from detector.tracking.model_cache import ModelCache
@@ -72,6 +73,13 @@ class ModelStore:
                 server.connect()
                 self._connected = True
             return call()
+        except QueueError as error:
+            _log.error("queue unavailable", extra={"reason": str(error)})
+            raise GatewayError(
+                503,
+                f"{error} Nothing was begun: then send the request again.",
+                {"Retry-After": "5"},
+            ) from error
         except _UNAVAILABLE as error:
             _log.error("model store unavailable", extra={"reason": _reason(error)})
             raise GatewayError(

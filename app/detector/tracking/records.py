@@ -25,6 +25,8 @@ from detector.multivariate.wire import (
 # The tags of a run. Runs of older versions have them too: they keep their names.
 STATUS, UPDATED, ERRORS = "detector.status", "detector.updated", "detector.errors"
 ASKED, MODEL, QUEUED = "detector.request", "detector.model", "detector.queued"
+# There where the address in the request lacks what grants access to it.
+WITHHELD = "detector.withheld"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class ModelRecord:
     errors : list of dict
         ``code`` and ``message`` of what went wrong.
     diagnostics : Diagnostics
+    withheld : bool
+        Whether the address in the request lacks what grants access to it, which the queue keeps.
     """
 
     model_id: str
@@ -52,6 +56,7 @@ class ModelRecord:
     status: str
     errors: list[dict[str, str]]
     diagnostics: Diagnostics
+    withheld: bool
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class ResultRecord:
     found : dict
         What `detector.multivariate.wire.detection_result_to_wire` returns; empty lists until the
         status is ``READY``.
+    withheld : bool
+        As of a model.
     """
 
     result_id: str
@@ -81,6 +88,7 @@ class ResultRecord:
     status: str
     errors: list[dict[str, str]]
     found: dict[str, Any]
+    withheld: bool
 
 
 @dataclass(frozen=True)
@@ -97,12 +105,15 @@ class Unfinished:
         When it last gave a sign of life, in UTC.
     queued : bool
         Whether it is a worker's to do; otherwise the program that began it does it.
+    withheld : bool
+        As of a model.
     """
 
     experiment: str
     identity: str
     updated: datetime
     queued: bool
+    withheld: bool
 
 
 def model_of(run: Run, diagnostics: Diagnostics) -> ModelRecord:
@@ -116,6 +127,7 @@ def model_of(run: Run, diagnostics: Diagnostics) -> ModelRecord:
         status=tags[STATUS],
         errors=json.loads(tags[ERRORS]),
         diagnostics=diagnostics,
+        withheld=WITHHELD in tags,
     )
 
 
@@ -130,6 +142,7 @@ def result_of(run: Run, found: Mapping[str, Any]) -> ResultRecord:
         status=tags[STATUS],
         errors=json.loads(tags[ERRORS]),
         found={**detection_result_to_wire(), **found},
+        withheld=WITHHELD in tags,
     )
 
 
@@ -141,6 +154,7 @@ def unfinished_of(run: Run, experiment: str) -> Unfinished:
         identity=identity_of(run),
         updated=datetime.fromisoformat(tags[UPDATED]),
         queued=tags[QUEUED] == "true",
+        withheld=WITHHELD in tags,
     )
 
 

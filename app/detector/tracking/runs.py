@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import re
 import tempfile
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,6 +50,7 @@ CREATED, RUNNING, READY, FAILED = "CREATED", "RUNNING", "READY", "FAILED"
 _SHOWN = {CREATED: "SCHEDULED", RUNNING: "RUNNING", READY: "FINISHED", FAILED: "FAILED"}
 _DIAGNOSTICS, _RESULT = "diagnostics.json", "result.json.gz"
 _LONGEST_MESSAGE = 2000
+_UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.I)
 _READS = 3
 
 
@@ -63,12 +64,11 @@ def create_model(request: TrainingRequest, *, queued: bool = True) -> ModelRecor
         Whether a worker trains it. A program that trains it itself says no.
     """
     tags = {records.QUEUED: str(queued).lower(), "Training Info": "Multivariate Anomaly Detector"}
+    if queued:
+        tags |= _withheld(request)
     name = request.display_name or None
-    run = _begin(MODELS, training_to_wire(request), name=name, tags=tags)
-    params = training_to_params(request)
-    MlflowClient().log_batch(
-        run.info.run_id, params=[Param(name, value) for name, value in params.items()]
-    )
+    asked, params = training_to_wire(request), training_to_params(request)
+    run = _begin(MODELS, asked, name=name, tags=tags, params=params)
     return records.model_of(run, Diagnostics())
 
 
@@ -145,6 +145,11 @@ def delete_model(model_id: str) -> None:
     MlflowClient().delete_run(run_id(record.model_id))
 
 
+def discard(identity: str) -> None:
+    """Delete the run of what could not be begun."""
+    MlflowClient().delete_run(run_id(identity))
+
+
 def load_model(model_id: str) -> MultivariateModel:
     """Load a trained model from the store.
 
@@ -181,7 +186,7 @@ def load_model(model_id: str) -> MultivariateModel:
 
 def create_result(model_id: str, request: DetectionRequest) -> ResultRecord:
     """Begin the run of a batch detection; its status is ``CREATED``."""
-    tags = {records.QUEUED: "true", records.MODEL: model_id}
+    tags = {records.QUEUED: "true", records.MODEL: model_id} | _withheld(request)
     run = _begin(RESULTS, detection_to_wire(request), name=None, tags=tags)
     return records.result_of(run, {})
 
@@ -318,19 +323,38 @@ def run_of(identity: str, experiment: str) -> Run | None:
     return run if is_one and run.info.experiment_id == ensure_experiment(experiment) else None
 
 
+def _withheld(request: TrainingRequest | DetectionRequest) -> dict[str, str]:
+    """Return the tag of a run whose address lacks what grants access to it."""
+    return {records.WITHHELD: "true"} if request.public_source != request.source else {}
+
+
 def _begin(
-    experiment: str, asked: Mapping[str, Any], *, name: str | None, tags: Mapping[str, str]
+    experiment: str,
+    asked: Mapping[str, Any],
+    *,
+    name: str | None,
+    tags: Mapping[str, str],
+    params: Mapping[str, str] | None = None,
 ) -> Run:
     client = MlflowClient()
-    state = {
-        records.STATUS: CREATED,
-        records.UPDATED: _now(),
-        records.ERRORS: "[]",
-        records.ASKED: json.dumps(asked),
-    }
-    run = client.create_run(ensure_experiment(experiment), tags={**state, **tags}, run_name=name)
-    client.update_run(run.info.run_id, _SHOWN[CREATED])
-    return run
+    state = {records.UPDATED: _now(), records.ERRORS: "[]", records.ASKED: json.dumps(asked)}
+    begun = client.create_run(ensure_experiment(experiment), tags={**state, **tags}, run_name=name)
+    run: str = begun.info.run_id
+    try:
+        client.update_run(run, _SHOWN[CREATED])
+        # Last, because a run is a model or a result from when it has a status.
+        client.log_batch(
+            run,
+            params=[Param(name, value) for name, value in (params or {}).items()],
+            tags=[RunTag(records.STATUS, CREATED)],
+        )
+    except Exception:
+        # Where that fails too, a run without a status is left, which nobody takes for a model.
+        with contextlib.suppress(Exception):
+            client.delete_run(run)
+        raise
+    begun.data.tags[records.STATUS] = CREATED
+    return begun
 
 
 def _diagnostics(run: Run) -> Diagnostics:
@@ -349,8 +373,13 @@ def _diagnostics(run: Run) -> Diagnostics:
 
 
 def run_id(identity: str) -> str:
-    """Return the id of the run that is a model or a result; ValueError for what is no UUID."""
-    return uuid.UUID(identity).hex
+    """Return the id of the run that is a model or a result; ValueError for what is no UUID.
+
+    `uuid.UUID` would also take braces, and digits that are not ASCII.
+    """
+    if not _UUID.fullmatch(identity):
+        raise ValueError("not a UUID")
+    return identity.replace("-", "").lower()
 
 
 def _now() -> str:
