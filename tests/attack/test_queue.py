@@ -10,6 +10,8 @@ import sqlite3
 import subprocess
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,14 @@ import pandas as pd
 import pytest
 import services
 from huey.registry import Message
+from mlflow import MlflowClient
 from services import MINUTES, WINDOW, Service, keep_data, until
 
 from detector.jobs import queue, submission
 from detector.jobs.leases import Leases
 from detector.jobs.queue import DETECTION, TRAINING, QueueError
 from detector.multivariate.requests import DetectionRequest, TrainingRequest
-from detector.tracking import runs, server
+from detector.tracking import records, runs, server
 
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 START = pd.Timestamp("2026-01-01")
@@ -118,6 +121,21 @@ def test_a_row_runs_no_code_and_its_job_is_found(
     told = [line for line in started.log if "dropped unread" in line["message"]]
     assert sorted(line["job"] for line in told) == [DETECTION, TRAINING]
     assert "Traceback" not in started.output
+
+
+def test_a_job_whose_token_was_lost_with_the_queue_fails_and_says_so(
+    folder: Path, worker: Callable[..., Service]
+) -> None:
+    asked = replace(REQUEST, source="https://data.example.com/machine.csv?sig=token")
+    lost, young = (runs.create_model(asked).model_id for _ in range(2))
+    before = datetime.now(UTC) - timedelta(minutes=2)
+    MlflowClient().set_tag(runs.run_id(lost), records.UPDATED, before.isoformat())
+    worker()
+    until(lambda: status(lost) == runs.FAILED, "FAILED", pause=0.5)
+    [error] = runs.get_model(lost).errors
+    assert error["message"].endswith("Send the request again.")
+    # Its token may be on its way into the queue.
+    assert status(young) == runs.CREATED
 
 
 def test_what_is_kept_in_the_queue_is_json(place: Path) -> None:
