@@ -27,7 +27,7 @@ from detector.jobs import queue, submission
 from detector.jobs.leases import Leases
 from detector.jobs.queue import DETECTION, TRAINING, QueueError
 from detector.multivariate.requests import DetectionRequest, TrainingRequest
-from detector.tracking import records, runs, server
+from detector.tracking import records, runs, server, training
 
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 START = pd.Timestamp("2026-01-01")
@@ -136,6 +136,35 @@ def test_a_job_whose_token_was_lost_with_the_queue_fails_and_says_so(
     assert error["message"].endswith("Send the request again.")
     # Its token may be on its way into the queue.
     assert status(young) == runs.CREATED
+
+
+def test_what_takes_too_long_is_ended_and_what_is_known_of_it_kept(
+    folder: Path, worker: Callable[..., Service]
+) -> None:
+    frame = pd.read_csv(folder / "datasets" / "machine.csv", index_col=0, parse_dates=True)
+    trained = runs.create_model(REQUEST, queued=False).model_id
+    options = REQUEST.options(epochs=1, device="cpu")
+    training.train_model(trained, lambda: frame.tz_localize(None), options)
+    long = submission.begin_training(REQUEST).model_id
+    batch = DetectionRequest("machine.csv", START, END)
+    result = submission.begin_detection(trained, batch).result_id
+    worker(
+        DETECTOR_TRAINING_EPOCHS="10000",
+        DETECTOR_TRAINING_SECONDS="8",
+        DETECTOR_BATCH_SECONDS="0.001",
+    )
+    until(lambda: runs.get_result(result).status == runs.FAILED, "the result is FAILED", pause=0.5)
+    [error] = runs.get_result(result).errors
+    assert "0.001 seconds" in error["message"]
+    assert "DETECTOR_BATCH_SECONDS" in error["message"]
+    until(lambda: status(long) == runs.FAILED, "the model is FAILED", pause=0.5)
+    record = runs.get_model(long)
+    assert "8 seconds" in record.errors[0]["message"]
+    assert "DETECTOR_TRAINING_SECONDS" in record.errors[0]["message"]
+    told = [epoch.number for epoch in record.diagnostics.epochs]
+    history = MlflowClient().get_metric_history(runs.run_id(long), "train_loss")
+    assert told
+    assert told[-1] == history[-1].step
 
 
 def test_what_is_kept_in_the_queue_is_json(place: Path) -> None:

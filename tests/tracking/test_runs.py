@@ -17,6 +17,7 @@ from detector.multivariate.alignment import AlignPolicy
 from detector.multivariate.requests import DetectionRequest, TrainingRequest
 from detector.tracking import runs
 from detector.tracking.experiments import ensure_experiment
+from detector.tracking.listing import ModelList
 
 START = pd.Timestamp("2026-01-01")
 SHOWN = "https://data.example.com/pump.csv?..."
@@ -81,36 +82,8 @@ def test_a_run_that_cannot_be_begun_whole_is_no_model(
         )
     with pytest.raises(MlflowException):
         runs.create_model(REQUEST)
-    assert runs.list_models(0, 10) == ([], 0)
+    assert ModelList().page(0, 10) == ([], 0)
     assert runs.unfinished() == []
-
-
-@pytest.fixture
-def seven(store: Path) -> list[str]:
-    """Return the ids of seven models, the last updated first, beside one that was deleted."""
-    made = [runs.create_model(REQUEST).model_id for _ in range(8)]
-    runs.delete_model(made.pop(3))
-    return made[::-1]
-
-
-@pytest.mark.parametrize("skip", [0, 1, 3, 6, 7, 9])
-@pytest.mark.parametrize("top", [1, 2, 4, 7, 8])
-def test_every_page_has_its_models_and_the_count_of_all(
-    seven: list[str], skip: int, top: int
-) -> None:
-    listed, count = runs.list_models(skip, top)
-    assert [record.model_id for record in listed] == seven[skip : skip + top]
-    assert count == 7
-
-
-def test_models_are_counted_where_there_are_none(store: Path) -> None:
-    assert runs.list_models(0, 10) == ([], 0)
-    assert not runs.has_models(1)
-
-
-@pytest.mark.parametrize(("count", "there"), [(1, True), (6, True), (7, True), (8, False)])
-def test_it_is_known_whether_there_are_so_many(seven: list[str], count: int, there: bool) -> None:
-    assert runs.has_models(count) is there
 
 
 def test_why_work_failed_is_written_down_and_raised(store: Path) -> None:

@@ -1,5 +1,6 @@
 """The application that a worker process serves."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -40,7 +41,9 @@ def create() -> FastAPI:
             store=ModelStore(),
         )
         service.models.start()
+        preparing = asyncio.create_task(service.store.prepare())
         yield {"service": service}
+        preparing.cancel()
         service.models.stop()
         service.store.close()
         service.limits.close()

@@ -22,7 +22,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.search_utils import SearchUtils
 
 from detector.errors import DetectionError, Stopped
 from detector.multivariate.alignment import VariableState
@@ -33,7 +32,6 @@ from detector.multivariate.wire import (
     detection_result_to_wire,
     detection_to_wire,
     diagnostics_from_wire,
-    diagnostics_to_wire,
     training_to_params,
     training_to_wire,
 )
@@ -51,7 +49,6 @@ _SHOWN = {CREATED: "SCHEDULED", RUNNING: "RUNNING", READY: "FINISHED", FAILED: "
 _DIAGNOSTICS, _RESULT = "diagnostics.json", "result.json.gz"
 _LONGEST_MESSAGE = 2000
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.I)
-_READS = 3
 
 
 def create_model(request: TrainingRequest, *, queued: bool = True) -> ModelRecord:
@@ -69,7 +66,7 @@ def create_model(request: TrainingRequest, *, queued: bool = True) -> ModelRecor
     name = request.display_name or None
     asked, params = training_to_wire(request), training_to_params(request)
     run = _begin(MODELS, asked, name=name, tags=tags, params=params)
-    return records.model_of(run, Diagnostics())
+    return records.model_of(run)
 
 
 def get_model(model_id: str) -> ModelRecord:
@@ -87,48 +84,6 @@ def get_model(model_id: str) -> ModelRecord:
             f"The model does not exist: there is none with the id '{model_id[:50]}'.",
         )
     return records.model_of(run, _diagnostics(run))
-
-
-def list_models(skip: int, top: int) -> tuple[list[ModelRecord], int]:
-    """Return at most `top` models after the first `skip`, the last updated first, and how many are.
-
-    Only the models of the answer are read.
-    """
-    runs = _search_models(skip, top)
-    count = skip + len(runs)
-    # Known where the end has come into sight: not on a full page, nor on an empty one.
-    if len(runs) == top or (skip and not runs):
-        count = _count_models()
-    return [records.model_of(run, _diagnostics(run)) for run in runs], count
-
-
-def has_models(count: int) -> bool:
-    """Say whether there are at least so many models."""
-    return bool(_search_models(count - 1, 1))
-
-
-def _count_models() -> int:
-    """Return how many models there are, by asking whether there is an nth: MLflow cannot count."""
-    known, step = 0, 1
-    while has_models(known + step):
-        known, step = known + step, 2 * step
-    while step > 1:
-        step //= 2
-        if has_models(known + step):
-            known += step
-    return known
-
-
-def _search_models(skip: int, top: int) -> list[Run]:
-    # The token of a page is where it begins.
-    token = SearchUtils.create_page_token(skip) if skip else None  # type: ignore[no-untyped-call]
-    return MlflowClient().search_runs(
-        [ensure_experiment(MODELS)],
-        filter_string=f"tags.`{records.STATUS}` != ''",
-        order_by=[f"tags.`{records.UPDATED}` DESC"],
-        max_results=top,
-        page_token=token,
-    )
 
 
 def delete_model(model_id: str) -> None:
@@ -293,9 +248,10 @@ def recording_failure(identity: str, experiment: str) -> Iterator[None]:
 
 def store_diagnostics(model_id: str, diagnostics: Diagnostics) -> None:
     """Keep how a training goes, in place of what was kept before."""
-    client, run = MlflowClient(), run_id(model_id)
-    client.log_dict(run, diagnostics_to_wire(diagnostics), _DIAGNOSTICS)
-    heartbeat(model_id)
+    tags = {**records.diagnostics_to_tags(diagnostics), records.UPDATED: _now()}
+    MlflowClient().log_batch(
+        run_id(model_id), tags=[RunTag(name, value) for name, value in tags.items()]
+    )
 
 
 def store_result(
@@ -357,19 +313,16 @@ def _begin(
     return begun
 
 
-def _diagnostics(run: Run) -> Diagnostics:
-    if run.data.tags[records.STATUS] == CREATED:
-        return Diagnostics()
+def _diagnostics(run: Run) -> Diagnostics | None:
+    """Return how a training of an older version went, which was kept in a file."""
+    if records.DIAGNOSTICS in run.data.tags or run.data.tags[records.STATUS] == CREATED:
+        return None
     files = MlflowClient().list_artifacts(run.info.run_id)
     if not any(file.path == _DIAGNOSTICS for file in files):
-        return Diagnostics()
-    for _ in range(_READS):
-        # A local store writes in place: what is read meanwhile may be half of it.
-        with contextlib.suppress(json.JSONDecodeError):
-            return diagnostics_from_wire(
-                mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{_DIAGNOSTICS}")
-            )
-    return Diagnostics()
+        return None
+    return diagnostics_from_wire(
+        mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{_DIAGNOSTICS}")
+    )
 
 
 def run_id(identity: str) -> str:

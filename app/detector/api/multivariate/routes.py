@@ -32,6 +32,7 @@ from detector.multivariate.model import MultivariateModel
 from detector.multivariate.wire import NAMES
 from detector.settings import Settings
 from detector.tracking import runs
+from detector.tracking.listing import ModelList, has_models
 from detector.tracking.records import ResultRecord
 
 __all__ = ["router"]
@@ -66,10 +67,14 @@ class _Call:
         times
             How many times the largest body of one series this one may have.
         """
+        body = await self.read(operation, version, times=times)
+        return await self.store.ask(lambda: work(body))
+
+    async def read(self, operation: str, version: str, *, times: int = 1) -> bytes:
+        """Return the body, for an operation that the log and the metrics name."""
         state = self.request.state
         state.operation, state.api_version = operation, version
-        body = await self.limits.read(self.request, times=times)
-        return await self.store.ask(lambda: work(body))
+        return await self.limits.read(self.request, times=times)
 
     def address(self, version: str) -> str:
         """Return the address of the resources, absolute, at the host that the client called."""
@@ -109,12 +114,13 @@ async def train(
 async def models(version: Multivariate, call: Call, settings: ServiceSettings) -> Response:
     """List the models, the last updated first."""
 
-    def look(_: bytes) -> Response:
+    def look(listed: ModelList) -> Response:
         skip, top = asked.page(call.request.query_params, version)
-        records, count = runs.list_models(skip, top)
+        records, count = listed.page(skip, top)
         return Json(answer.models(records, count, settings.max_models, version))
 
-    return await call.answer("multivariate-list", version, look)
+    await call.read("multivariate-list", version)
+    return await call.store.list_models(look)
 
 
 @router.get("/models/{model_id}", **schemas.GET)
@@ -227,7 +233,7 @@ async def _detect_last(call: _Call, version: str, model_id: str) -> Response:
 
 def _check_room(settings: Settings) -> None:
     """Refuse another model where there are as many as there may be."""
-    if runs.has_models(settings.max_models):
+    if has_models(settings.max_models):
         raise DetectionError(
             "TooManyModels",
             f"This service has reached the maximum number of models, which is "
