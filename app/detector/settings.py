@@ -126,8 +126,11 @@ class JobSettings(DataSettings):
         default="jobs.db",
         min_length=1,
         validation_alias="DETECTOR_QUEUE",
+        # It may hold a password.
+        repr=False,
         description="Where work waits for a worker: an SQLite file that the service and its "
-        "workers share, or redis://HOST:6379/0 where they are on several hosts.",
+        "workers share, or redis://HOST:6379/0 where they are on several hosts; with TLS and a "
+        "password rediss://:PASSWORD@HOST:6379/0?ssl_ca_certs=FILE.",
     )
     trainings: int = Field(
         default=2,
@@ -140,6 +143,19 @@ class JobSettings(DataSettings):
         ge=1,
         validation_alias="DETECTOR_BATCH_DETECTIONS",
         description="Batch detections that a worker runs at once.",
+    )
+    training_seconds: float = Field(
+        default=86400,
+        gt=0,
+        validation_alias="DETECTOR_TRAINING_SECONDS",
+        description="How long a training may take; after it the model is FAILED, and what is known "
+        "of its epochs is kept.",
+    )
+    batch_seconds: float = Field(
+        default=3600,
+        gt=0,
+        validation_alias="DETECTOR_BATCH_SECONDS",
+        description="How long a batch detection may take; after it the result is FAILED.",
     )
     epochs: int = Field(
         default=100,
@@ -297,6 +313,12 @@ class Settings(JobSettings):
         validation_alias="DETECTOR_MAX_UNFINISHED_MODELS",
         description="The most multivariate models that may be in training or wait for it; above "
         "it TooManyRunningModels.",
+    )
+    max_unfinished_detections: int = Field(
+        default=100,
+        ge=1,
+        validation_alias="DETECTOR_MAX_UNFINISHED_DETECTIONS",
+        description="The most batch detections that may run or wait for it; above it 429.",
     )
 
     _split_names = field_validator(

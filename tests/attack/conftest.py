@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cgroups
+import mlflow
 import pytest
 from services import ROOT, Service, start_detector
+
+from detector.tracking import server
 
 
 def stack_memory(service: str) -> int:
@@ -18,6 +21,19 @@ def stack_memory(service: str) -> int:
     found = re.search(rf"^  {service}:\n(?:.+\n|\n)*?    mem_limit: (\d+)([mg])", text, re.M)
     assert found, f"{service} has no mem_limit"
     return int(found[1]) * 1024 ** {"m": 2, "g": 3}[found[2]]
+
+
+@pytest.fixture(scope="session")
+def attacked_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the database of a store without runs; MLflow takes seconds to make one."""
+    folder = tmp_path_factory.mktemp("store")
+    before = mlflow.get_tracking_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        server.connect()
+    mlflow.set_tracking_uri(before)
+    return folder / "mlflow.db"
 
 
 @pytest.fixture

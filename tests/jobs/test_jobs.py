@@ -21,7 +21,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from detector.jobs import leases, queue
+from detector.jobs import leases, queue, submission
 from detector.multivariate import wire
 from detector.multivariate.alignment import align
 from detector.multivariate.requests import DetectionRequest, TrainingRequest
@@ -49,16 +49,12 @@ def detect(model_id: str, source: str, first: int, last: int) -> str:
     """Ask for a batch detection of some minutes; return its id."""
     start, end = (START + pd.Timedelta(minutes=minute) for minute in (first, last))
     request = DetectionRequest(source=source, start=start, end=end, top_contributors=2)
-    record = runs.create_result(model_id, request)
-    queue.submit_detection(record.result_id)
-    return record.result_id
+    return submission.begin_detection(model_id, request).result_id
 
 
 def train(source: str = "waves.csv") -> str:
     """Ask for a training; return the id of the model."""
-    model_id = runs.create_model(asked(source)).model_id
-    queue.submit_training(model_id)
-    return model_id
+    return submission.begin_training(asked(source)).model_id
 
 
 @pytest.fixture
@@ -227,7 +223,7 @@ def test_training_that_another_worker_took_over_is_ended(worker: Start, kit: Any
 
     # As after a pause in which the lease ran out.
     other = {"worker": "another", "until": time.time() + 3600}
-    assert queue.queues()["training"].huey.put_if_empty(leases._key(model_id, 2), other)
+    assert queue.queues()["training"].huey.put_if_empty(queue.lease_key(model_id, 2), other)
 
     kit.until(lambda: training(running.process.pid) is None, "the training has ended")
     assert status(model_id) == runs.RUNNING
@@ -394,10 +390,8 @@ def test_queue_can_be_redis(
 
 
 def submitted(model_id: str) -> bool:
-    from redis.exceptions import ConnectionError
-
     try:
-        queue.submit_training(model_id)
-    except ConnectionError:
+        queue.queues()["training"].submit(model_id)
+    except queue.QueueError:
         return False
     return True

@@ -26,6 +26,7 @@ from detector.errors import DetectionError
 from detector.multivariate.alignment import align
 from detector.multivariate.wire import training_to_wire
 from detector.tracking import runs
+from detector.tracking.listing import ModelList
 from detector.tracking.model_cache import ModelCache
 
 # Of MLflow about models without type hints.
@@ -114,8 +115,9 @@ def test_it_answers_the_same_where_only_its_logged_code_is(
 
 
 def test_its_run_is_a_model_that_is_listed_and_ready(old: dict[str, Any]) -> None:
-    listed, count = runs.list_models(0, 10)
+    listed, count = ModelList().page(0, 10)
     assert ([record.model_id for record in listed], count) == ([old["model_id"]], 1)
+    assert listed[0].variables == 3
     record = runs.get_model(old["model_id"])
     assert (record.status, record.errors) == (runs.READY, [])
     assert training_to_wire(record.request) == old["asked"]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from detector.errors import DetectionError, Stopped
 from detector.multivariate.alignment import AlignPolicy
 from detector.multivariate.requests import DetectionRequest, TrainingRequest
 from detector.tracking import runs
 from detector.tracking.experiments import ensure_experiment
+from detector.tracking.listing import ModelList
 
 START = pd.Timestamp("2026-01-01")
+SHOWN = "https://data.example.com/pump.csv?..."
 REQUEST = TrainingRequest(
     source="https://data.example.com/pump.csv?sig=secret",
     schema="MultiTable",
@@ -29,14 +34,16 @@ REQUEST = TrainingRequest(
 
 def test_what_a_training_was_asked_for_is_what_its_run_says(store: Path) -> None:
     model_id = runs.create_model(REQUEST).model_id
-    assert runs.get_model(model_id).request == REQUEST
+    record = runs.get_model(model_id)
+    assert record.request == replace(REQUEST, source=SHOWN)
+    assert record.withheld
 
 
 def test_what_grants_access_is_in_no_parameter(store: Path) -> None:
     model_id = runs.create_model(REQUEST).model_id
     params = MlflowClient().get_run(runs.run_id(model_id)).data.params
     assert params == {
-        "dataSource": "https://data.example.com/pump.csv",
+        "dataSource": SHOWN,
         "startTime": "2026-01-01T00:00:00Z",
         "endTime": "2026-01-02T03:04:05.000006Z",
         "slidingWindow": "40",
@@ -53,32 +60,30 @@ def test_what_a_detection_was_asked_for_is_what_its_run_says(store: Path) -> Non
     assert record.found == {"variableStates": [], "results": []}
 
 
-@pytest.fixture
-def seven(store: Path) -> list[str]:
-    """Return the ids of seven models, the last updated first, beside one that was deleted."""
-    made = [runs.create_model(REQUEST).model_id for _ in range(8)]
-    runs.delete_model(made.pop(3))
-    return made[::-1]
+@pytest.mark.parametrize(
+    "identity", ["\N{FULLWIDTH DIGIT ONE}" + "0" * 31, "{" + "0" * 32 + "}", "urn:uuid:" + "0" * 32]
+)
+def test_an_id_is_a_uuid_in_ascii_digits(store: Path, identity: str) -> None:
+    with pytest.raises(ValueError, match="UUID"):
+        runs.run_id(identity)
+    with pytest.raises(runs.DetectionError) as refused:
+        runs.get_model(identity)
+    assert refused.value.code == "ModelNotExist"
 
 
-@pytest.mark.parametrize("skip", [0, 1, 3, 6, 7, 9])
-@pytest.mark.parametrize("top", [1, 2, 4, 7, 8])
-def test_every_page_has_its_models_and_the_count_of_all(
-    seven: list[str], skip: int, top: int
+def test_a_run_that_cannot_be_begun_whole_is_no_model(
+    store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed, count = runs.list_models(skip, top)
-    assert [record.model_id for record in listed] == seven[skip : skip + top]
-    assert count == 7
-
-
-def test_models_are_counted_where_there_are_none(store: Path) -> None:
-    assert runs.list_models(0, 10) == ([], 0)
-    assert not runs.has_models(1)
-
-
-@pytest.mark.parametrize(("count", "there"), [(1, True), (6, True), (7, True), (8, False)])
-def test_it_is_known_whether_there_are_so_many(seven: list[str], count: int, there: bool) -> None:
-    assert runs.has_models(count) is there
+    with sqlite3.connect(store / "mlflow.db") as database:
+        # As a disk that is full when the parameters are to be written.
+        database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON params "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    with pytest.raises(MlflowException):
+        runs.create_model(REQUEST)
+    assert ModelList().page(0, 10) == ([], 0)
+    assert runs.unfinished() == []
 
 
 def test_why_work_failed_is_written_down_and_raised(store: Path) -> None:

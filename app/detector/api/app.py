@@ -1,5 +1,6 @@
 """The application that a worker process serves."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -57,7 +58,9 @@ def create() -> FastAPI:
             wrong_keys=WrongKeys(),
         )
         service.models.start()
+        preparing = asyncio.create_task(service.store.prepare())
         yield {"service": service}
+        preparing.cancel()
         service.models.stop()
         service.store.close()
         service.limits.close()

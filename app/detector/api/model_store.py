@@ -1,5 +1,6 @@
 """What a worker asks of the model store, in threads of its own."""
 
+import contextlib
 import logging
 import re
 import sqlite3
@@ -12,8 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from detector.api.errors import GatewayError
 from detector.api.executor import BoundedExecutor
+from detector.jobs.queue import QueueError
 from detector.multivariate.model import MultivariateModel
 from detector.tracking import server
+from detector.tracking.listing import ModelList
 from detector.tracking.model_cache import ModelCache
 
 __all__ = ["ModelStore"]
@@ -22,6 +25,8 @@ _log = logging.getLogger("detector.store")
 _Answer = TypeVar("_Answer")
 # The store's answers take milliseconds, or, where it is gone, many seconds of waiting.
 _THREADS, _WAITING = 8, 64
+# A list may take a second: those who ask for one wait for each other, and for nobody else.
+_WAITING_FOR_LISTS = 32
 _UNAVAILABLE = (
     server.TrackingError,
     MlflowException,
@@ -39,6 +44,10 @@ class ModelStore:
         self._turns = BoundedExecutor(
             _THREADS, _WAITING, name="store", what="requests to the model store"
         )
+        self._lists = BoundedExecutor(
+            1, _WAITING_FOR_LISTS, name="lists", what="requests to list the models"
+        )
+        self._listed = ModelList()
         self._connected = False
         self._models = ModelCache()
 
@@ -51,6 +60,22 @@ class ModelStore:
             503 where the store does not answer, 429 where too many wait for it already.
         """
         return await self._turns.run(lambda: self._answer(call))
+
+    async def list_models(self, call: Callable[[ModelList], _Answer]) -> _Answer:
+        """Return what the call makes of the models, in a thread that does nothing else.
+
+        Raises
+        ------
+        GatewayError
+            As `ask`.
+        """
+        return await self._lists.run(lambda: self._answer(lambda: call(self._listed)))
+
+    async def prepare(self) -> None:
+        """Read the models once, so that the first list does not take longer than those after."""
+        # Where the store is away, a list reads them.
+        with contextlib.suppress(GatewayError):
+            await self.list_models(lambda listed: listed.page(0, 1))
 
     def model(self, model_id: str) -> MultivariateModel:
         """Return a trained model, loaded once; ask from within `ask`.
@@ -65,6 +90,7 @@ class ModelStore:
     def close(self) -> None:
         """Wait for what is running, and let go of the threads."""
         self._turns.close()
+        self._lists.close()
 
     def _answer(self, call: Callable[[], _Answer]) -> _Answer:
         try:
@@ -72,6 +98,13 @@ class ModelStore:
                 server.connect()
                 self._connected = True
             return call()
+        except QueueError as error:
+            _log.error("queue unavailable", extra={"reason": str(error)})
+            raise GatewayError(
+                503,
+                f"{error} Nothing was begun: then send the request again.",
+                {"Retry-After": "5"},
+            ) from error
         except _UNAVAILABLE as error:
             _log.error("model store unavailable", extra={"reason": _reason(error)})
             raise GatewayError(

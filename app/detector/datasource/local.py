@@ -14,6 +14,7 @@ from detector.datasource.access import Access
 from detector.datasource.stream import File, shorten
 from detector.errors import DetectionError
 from detector.multivariate.alignment import MOST_VARIABLES
+from detector.multivariate.requests import redacted
 
 __all__ = ["find", "path_of", "too_many_files"]
 
@@ -30,7 +31,7 @@ def path_of(source: str, access: Access) -> Path:
     DetectionError
         ``InvalidBlobURL`` where it leads anywhere else, ``FileNotExist`` where nothing is there.
     """
-    shown = shorten(source)
+    shown = shorten(redacted(source))
     if source[:5].lower() == "file:":
         address = urlsplit(source)
         if address.netloc not in ("", "localhost") or address.query or address.fragment:

@@ -20,8 +20,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 from detector.datasource.access import Access
 from detector.datasource.stream import File, shorten
 from detector.errors import DetectionError
+from detector.multivariate.requests import redacted
 
-__all__ = ["SCHEMES", "find", "parse", "redact"]
+__all__ = ["SCHEMES", "find", "parse"]
 
 SCHEMES = {"http": 80, "https": 443}
 _MOST_REDIRECTS = 5
@@ -53,17 +54,12 @@ class Address:
     @property
     def shown(self) -> str:
         """The address in messages."""
-        return shorten(redact(self.text))
-
-
-def redact(text: str) -> str:
-    """Return an address without its query, which may hold a SAS token, and without a user."""
-    return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", text, maxsplit=1)[0])
+        return shorten(redacted(self.text))
 
 
 def parse(text: str, access: Access) -> Address:
     """Take an address apart, and refuse it with ``InvalidBlobURL`` where it may not be read."""
-    shown = shorten(redact(text))
+    shown = shorten(redacted(text))
     # Left to itself, urlsplit drops some of these, and takes "\" for a part of the host.
     if not re.fullmatch(r"[!-\[\]-~]+", text):
         raise DetectionError(

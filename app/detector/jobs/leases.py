@@ -12,6 +12,8 @@ import uuid
 
 from huey import Huey
 
+from detector.jobs.queue import lease_key
+
 
 class Leases:
     """Who works on what, in the store of a queue: one entry for each attempt at a job."""
@@ -31,20 +33,19 @@ class Leases:
         if until > time.time():
             return None
         mine = {"worker": self._worker, "until": time.time() + self.seconds}
-        if not self._huey.put_if_empty(_key(identity, attempt + 1), mine):
+        if not self._huey.put_if_empty(lease_key(identity, attempt + 1), mine):
             return None
         self._held[identity] = attempt + 1
         return attempt + 1
 
     def is_lost(self, identity: str) -> bool:
         """Say whether the next attempt has begun, which it may when this one did not renew."""
-        attempt = self._held.get(identity, 0)
-        return self._huey.get(_key(identity, attempt + 1), peek=True) is not None
+        return self._until(identity, self._held.get(identity, 0) + 1) is not None
 
     def renew(self) -> None:
         for identity, attempt in list(self._held.items()):
             mine = {"worker": self._worker, "until": time.time() + self.seconds}
-            self._huey.put(_key(identity, attempt), mine)
+            self._huey.put(lease_key(identity, attempt), mine)
 
     def leave(self, identity: str) -> None:
         """Stop renewing: the lease runs out, and the next attempt may begin."""
@@ -54,7 +55,7 @@ class Leases:
         """Forget every attempt."""
         last = self._held.pop(identity, 0)
         for attempt in range(1, last + 1):
-            self._huey.delete(_key(identity, attempt))
+            self._huey.delete(lease_key(identity, attempt))
 
     def release_all(self) -> None:
         for identity in list(self._held):
@@ -62,11 +63,16 @@ class Leases:
 
     def _last(self, identity: str) -> tuple[int, float]:
         """Return the number of the last attempt, 0 for none, and until when it is held."""
-        attempt, until = 0, 0.0
-        while (entry := self._huey.get(_key(identity, attempt + 1), peek=True)) is not None:
-            attempt, until = attempt + 1, entry["until"]
-        return attempt, until
+        attempt, last = 0, 0.0
+        while (until := self._until(identity, attempt + 1)) is not None:
+            attempt, last = attempt + 1, until
+        return attempt, last
 
-
-def _key(identity: str, attempt: int) -> str:
-    return f"lease:{identity}:{attempt}"
+    def _until(self, identity: str, attempt: int) -> float | None:
+        """Return until when an attempt is held; None where it was not begun."""
+        try:
+            entry = self._huey.get(lease_key(identity, attempt), peek=True)
+            return None if entry is None else float(entry["until"])
+        except (ValueError, TypeError, KeyError, IndexError):
+            # A lease of an older version, or none at all: nobody renews it.
+            return 0.0

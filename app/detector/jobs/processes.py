@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 
 from detector.errors import DetectionError, Stopped
+from detector.jobs.queue import QueueError
 from detector.jobs.worker import STOP_SECONDS, Worker, read_data
 from detector.log import CONFIGURATION, ignore_foreign_warnings
 from detector.settings import JobSettings
@@ -40,11 +41,12 @@ def train_in_this_process(model_id: str) -> int:
     settings = JobSettings()
     try:
         server.connect(patient=True)
-        request = runs.get_model(model_id).request
+        record = runs.get_model(model_id)
+        request = record.request
         options = request.options(epochs=settings.epochs, device=settings.device)
 
         def read() -> pd.DataFrame:
-            return read_data(request, request.schema, settings, options.sliding_window)
+            return read_data(record, request.schema, settings, options.sliding_window)
 
         training.train_model(model_id, read, options, stop=stop.is_set)
     except DetectionError as error:
@@ -57,7 +59,10 @@ def train_in_this_process(model_id: str) -> int:
     except Exception as error:
         if not (isinstance(error, server.TrackingError) or is_outage(error)):
             raise
-        _log.exception("MLflow was away for too long.")
+        if isinstance(error, QueueError):
+            _log.error("The training ends, and is begun again. %s", error)
+        else:
+            _log.exception("MLflow was away for too long.")
         return os.EX_TEMPFAIL
     return 0
 

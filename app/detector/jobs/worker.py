@@ -22,12 +22,11 @@ import pandas as pd
 from detector import datasource
 from detector.errors import DetectionError, Stopped
 from detector.jobs.leases import Leases
-from detector.jobs.queue import DETECTION, TRAINING, queues
-from detector.multivariate.requests import DetectionRequest, TrainingRequest
+from detector.jobs.queue import DETECTION, TRAINING, Queue, QueueError, queues
 from detector.settings import JobSettings
 from detector.tracking import batch_detection, runs, server
 from detector.tracking.model_cache import ModelCache
-from detector.tracking.records import Unfinished
+from detector.tracking.records import ModelRecord, ResultRecord, Unfinished
 from detector.tracking.server import is_outage
 
 _log = logging.getLogger("detector.jobs")
@@ -49,6 +48,12 @@ _LOOK_SECONDS = 1.0
 STOP_SECONDS = 10.0
 # A program that trains by itself writes at least once a minute.
 _PATIENCE = timedelta(minutes=10)
+# Whoever begins a run keeps the address of its data, and then puts the job into the queue.
+_BEGUN = timedelta(minutes=1)
+_SOURCE_LOST = (
+    "The address of the data has a part that grants access to it. That part was kept in the queue "
+    "(DETECTOR_QUEUE) only, and the queue was lost. Send the request again."
+)
 # Touched in every round; the health check of the container looks at its age.
 ALIVE = Path(tempfile.gettempdir()) / "detector-worker-alive"
 
@@ -58,15 +63,12 @@ class Worker:
 
     def __init__(self, settings: JobSettings) -> None:
         self._settings = settings
-        self._queues = queues()
-        self._leases = {
-            kind: Leases(queue.huey, settings.lease_seconds) for kind, queue in self._queues.items()
-        }
+        self._queues: dict[str, Queue] = {}
+        self._leases: dict[str, Leases] = {}
+        self._waits_for = ""
         self._trainings = 0
         self._stopping = threading.Event()
         self._models = ModelCache()
-        self._queues[TRAINING].perform = functools.partial(self._perform, TRAINING, self._train)
-        self._queues[DETECTION].perform = functools.partial(self._perform, DETECTION, self._detect)
 
     def stop(self, *_: object) -> None:
         self._stopping.set()
@@ -111,10 +113,17 @@ class Worker:
 
     def _can_begin(self) -> bool:
         try:
+            self._queues = queues()
             server.connect(patient=True)
-        except server.TrackingError as error:
-            _log.warning("The worker waits: %s", error)
+        except (QueueError, server.TrackingError) as error:
+            if str(error) != self._waits_for:
+                self._waits_for = str(error)
+                _log.warning("The worker waits: %s", error)
             return False
+        for kind, carry_out in ((TRAINING, self._train), (DETECTION, self._detect)):
+            queue = self._queues[kind]
+            self._leases[kind] = Leases(queue.huey, self._settings.lease_seconds)
+            queue.perform = functools.partial(self._perform, kind, carry_out)
         return True
 
     def _renew(self) -> None:
@@ -130,6 +139,7 @@ class Worker:
                 self._take_up()
                 if time.monotonic() >= next_expiry:
                     runs.expire_results()
+                    self._forget_sources()
                     next_expiry = time.monotonic() + _EXPIRY_SECONDS
                 ALIVE.touch()
             self._stopping.wait(_ROUND_SECONDS)
@@ -141,10 +151,25 @@ class Worker:
             kind = _KINDS[found.experiment]
             if not found.queued:
                 self._give_up(found)
-            elif found.identity not in waiting[kind] and not self._leases[kind].is_held(
-                found.identity
+            elif not (
+                found.identity in waiting[kind]
+                or self._leases[kind].is_held(found.identity)
+                or self._is_being_begun(found)
             ):
                 self._queues[kind].submit(found.identity)
+
+    def _is_being_begun(self, found: Unfinished) -> bool:
+        """Say whether the address of the data may still be on its way into the queue."""
+        if not found.withheld or datetime.now(UTC) - found.updated > _BEGUN:
+            return False
+        return self._queues[_KINDS[found.experiment]].source(found.identity) is None
+
+    def _forget_sources(self) -> None:
+        """Forget the addresses of what was deleted, or ended while the queue was away."""
+        for kind, queue in self._queues.items():
+            for identity in queue.sources():
+                if not runs.is_unfinished(identity, _EXPERIMENTS[kind]):
+                    queue.forget_source(identity)
 
     def _give_up(self, found: Unfinished) -> None:
         silence = datetime.now(UTC) - found.updated
@@ -183,6 +208,8 @@ class Worker:
             _log.exception("broken off", extra=known)
             return
         leases.release(identity)
+        if outcome != "stopped":
+            self._queues[kind].forget_source(identity)
         known["seconds"] = round(time.monotonic() - started, 3)
         _log.info(outcome, extra=known)
 
@@ -213,23 +240,24 @@ class Worker:
 
     def _follow(self, child: subprocess.Popen[bytes], model_id: str) -> int | None:
         """Return how the child ended; None where it was stopped, as it is when nobody wants it."""
+        limit = self._settings.training_seconds
+        deadline = time.monotonic() + limit
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return child.wait(timeout=_LOOK_SECONDS)
             if self._stopping.is_set() or self._is_unwanted(model_id):
-                child.terminate()
-                try:
-                    child.wait(STOP_SECONDS)
-                except subprocess.TimeoutExpired:
-                    child.kill()
-                    child.wait()
+                _end(child)
                 return None
+            if time.monotonic() >= deadline:
+                # It tells of its last epochs before it ends.
+                _end(child)
+                raise _too_long("training", limit, "DETECTOR_TRAINING_SECONDS")
 
     def _is_unwanted(self, model_id: str) -> bool:
         """Say whether the model was deleted, or another worker has begun with it."""
-        if self._leases[TRAINING].is_lost(model_id):
-            return True
         try:
+            if self._leases[TRAINING].is_lost(model_id):
+                return True
             return runs.run_of(model_id, runs.MODELS) is None
         except Exception as error:
             if is_outage(error):
@@ -237,22 +265,65 @@ class Worker:
             raise
 
     def _detect(self, result_id: str) -> None:
+        limit = self._settings.batch_seconds
+        deadline = time.monotonic() + limit
+
+        def stop() -> bool:
+            return self._stopping.is_set() or time.monotonic() >= deadline
+
         record = runs.get_result(result_id)
         # Also where the model is at hand: it may be deleted meanwhile.
         schema = runs.get_model(record.model_id).request.schema
         model = self._models.get(record.model_id)
-        frame = read_data(record.request, schema, self._settings, model.options.sliding_window)
-        batch_detection.detect_batch(result_id, frame, model)
+        frame = read_data(record, schema, self._settings, model.options.sliding_window)
+        try:
+            batch_detection.detect_batch(result_id, frame, model, stop=stop)
+        except Stopped:
+            if time.monotonic() < deadline:
+                raise
+            raise _too_long("batch detection", limit, "DETECTOR_BATCH_SECONDS") from None
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _too_long(what: str, seconds: float, setting: str) -> DetectionError:
+    return DetectionError(
+        "UnexpectedError",
+        f"The {what} was ended after {seconds:g} seconds, the most that one may take ({setting}). "
+        "Try fewer variables or a shorter time range, or ask the operator for more time.",
+    )
 
 
 def read_data(
-    request: TrainingRequest | DetectionRequest,
-    schema: str,
-    settings: JobSettings,
-    sliding_window: int,
+    record: ModelRecord | ResultRecord, schema: str, settings: JobSettings, sliding_window: int
 ) -> pd.DataFrame:
+    """Read the data of a job.
+
+    Raises
+    ------
+    DetectionError
+        As `datasource.read`, and where a part of its address is lost.
+    """
+    request = record.request
+    source: str | None = request.source
+    if record.withheld:
+        kind, identity = (
+            (TRAINING, record.model_id)
+            if isinstance(record, ModelRecord)
+            else (DETECTION, record.result_id)
+        )
+        source = queues()[kind].source(identity)
+    if source is None:
+        raise DetectionError("UnexpectedError", _SOURCE_LOST)
     return datasource.read(
-        request.source,
+        source,
         datasource.Access.from_settings(settings),
         schema=schema,
         start=request.start,
@@ -266,5 +337,7 @@ def _told(what: str) -> Iterator[None]:
     """Log what a round of the worker met, and go on with the next one."""
     try:
         yield
+    except QueueError as error:
+        _log.warning("The worker could not %s; it tries again. %s", what, error)
     except Exception:  # noqa: BLE001 - what it is, is logged; the next round may meet it no more
         _log.exception("The worker could not %s; it tries again.", what)

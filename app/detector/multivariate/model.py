@@ -264,7 +264,9 @@ class MultivariateModel:
         states = self.detect_table(table, top_contributors=top_contributors)
         return MultivariateDetection(tuple(states), table)
 
-    def detect_table(self, table: Table, *, top_contributors: int = 10) -> list[AnomalyState]:
+    def detect_table(
+        self, table: Table, *, top_contributors: int = 10, stop: Callable[[], bool] | None = None
+    ) -> list[AnomalyState]:
         """Detect the anomalies among the rows of a table that was aligned for this model.
 
         Parameters
@@ -273,6 +275,8 @@ class MultivariateModel:
             Of the variables the model was trained on.
         top_contributors : int
             At most this many contributors are named for an anomaly.
+        stop : callable, optional
+            Called after every block of rows; the detection ends when it returns True.
 
         Returns
         -------
@@ -283,6 +287,8 @@ class MultivariateModel:
         ------
         DetectionError
             ``ColumnNotFound`` or ``NumColumnsMismatch``, for other variables.
+        Stopped
+            If `stop` asked for it.
         """
         from detector.multivariate.network import scoring
 
@@ -294,7 +300,10 @@ class MultivariateModel:
         begin = max(first, table.lead)
         if begin < len(table.values):
             scores = scoring.score(
-                self._network, table.values[begin - first :], device=self.options.device
+                self._network,
+                table.values[begin - first :],
+                device=self.options.device,
+                stop=stop,
             )
             times = pd.DatetimeIndex(table.timestamps[begin:])
             anomaly_states.extend(_anomaly_states(times, self.variables, scores, top_contributors))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -12,6 +13,27 @@ from detector.multivariate.model import DEFAULT_WINDOW, TrainingOptions
 ONE_TABLE, MULTI_TABLE = "OneTable", "MultiTable"
 DATA_SCHEMAS = (ONE_TABLE, MULTI_TABLE)
 DEFAULT_CONTRIBUTORS = 10
+_ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+def redacted(address: str) -> str:
+    """Return an address without what may grant access: its user, its password and its query.
+
+    A path stays as it is.
+
+    Examples
+    --------
+    >>> redacted("https://account.example/data.csv?sv=2022&sig=secret")
+    'https://account.example/data.csv?...'
+    >>> redacted("rediss://user:password@host:6379/0")
+    'rediss://host:6379/0'
+    """
+    if not _ADDRESS.match(address):
+        return address
+    shown, *hidden = re.split(r"[?#]", address, maxsplit=1)
+    # All up to the last "@": a password may have a slash in it.
+    shown = re.sub(r"//.*@", "//", shown)
+    return f"{shown}?..." if hidden else shown
 
 
 @dataclass(frozen=True)
@@ -41,8 +63,8 @@ class TrainingRequest:
 
     @property
     def public_source(self) -> str:
-        """The address without its query, which may be what grants access to it."""
-        return self.source.partition("?")[0]
+        """The address without what grants access to it."""
+        return redacted(self.source)
 
     def options(self, *, epochs: int, device: str) -> TrainingOptions:
         """Return the options to train with; a request does not say how long, or on what.
@@ -75,3 +97,8 @@ class DetectionRequest:
     start: pd.Timestamp
     end: pd.Timestamp
     top_contributors: int = DEFAULT_CONTRIBUTORS
+
+    @property
+    def public_source(self) -> str:
+        """The address without what grants access to it."""
+        return redacted(self.source)

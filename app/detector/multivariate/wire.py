@@ -58,9 +58,12 @@ def time_from_wire(text: str) -> pd.Timestamp:
 
 
 def training_to_wire(request: TrainingRequest) -> _Wire:
-    """Return a request to train by its names, and in the order, of version v1.1."""
+    """Return a request to train by its names, and in the order, of version v1.1.
+
+    Its address is without what grants access to it.
+    """
     return {
-        "dataSource": request.source,
+        "dataSource": request.public_source,
         "dataSchema": request.schema,
         "startTime": time_to_wire(request.start),
         "endTime": time_to_wire(request.end),
@@ -91,16 +94,19 @@ def training_from_wire(wire: Mapping[str, Any]) -> TrainingRequest:
 def training_to_params(request: TrainingRequest) -> dict[str, str]:
     """Return what a run shows of a request to train, as the parameters of the run."""
     wire = training_to_wire(request)
-    shown = {name: wire[name] for name in ("startTime", "endTime", "slidingWindow")}
-    shown["dataSource"] = request.public_source
+    names = ("startTime", "endTime", "slidingWindow", "dataSource")
+    shown = {name: wire[name] for name in names}
     shown |= {name: wire["alignPolicy"][name] for name in ("alignMode", "fillNAMethod")}
     return {name: str(value) for name, value in shown.items()}
 
 
 def detection_to_wire(request: DetectionRequest) -> _Wire:
-    """Return a request for a batch detection by its names, and in the order, of version v1.1."""
+    """Return a request for a batch detection by its names, and in the order, of version v1.1.
+
+    Its address is without what grants access to it.
+    """
     return {
-        "dataSource": request.source,
+        "dataSource": request.public_source,
         "topContributorCount": request.top_contributors,
         "startTime": time_to_wire(request.start),
         "endTime": time_to_wire(request.end),

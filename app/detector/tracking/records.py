@@ -1,12 +1,16 @@
 """What the run of a model or of a batch detection says, as a record.
 
-A run's tags hold what was asked, the status and the errors; what grows is an artifact.
+A run's tags hold what was asked, the status, the errors and how a training went, so that a list
+needs nothing else; the result of a batch detection is an artifact.
 """
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
 import uuid
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,12 +23,22 @@ from detector.multivariate.wire import (
     Diagnostics,
     detection_from_wire,
     detection_result_to_wire,
+    diagnostics_from_wire,
+    diagnostics_to_wire,
     training_from_wire,
 )
 
 # The tags of a run. Runs of older versions have them too: they keep their names.
 STATUS, UPDATED, ERRORS = "detector.status", "detector.updated", "detector.errors"
 ASKED, MODEL, QUEUED = "detector.request", "detector.model", "detector.queued"
+# There where the address in the request lacks what grants access to it.
+WITHHELD = "detector.withheld"
+# How a training went: JSON, packed, in as many tags as it takes, the later ones with a number.
+DIAGNOSTICS = "detector.diagnostics"
+# Written as base64 it is the most that MLflow keeps in a tag.
+_TAG_BYTES = 6000
+# What a training logs as the number of its variables.
+VARIABLES = "variables"
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,10 @@ class ModelRecord:
     errors : list of dict
         ``code`` and ``message`` of what went wrong.
     diagnostics : Diagnostics
+    variables : int
+        How many it has; 0 until that is known.
+    withheld : bool
+        Whether the address in the request lacks what grants access to it, which the queue keeps.
     """
 
     model_id: str
@@ -52,6 +70,8 @@ class ModelRecord:
     status: str
     errors: list[dict[str, str]]
     diagnostics: Diagnostics
+    variables: int
+    withheld: bool
 
 
 @dataclass(frozen=True)
@@ -72,6 +92,8 @@ class ResultRecord:
     found : dict
         What `detector.multivariate.wire.detection_result_to_wire` returns; empty lists until the
         status is ``READY``.
+    withheld : bool
+        As of a model.
     """
 
     result_id: str
@@ -81,6 +103,7 @@ class ResultRecord:
     status: str
     errors: list[dict[str, str]]
     found: dict[str, Any]
+    withheld: bool
 
 
 @dataclass(frozen=True)
@@ -97,17 +120,27 @@ class Unfinished:
         When it last gave a sign of life, in UTC.
     queued : bool
         Whether it is a worker's to do; otherwise the program that began it does it.
+    withheld : bool
+        As of a model.
     """
 
     experiment: str
     identity: str
     updated: datetime
     queued: bool
+    withheld: bool
 
 
-def model_of(run: Run, diagnostics: Diagnostics) -> ModelRecord:
-    """Return the model that a run is."""
+def model_of(run: Run, diagnostics: Diagnostics | None = None) -> ModelRecord:
+    """Return the model that a run is.
+
+    Parameters
+    ----------
+    diagnostics
+        In place of those of its tags.
+    """
     tags = run.data.tags
+    diagnostics = diagnostics or _diagnostics_of(tags)
     return ModelRecord(
         model_id=identity_of(run),
         created=created_at(run),
@@ -116,6 +149,8 @@ def model_of(run: Run, diagnostics: Diagnostics) -> ModelRecord:
         status=tags[STATUS],
         errors=json.loads(tags[ERRORS]),
         diagnostics=diagnostics,
+        variables=len(diagnostics.variable_states) or int(run.data.params.get(VARIABLES, 0)),
+        withheld=WITHHELD in tags,
     )
 
 
@@ -130,6 +165,7 @@ def result_of(run: Run, found: Mapping[str, Any]) -> ResultRecord:
         status=tags[STATUS],
         errors=json.loads(tags[ERRORS]),
         found={**detection_result_to_wire(), **found},
+        withheld=WITHHELD in tags,
     )
 
 
@@ -141,7 +177,31 @@ def unfinished_of(run: Run, experiment: str) -> Unfinished:
         identity=identity_of(run),
         updated=datetime.fromisoformat(tags[UPDATED]),
         queued=tags[QUEUED] == "true",
+        withheld=WITHHELD in tags,
     )
+
+
+def diagnostics_to_tags(diagnostics: Diagnostics) -> dict[str, str]:
+    """Return how a training goes as tags of its run."""
+    packed = zlib.compress(json.dumps(diagnostics_to_wire(diagnostics)).encode())
+    parts = range(0, len(packed), _TAG_BYTES)
+    return {
+        _part(number): base64.b64encode(packed[start : start + _TAG_BYTES]).decode()
+        for number, start in enumerate(parts)
+    }
+
+
+def _diagnostics_of(tags: Mapping[str, str]) -> Diagnostics:
+    numbers = itertools.takewhile(lambda number: _part(number) in tags, itertools.count())
+    packed = b"".join(base64.b64decode(tags[_part(number)]) for number in numbers)
+    if not packed:
+        return Diagnostics()
+    # Behind its end there may be what an attempt before this one left.
+    return diagnostics_from_wire(json.loads(zlib.decompressobj().decompress(packed)))
+
+
+def _part(number: int) -> str:
+    return f"{DIAGNOSTICS}.{number + 1}" if number else DIAGNOSTICS
 
 
 def identity_of(run: Run) -> str:

@@ -18,6 +18,7 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from detector.arrays import Floats, Ints
+from detector.multivariate.requests import redacted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +59,8 @@ def log_data(frame: pd.DataFrame, *, source: str | None, name: str, context: str
     frame : DataFrame
         The timestamps are a column.
     source : str, optional
-        A path or an address, without what grants access; by default the program that made it.
+        A path or an address, kept without what grants access; by default the program that made
+        it.
     name : str
     context : str
         ``training`` or ``detection``.
@@ -66,7 +68,8 @@ def log_data(frame: pd.DataFrame, *, source: str | None, name: str, context: str
     with warnings.catch_warnings():
         # A path is "interpreted in multiple ways", which are all the same.
         warnings.filterwarnings("ignore", "The specified dataset source can be interpreted")
-        dataset = mlflow.data.from_pandas(frame, source=source, name=name)  # type: ignore[attr-defined]
+        shown = redacted(source) if source else None
+        dataset = mlflow.data.from_pandas(frame, source=shown, name=name)  # type: ignore[attr-defined]
     mlflow.log_input(dataset, context=context)
 
 

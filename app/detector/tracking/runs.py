@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import re
 import tempfile
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.search_utils import SearchUtils
 
 from detector.errors import DetectionError, Stopped
 from detector.multivariate.alignment import VariableState
@@ -33,7 +32,6 @@ from detector.multivariate.wire import (
     detection_result_to_wire,
     detection_to_wire,
     diagnostics_from_wire,
-    diagnostics_to_wire,
     training_to_params,
     training_to_wire,
 )
@@ -50,7 +48,7 @@ CREATED, RUNNING, READY, FAILED = "CREATED", "RUNNING", "READY", "FAILED"
 _SHOWN = {CREATED: "SCHEDULED", RUNNING: "RUNNING", READY: "FINISHED", FAILED: "FAILED"}
 _DIAGNOSTICS, _RESULT = "diagnostics.json", "result.json.gz"
 _LONGEST_MESSAGE = 2000
-_READS = 3
+_UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.I)
 
 
 def create_model(request: TrainingRequest, *, queued: bool = True) -> ModelRecord:
@@ -63,13 +61,12 @@ def create_model(request: TrainingRequest, *, queued: bool = True) -> ModelRecor
         Whether a worker trains it. A program that trains it itself says no.
     """
     tags = {records.QUEUED: str(queued).lower(), "Training Info": "Multivariate Anomaly Detector"}
+    if queued:
+        tags |= _withheld(request)
     name = request.display_name or None
-    run = _begin(MODELS, training_to_wire(request), name=name, tags=tags)
-    params = training_to_params(request)
-    MlflowClient().log_batch(
-        run.info.run_id, params=[Param(name, value) for name, value in params.items()]
-    )
-    return records.model_of(run, Diagnostics())
+    asked, params = training_to_wire(request), training_to_params(request)
+    run = _begin(MODELS, asked, name=name, tags=tags, params=params)
+    return records.model_of(run)
 
 
 def get_model(model_id: str) -> ModelRecord:
@@ -89,48 +86,6 @@ def get_model(model_id: str) -> ModelRecord:
     return records.model_of(run, _diagnostics(run))
 
 
-def list_models(skip: int, top: int) -> tuple[list[ModelRecord], int]:
-    """Return at most `top` models after the first `skip`, the last updated first, and how many are.
-
-    Only the models of the answer are read.
-    """
-    runs = _search_models(skip, top)
-    count = skip + len(runs)
-    # Known where the end has come into sight: not on a full page, nor on an empty one.
-    if len(runs) == top or (skip and not runs):
-        count = _count_models()
-    return [records.model_of(run, _diagnostics(run)) for run in runs], count
-
-
-def has_models(count: int) -> bool:
-    """Say whether there are at least so many models."""
-    return bool(_search_models(count - 1, 1))
-
-
-def _count_models() -> int:
-    """Return how many models there are, by asking whether there is an nth: MLflow cannot count."""
-    known, step = 0, 1
-    while has_models(known + step):
-        known, step = known + step, 2 * step
-    while step > 1:
-        step //= 2
-        if has_models(known + step):
-            known += step
-    return known
-
-
-def _search_models(skip: int, top: int) -> list[Run]:
-    # The token of a page is where it begins.
-    token = SearchUtils.create_page_token(skip) if skip else None  # type: ignore[no-untyped-call]
-    return MlflowClient().search_runs(
-        [ensure_experiment(MODELS)],
-        filter_string=f"tags.`{records.STATUS}` != ''",
-        order_by=[f"tags.`{records.UPDATED}` DESC"],
-        max_results=top,
-        page_token=token,
-    )
-
-
 def delete_model(model_id: str) -> None:
     """Delete a model; a training that runs is told to stop.
 
@@ -143,6 +98,11 @@ def delete_model(model_id: str) -> None:
     """
     record = get_model(model_id)
     MlflowClient().delete_run(run_id(record.model_id))
+
+
+def discard(identity: str) -> None:
+    """Delete the run of what could not be begun."""
+    MlflowClient().delete_run(run_id(identity))
 
 
 def load_model(model_id: str) -> MultivariateModel:
@@ -181,7 +141,7 @@ def load_model(model_id: str) -> MultivariateModel:
 
 def create_result(model_id: str, request: DetectionRequest) -> ResultRecord:
     """Begin the run of a batch detection; its status is ``CREATED``."""
-    tags = {records.QUEUED: "true", records.MODEL: model_id}
+    tags = {records.QUEUED: "true", records.MODEL: model_id} | _withheld(request)
     run = _begin(RESULTS, detection_to_wire(request), name=None, tags=tags)
     return records.result_of(run, {})
 
@@ -288,9 +248,10 @@ def recording_failure(identity: str, experiment: str) -> Iterator[None]:
 
 def store_diagnostics(model_id: str, diagnostics: Diagnostics) -> None:
     """Keep how a training goes, in place of what was kept before."""
-    client, run = MlflowClient(), run_id(model_id)
-    client.log_dict(run, diagnostics_to_wire(diagnostics), _DIAGNOSTICS)
-    heartbeat(model_id)
+    tags = {**records.diagnostics_to_tags(diagnostics), records.UPDATED: _now()}
+    MlflowClient().log_batch(
+        run_id(model_id), tags=[RunTag(name, value) for name, value in tags.items()]
+    )
 
 
 def store_result(
@@ -318,42 +279,60 @@ def run_of(identity: str, experiment: str) -> Run | None:
     return run if is_one and run.info.experiment_id == ensure_experiment(experiment) else None
 
 
+def _withheld(request: TrainingRequest | DetectionRequest) -> dict[str, str]:
+    """Return the tag of a run whose address lacks what grants access to it."""
+    return {records.WITHHELD: "true"} if request.public_source != request.source else {}
+
+
 def _begin(
-    experiment: str, asked: Mapping[str, Any], *, name: str | None, tags: Mapping[str, str]
+    experiment: str,
+    asked: Mapping[str, Any],
+    *,
+    name: str | None,
+    tags: Mapping[str, str],
+    params: Mapping[str, str] | None = None,
 ) -> Run:
     client = MlflowClient()
-    state = {
-        records.STATUS: CREATED,
-        records.UPDATED: _now(),
-        records.ERRORS: "[]",
-        records.ASKED: json.dumps(asked),
-    }
-    run = client.create_run(ensure_experiment(experiment), tags={**state, **tags}, run_name=name)
-    client.update_run(run.info.run_id, _SHOWN[CREATED])
-    return run
+    state = {records.UPDATED: _now(), records.ERRORS: "[]", records.ASKED: json.dumps(asked)}
+    begun = client.create_run(ensure_experiment(experiment), tags={**state, **tags}, run_name=name)
+    run: str = begun.info.run_id
+    try:
+        client.update_run(run, _SHOWN[CREATED])
+        # Last, because a run is a model or a result from when it has a status.
+        client.log_batch(
+            run,
+            params=[Param(name, value) for name, value in (params or {}).items()],
+            tags=[RunTag(records.STATUS, CREATED)],
+        )
+    except Exception:
+        # Where that fails too, a run without a status is left, which nobody takes for a model.
+        with contextlib.suppress(Exception):
+            client.delete_run(run)
+        raise
+    begun.data.tags[records.STATUS] = CREATED
+    return begun
 
 
-def _diagnostics(run: Run) -> Diagnostics:
-    if run.data.tags[records.STATUS] == CREATED:
-        return Diagnostics()
+def _diagnostics(run: Run) -> Diagnostics | None:
+    """Return how a training of an older version went, which was kept in a file."""
+    if records.DIAGNOSTICS in run.data.tags or run.data.tags[records.STATUS] == CREATED:
+        return None
     files = MlflowClient().list_artifacts(run.info.run_id)
     if not any(file.path == _DIAGNOSTICS for file in files):
-        return Diagnostics()
-    for _ in range(_READS):
-        # A local store writes in place: what is read meanwhile may be half of it.
-        with contextlib.suppress(json.JSONDecodeError):
-            return diagnostics_from_wire(
-                mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{_DIAGNOSTICS}")
-            )
-    return Diagnostics()
+        return None
+    return diagnostics_from_wire(
+        mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{_DIAGNOSTICS}")
+    )
 
 
 def run_id(identity: str) -> str:
-    """Return the id of the run that is a model or a result; ValueError for what is no UUID."""
-    if not identity.isascii():
-        # Python reads the digits of every script.
+    """Return the id of the run that is a model or a result; ValueError for what is no UUID.
+
+    `uuid.UUID` would also take braces, and digits that are not ASCII.
+    """
+    if not _UUID.fullmatch(identity):
         raise ValueError("not a UUID")
-    return uuid.UUID(identity).hex
+    return identity.replace("-", "").lower()
 
 
 def _now() -> str:

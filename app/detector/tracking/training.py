@@ -5,6 +5,7 @@ A script calls the same function as the worker, so a model is the same model who
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -14,12 +15,15 @@ import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+from requests.exceptions import RequestException
 
+from detector.errors import Stopped
 from detector.multivariate.alignment import Table, align
 from detector.multivariate.model import Epoch, MultivariateModel, TrainingOptions, train
 from detector.multivariate.requests import TrainingRequest
 from detector.multivariate.wire import NAMES, Diagnostics
-from detector.tracking import registry, reporting, runs
+from detector.tracking import records, registry, reporting, runs
 from detector.tracking.server import is_outage
 
 # The service told the losses of every tenth epoch.
@@ -105,7 +109,7 @@ def _log_training(request: TrainingRequest, model: MultivariateModel, table: Tab
             "epochs": options.epochs,
             "seed": options.seed,
             "device": options.device,
-            "variables": len(model.variables),
+            records.VARIABLES: len(model.variables),
         }
     )
     reporting.log_data(
@@ -134,6 +138,7 @@ class _Report:
         self._model_id = model_id
         self._diagnostics = Diagnostics(variable_states=table.states)
         self._metrics: list[Metric] = []
+        self._last: Epoch | None = None
         self._changed = True
         self._seen = time.monotonic()
         self._lock = threading.Lock()
@@ -149,6 +154,12 @@ class _Report:
         self._thread.join()
         if kind is None:
             self._send()
+        elif issubclass(kind, Stopped):
+            if self._last is not None and self._last not in self._diagnostics.epochs:
+                self._tell(self._last)
+            # A run that was deleted takes nothing any more.
+            with contextlib.suppress(MlflowException, RequestException):
+                self._send()
 
     def __call__(self, epoch: Epoch) -> None:
         now = int(pd.Timestamp.now("UTC").timestamp() * 1000)
@@ -161,10 +172,14 @@ class _Report:
             self._metrics += [
                 Metric(name, value, now, epoch.number) for name, value in figures.items()
             ]
+            self._last = epoch
             if epoch.number % _TOLD_EVERY == 0:
-                told = (*self._diagnostics.epochs, epoch)
-                self._diagnostics = replace(self._diagnostics, epochs=told)
-                self._changed = True
+                self._tell(epoch)
+
+    def _tell(self, epoch: Epoch) -> None:
+        told = (*self._diagnostics.epochs, epoch)
+        self._diagnostics = replace(self._diagnostics, epochs=told)
+        self._changed = True
 
     def _run(self) -> None:
         while True:

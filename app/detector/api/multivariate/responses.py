@@ -105,7 +105,7 @@ def _snapshot(record: ModelRecord, version: str) -> _Wire:
         **_identity(record),
         "status": record.status,
         "displayName": record.request.display_name,
-        "variablesCount": len(record.diagnostics.variable_states),
+        "variablesCount": record.variables,
     }
 
 

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from detector import datasource
 from detector.api.dependencies import DataAccess, ServiceLimits, ServiceSettings, ServiceStore
+from detector.api.errors import GatewayError
 from detector.api.limits import Limits
 from detector.api.model_store import ModelStore
 from detector.api.multivariate import requests as asked
@@ -24,12 +25,13 @@ from detector.api.multivariate import schemas
 from detector.api.versions import PREVIEWS, V1_1, LastPreview, Multivariate, Preview
 from detector.api.wire import Json, parse
 from detector.errors import DetectionError
-from detector.jobs import queue
+from detector.jobs import submission
 from detector.multivariate.alignment import align
 from detector.multivariate.model import MultivariateModel
 from detector.multivariate.wire import NAMES
 from detector.settings import Settings
 from detector.tracking import runs
+from detector.tracking.listing import ModelList, has_models
 from detector.tracking.records import ResultRecord
 
 __all__ = ["router"]
@@ -64,10 +66,14 @@ class _Call:
         times
             How many times the largest body of one series this one may have.
         """
+        body = await self.read(operation, version, times=times)
+        return await self.store.ask(lambda: work(body))
+
+    async def read(self, operation: str, version: str, *, times: int = 1) -> bytes:
+        """Return the body, for an operation that the log and the metrics name."""
         state = self.request.state
         state.operation, state.api_version = operation, version
-        body = await self.limits.read(self.request, times=times)
-        return await self.store.ask(lambda: work(body))
+        return await self.limits.read(self.request, times=times)
 
     def address(self, version: str) -> str:
         """Return the address of the resources, absolute, at the host that the client called."""
@@ -94,8 +100,7 @@ async def train(
         training = asked.training(parse(body), version)
         datasource.check(training.source, access)
         _check_room(settings)
-        record = runs.create_model(training)
-        queue.submit_training(record.model_id)
+        record = submission.begin_training(training)
         headers = {"Location": f"{call.address(version)}/models/{record.model_id}"}
         if version in PREVIEWS:
             return Response(status_code=201, headers=headers)
@@ -108,12 +113,13 @@ async def train(
 async def models(version: Multivariate, call: Call, settings: ServiceSettings) -> Response:
     """List the models, the last updated first."""
 
-    def look(_: bytes) -> Response:
+    def look(listed: ModelList) -> Response:
         skip, top = asked.page(call.request.query_params, version)
-        records, count = runs.list_models(skip, top)
+        records, count = listed.page(skip, top)
         return Json(answer.models(records, count, settings.max_models, version))
 
-    return await call.answer("multivariate-list", version, look)
+    await call.read("multivariate-list", version)
+    return await call.store.list_models(look)
 
 
 @router.get("/models/{model_id}", **schemas.GET)
@@ -139,12 +145,12 @@ async def delete(version: Multivariate, call: Call, model_id: ModelId) -> Respon
 
 @router.post("/models/{model_id}:detect-batch", **schemas.DETECT_BATCH)
 async def detect_batch(
-    version: V1_1, call: Call, model_id: ModelId, access: DataAccess
+    version: V1_1, call: Call, model_id: ModelId, settings: ServiceSettings, access: DataAccess
 ) -> Response:
     """Start a batch detection; ask for its result until it is READY."""
 
     def begin(body: bytes) -> Response:
-        record = _begin_detection(call, model_id, body, version, access)
+        record = _begin_detection(call, model_id, body, version, settings, access)
         headers = {
             "operation-id": record.result_id,
             "operation-location": f"{call.address(version)}/detect-batch/{record.result_id}",
@@ -155,11 +161,13 @@ async def detect_batch(
 
 
 @router.post("/models/{model_id}/detect", **schemas.DETECT)
-async def detect(version: Preview, call: Call, model_id: ModelId, access: DataAccess) -> Response:
+async def detect(
+    version: Preview, call: Call, model_id: ModelId, settings: ServiceSettings, access: DataAccess
+) -> Response:
     """Start a batch detection; ask for its result until it is READY."""
 
     def begin(body: bytes) -> Response:
-        record = _begin_detection(call, model_id, body, version, access)
+        record = _begin_detection(call, model_id, body, version, settings, access)
         location = f"{call.address(version)}/results/{record.result_id}"
         return Response(status_code=201, headers={"Location": location})
 
@@ -226,7 +234,7 @@ async def _detect_last(call: _Call, version: str, model_id: str) -> Response:
 
 def _check_room(settings: Settings) -> None:
     """Refuse another model where there are as many as there may be."""
-    if runs.has_models(settings.max_models):
+    if has_models(settings.max_models):
         raise DetectionError(
             "TooManyModels",
             f"This service has reached the maximum number of models, which is "
@@ -243,17 +251,34 @@ def _check_room(settings: Settings) -> None:
 
 
 def _begin_detection(
-    call: _Call, model_id: str, body: bytes, version: str, access: datasource.Access
+    call: _Call,
+    model_id: str,
+    body: bytes,
+    version: str,
+    settings: Settings,
+    access: datasource.Access,
 ) -> ResultRecord:
+    _check_queue(settings)
     detection = asked.detection(parse(body), version)
     datasource.check(detection.source, access)
     if runs.get_model(model_id).status != runs.READY:
         # Says why not.
         runs.load_model(model_id)
     call.request.state.model = model_id
-    record = runs.create_result(model_id, detection)
-    queue.submit_detection(record.result_id)
-    return record
+    return submission.begin_detection(model_id, detection)
+
+
+def _check_queue(settings: Settings) -> None:
+    """Refuse another batch detection where as many as may are waiting and running."""
+    begun = submission.unfinished_detections()
+    if begun >= settings.max_unfinished_detections:
+        raise GatewayError(
+            429,
+            f"{begun} batch detections wait and run already, and "
+            f"{settings.max_unfinished_detections} may (DETECTOR_MAX_UNFINISHED_DETECTIONS). Try "
+            "again when one of them is READY.",
+            {"Retry-After": "10"},
+        )
 
 
 def _detect(request: Request, body: bytes, model: MultivariateModel, version: str) -> Response:

@@ -61,10 +61,17 @@ class Scores:
     """The attention of the row's variable to the column's, less its moving mean, ``(a, d, d)``."""
 
 
-def score(network: Network, values: Floats, *, device: str = "cpu") -> Scores:
+def score(
+    network: Network,
+    values: Floats,
+    *,
+    device: str = "cpu",
+    stop: Callable[[], bool] | None = None,
+) -> Scores:
     """Score the rows of `values` ``(n, d)`` from ``input_size + threshold_window - 1`` on.
 
-    Raises ``DetectionError``, ``NotEnoughInput``, where there are none.
+    Raises ``DetectionError``, ``NotEnoughInput``, where there are none, and ``Stopped`` where
+    `stop` asked for it.
     """
     window, least = network.threshold_window, network.input_size + network.threshold_window
     if len(values) < least:
@@ -79,7 +86,7 @@ def score(network: Network, values: Floats, *, device: str = "cpu") -> Scores:
     before = np.empty((0, network.dimensions, network.dimensions), dtype=np.float32)
     start = 0
     # Block by block: of rows that are no anomalies only the scores are kept.
-    for found, maps in errors(network, values, device, lambda: False):
+    for found, maps in errors(network, values, device, stop or (lambda: False)):
         weighted = found * network.weights
         end = start + len(weighted)
         scores[start:end] = weighted.mean(axis=1)
