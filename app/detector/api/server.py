@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 from pydantic import ValidationError
 
+from detector import isolation
 from detector.jobs import processes
 from detector.log import CONFIGURATION
 from detector.settings import Settings
@@ -41,6 +42,8 @@ def serve(given: Mapping[str, object]) -> None:
         settings = Settings()
     except ValidationError as error:
         raise ValueError(_in_words(error)) from None
+    # The environment holds secrets, and registered models may bring code.
+    isolation.hide_memory()
     # uvicorn raises the signal again when it has stopped; what is temporary must still go.
     signal.signal(signal.SIGTERM, _leave)
     worker = (

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 
+from detector import isolation
 from detector.errors import DetectionError, Stopped
 from detector.jobs.worker import STOP_SECONDS, Worker, read_data
 from detector.log import CONFIGURATION, ignore_foreign_warnings
@@ -90,7 +91,8 @@ def _when_stdin_closes(then: Callable[[], None]) -> None:
 
 
 def _set_up() -> None:
-    """Log as the service does."""
+    """Log as the service does, and keep secrets as it does."""
+    isolation.hide_memory()
     logging.config.dictConfig(CONFIGURATION)
     ignore_foreign_warnings()
     logging.getLogger("mlflow").setLevel(logging.WARNING)

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import mlflow
@@ -37,7 +38,7 @@ from detector.multivariate.wire import (
     training_to_params,
     training_to_wire,
 )
-from detector.tracking import records
+from detector.tracking import model_files, records
 from detector.tracking.experiments import ensure_experiment
 from detector.tracking.records import ModelRecord, ResultRecord, Unfinished
 from detector.tracking.server import is_outage
@@ -50,6 +51,8 @@ CREATED, RUNNING, READY, FAILED = "CREATED", "RUNNING", "READY", "FAILED"
 _SHOWN = {CREATED: "SCHEDULED", RUNNING: "RUNNING", READY: "FINISHED", FAILED: "FAILED"}
 _DIAGNOSTICS, _RESULT = "diagnostics.json", "result.json.gz"
 _LONGEST_MESSAGE = 2000
+# What reading raises where the files of a model are others, or not whole.
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, RuntimeError, UnpicklingError)
 _READS = 3
 
 
@@ -174,9 +177,27 @@ def load_model(model_id: str) -> MultivariateModel:
             "ModelFailed",
             f"The run of the model '{model_id}' has no logged model any more. Train another one.",
         )
-    loaded = mlflow.pyfunc.load_model(f"models:/{logged[-1].model_id}")
-    model: MultivariateModel = loaded.unwrap_python_model().model
-    return model
+    # Not through MLflow's pyfunc, which would run the code that was logged with the model.
+    with tempfile.TemporaryDirectory() as folder:
+        files = model_files.download(
+            f"models:/{logged[-1].model_id}", "artifacts/model", Path(folder)
+        )
+        try:
+            return MultivariateModel.load(files)
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            RuntimeError,
+            UnpicklingError,
+        ) as error:
+            reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+            raise DetectionError(
+                "ModelFailed",
+                f"The files of the model '{model_id}' are not those of a model ({reason}). "
+                "Train another one.",
+            ) from error
 
 
 def create_result(model_id: str, request: DetectionRequest) -> ResultRecord:
