@@ -15,7 +15,7 @@ from mlflow.pyfunc.model import PythonModel
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-__all__ = ["code_of", "download", "has_this_package", "is_built_in"]
+__all__ = ["code_of", "download", "has_folder", "has_this_package", "is_built_in"]
 
 # The file that holds a model's code, and MLflow's own loader of it, which reads no pickle.
 CODE = "model.py"
@@ -37,6 +37,11 @@ def download(model_uri: str, path: str, folder: Path) -> Path:
     """Copy a file or a folder of a logged model, all of it for ``""``, into a folder."""
     copied: str = _files(model_uri).download_artifacts(path, str(folder))  # type: ignore[no-untyped-call]
     return Path(copied)
+
+
+def has_folder(model_uri: str, path: str) -> bool:
+    """Say whether there are files of a logged model in a folder."""
+    return bool(_files(model_uri).list_artifacts(path))
 
 
 def is_built_in(model_uri: str, model: type[PythonModel]) -> bool:

@@ -177,27 +177,25 @@ def load_model(model_id: str) -> MultivariateModel:
             "ModelFailed",
             f"The run of the model '{model_id}' has no logged model any more. Train another one.",
         )
+    return _read_model(model_id, f"models:/{logged[-1].model_id}")
+
+
+def _read_model(model_id: str, model_uri: str) -> MultivariateModel:
     # Not through MLflow's pyfunc, which would run the code that was logged with the model.
-    with tempfile.TemporaryDirectory() as folder:
-        files = model_files.download(
-            f"models:/{logged[-1].model_id}", "artifacts/model", Path(folder)
-        )
-        try:
-            return MultivariateModel.load(files)
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            RuntimeError,
-            UnpicklingError,
-        ) as error:
-            reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
-            raise DetectionError(
-                "ModelFailed",
-                f"The files of the model '{model_id}' are not those of a model ({reason}). "
-                "Train another one.",
-            ) from error
+    path = "artifacts/model"
+    reason = f"it has no '{path}'"
+    if model_files.has_folder(model_uri, path):
+        with tempfile.TemporaryDirectory() as folder:
+            files = model_files.download(model_uri, path, Path(folder))
+            try:
+                return MultivariateModel.load(files)
+            except _DAMAGED as error:
+                reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+    raise DetectionError(
+        "ModelFailed",
+        f"The files of the model '{model_id}' are not those of a model: {reason}. Train another "
+        "one.",
+    )
 
 
 def create_result(model_id: str, request: DetectionRequest) -> ResultRecord:
