@@ -99,8 +99,8 @@ class ServedModels:
             message = f"{type(error).__name__}: {error}"
             if isinstance(error, ModelRefusedError):
                 message = f"{error} {error.details}".strip()
-            if self._said.get(name) != message:
-                self._said[name] = message
+            # Once, also where it holds for every model.
+            if message not in self._said.values():
                 _log.error(
                     "model not loaded",
                     extra={
@@ -110,6 +110,7 @@ class ServedModels:
                         "in_service": self.versions()[name],
                     },
                 )
+            self._said[name] = message
 
     def _load_if_moved(self, name: str) -> None:
         kind = KINDS[name]

@@ -64,6 +64,7 @@ class Worker:
         }
         self._trainings = 0
         self._stopping = threading.Event()
+        self._said = ""
         self._models = ModelCache()
         self._queues[TRAINING].perform = functools.partial(self._perform, TRAINING, self._train)
         self._queues[DETECTION].perform = functools.partial(self._perform, DETECTION, self._detect)
@@ -113,7 +114,9 @@ class Worker:
         try:
             server.connect(patient=True)
         except server.TrackingError as error:
-            _log.warning("The worker waits: %s", error)
+            if str(error) != self._said:
+                self._said = str(error)
+                _log.warning("The worker waits: %s", error)
             return False
         return True
 
