@@ -19,14 +19,15 @@ USER workspace
 
 # Whoever the container runs as may add packages (umask 0): a dev container takes the host user's
 # number, which need not be the one above.
-# torch's CPU builds are a tenth of the size of its default ones. It goes first and alone, because
-# pip asks an extra index about every package, and waits for one that does not answer each time.
+# torch's CPU builds are a tenth of the size of its default ones. pip asks an extra index about every
+# package and waits for one that does not answer, so torch comes last, when all that it needs is
+# there. Its files are the only ones that no hash of ours is compared with.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY requirements.txt requirements.lock /tmp/
 RUN umask 0 && python -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --no-deps --extra-index-url "$TORCH_INDEX" \
-        "$(grep '^torch==' /tmp/requirements.txt)" \
-    && /opt/venv/bin/pip install --no-cache-dir -r /tmp/requirements.txt -c /tmp/requirements.lock
+    && /opt/venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/requirements.lock \
+    && /opt/venv/bin/pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" \
+        "$(grep '^torch==' /tmp/requirements.txt)"
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
 WORKDIR /workspace

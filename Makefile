@@ -7,7 +7,8 @@ SHELL := /bin/bash
 # The upstream package has no wheels for later versions of Python.
 PYTHON ?= $(shell for v in 3.11 3.12 3; do python$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo python$$v; break; }; done)
 # torch's CPU builds are a tenth of the size of its default ones. pip asks an extra index about
-# every package and waits for one that does not answer, so torch goes first and alone.
+# every package and waits for one that does not answer, so torch comes last, when all that it needs
+# is there. Its files are the only ones that no hash of ours is compared with.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 help: ## list the commands
@@ -72,20 +73,26 @@ prove: .venv/dev ## compare 2,000 generated series with the package; find plante
 figures: .venv/dev ## measure what the README says of the stack's time, memory and size
 	.venv/bin/python tests/bench/stack.py
 
-lock: ## write requirements.lock anew from the requirements files
-	uv pip compile --universal --python-version 3.11 --no-header --no-annotate --upgrade -q \
-		requirements-dev.txt mlflow/requirements.txt minio/requirements.txt -o requirements.lock
+# Four locks of one graph, with the hashes of every file. torch and what its builds for GPUs need stay
+# out: the files of its index of CPU builds have other hashes than those of the same version elsewhere.
+GPU := cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-package torch --excludes <(printf '%s\n' $(GPU)) --quiet
+lock: ## write the requirements' locks anew (needs uv)
+	$(COMPILE) --upgrade requirements-dev.txt -o requirements-dev.lock
+	for folder in . mlflow minio; do \
+		$(COMPILE) --upgrade $$folder/requirements.txt -c requirements-dev.lock -o $$folder/requirements.lock; done
 
 .venv/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo 'No Python 3.11 or 3.12 on the PATH: install one, or name it: make PYTHON=/path/to/python.' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-.venv/demo: requirements.txt requirements.lock | .venv/bin/python
+.venv/demo: requirements.lock | .venv/bin/python
 	@echo 'Installing the requirements (a few minutes the first time) ...'
-	.venv/bin/pip install -q --retries 1 --no-deps --extra-index-url $(TORCH_INDEX) "$$(grep '^torch==' requirements.txt)"
-	.venv/bin/pip install -q -r requirements.txt -c requirements.lock
+	.venv/bin/pip install -q --retries 1 --no-deps --require-hashes -r requirements.lock
+	.venv/bin/pip install -q --retries 1 --extra-index-url $(TORCH_INDEX) "$$(grep '^torch==' requirements.txt)"
 	@touch $@
 
-.venv/dev: requirements-dev.txt .venv/demo
-	.venv/bin/pip install -q -r requirements-dev.txt -c requirements.lock
+.venv/dev: requirements-dev.lock .venv/demo
+	.venv/bin/pip install -q --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@

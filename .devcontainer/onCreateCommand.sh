@@ -2,4 +2,4 @@
 # Adds what tests, lint and the editor need to what the workspace image has already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-pip install --quiet --no-cache-dir -r requirements-dev.txt -c requirements.lock
+pip install --quiet --no-cache-dir --no-deps --require-hashes -r requirements-dev.lock

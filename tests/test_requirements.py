@@ -59,9 +59,35 @@ def test_every_requirement_is_in_the_table_of_the_readme() -> None:
     assert not [name for name in named("requirements.txt") if f"`{name}`" not in readme]
 
 
+def locked(file: str) -> dict[str, list[str]]:
+    """Return what a lock holds: each requirement with its version, and the hashes of its files."""
+    text = (ROOT / file).with_suffix(".lock").read_text().replace("\\\n", "")
+    return {line.split(" ;")[0].split()[0]: line.split("--hash=")[1:] for line in text.splitlines()}
+
+
 @pytest.mark.parametrize("file", FILES)
-def test_every_requirement_is_pinned_as_in_the_lock(file: str) -> None:
-    lock = [line.split(" ;")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()]
+def test_every_requirement_is_pinned_as_in_its_lock(file: str) -> None:
+    lock = locked(file)
     for name, version in named(file).items():
         assert re.fullmatch(r"[\w.]+", version), name
-        assert f"{name}=={version}" in lock
+        # Its files have other hashes in the index of CPU builds.
+        assert (f"{name}=={version}" in lock) == (name != "torch")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_of_a_lock_has_a_hash_and_no_address(file: str) -> None:
+    lock = locked(file)
+    assert all(lock.values())
+    for hashes in lock.values():
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64} *", each) for each in hashes)
+
+
+def test_the_locks_agree() -> None:
+    # One may hold a version for each of several versions of Python.
+    versions: dict[str, set[frozenset[str]]] = {}
+    for file in FILES:
+        names = {pin.partition("==")[0] for pin in locked(file)}
+        for name in names:
+            pins = frozenset(pin for pin in locked(file) if pin.startswith(f"{name}=="))
+            versions.setdefault(name, set()).add(pins)
+    assert not {name: found for name, found in versions.items() if len(found) > 1}

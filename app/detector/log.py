@@ -95,6 +95,8 @@ CONFIGURATION: dict[str, Any] = {
     "loggers": {
         "detector": {"level": "INFO"},
         "uvicorn": {"level": "INFO"},
+        # It warns of each try of a request to a server that is away, whose absence is said once.
+        "urllib3": {"level": "ERROR"},
     },
 }
 

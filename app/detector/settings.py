@@ -255,6 +255,12 @@ class Settings(JobSettings):
         validation_alias="DETECTOR_MODEL_REFRESH_SECONDS",
         description="How often to look whether an alias has moved.",
     )
+    allow_model_code: bool = Field(
+        default=False,
+        validation_alias="DETECTOR_ALLOW_MODEL_CODE",
+        description="Whether a registered model may bring code of its own. With it, whoever may "
+        "register models or move the alias runs code in the service.",
+    )
     max_body_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1,

@@ -50,6 +50,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
             MLFLOW_TRACKING_URI=mlflow.url,
             MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
             DETECTOR_MODEL_REFRESH_SECONDS="0.5",
+            DETECTOR_ALLOW_MODEL_CODE="true",
             DETECTOR_CONCURRENT_DETECTIONS="1",
             DETECTOR_WAITING_DETECTIONS="1",
         )

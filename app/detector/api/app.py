@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, PlainTextResponse
 
+from detector import isolation
 from detector.api import datasets, docs_page, errors, metrics, openapi
 from detector.api.auth import require_key
 from detector.api.callers import Callers
@@ -45,6 +46,7 @@ _READ_BY_PAGES = [
 def create() -> FastAPI:
     """Make the application, with the settings of the environment."""
     settings = Settings()
+    isolation.hide_memory()
     ignore_foreign_warnings()
 
     @asynccontextmanager
@@ -53,7 +55,11 @@ def create() -> FastAPI:
             settings=settings,
             access=Access.from_settings(settings),
             limits=Limits(settings),
-            models=ServedModels(settings.model_alias, settings.model_refresh_seconds),
+            models=ServedModels(
+                settings.model_alias,
+                settings.model_refresh_seconds,
+                allow_code=settings.allow_model_code,
+            ),
             store=ModelStore(),
             wrong_keys=WrongKeys(),
         )
@@ -127,9 +133,7 @@ def _add_service_routes(app: FastAPI) -> None:
         """Say whether every model is loaded: 200, or 503 until then."""
         if models.ready:
             return Json({"status": "ready"})
-        missing = [name for name, version in models.versions().items() if version is None]
-        message = f"Waiting for the models {', '.join(missing)}."
-        return errors.refusal(errors.GatewayError(503, message, {"Retry-After": "5"}))
+        return errors.refusal(errors.GatewayError(503, models.waiting(), {"Retry-After": "5"}))
 
     @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
     async def figures() -> PlainTextResponse:

@@ -1,16 +1,20 @@
 """The models that answer: loaded from the registry by alias, and following it."""
 
 import logging
+import shutil
+import tempfile
 import threading
+import weakref
 from dataclasses import dataclass
+from pathlib import Path
 
-import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from detector.api.errors import GatewayError
 from detector.api.metrics import MODEL_VERSION
-from detector.api.model_kinds import KINDS, Detect, caller, check_shapes
-from detector.tracking import registry, server
+from detector.api.model_kinds import KINDS, Detect, Kind, caller, check_shapes
+from detector.api.model_trial import ModelRefusedError, example, load, try_out
+from detector.tracking import model_files, registry, server
 
 __all__ = ["Model", "ServedModels"]
 
@@ -35,10 +39,12 @@ class Model:
 class ServedModels:
     """The loaded models of one worker, and the thread that follows their aliases."""
 
-    def __init__(self, alias: str, refresh_seconds: float) -> None:
+    def __init__(self, alias: str, refresh_seconds: float, *, allow_code: bool) -> None:
         self._alias = alias
         self._refresh_seconds = refresh_seconds
+        self._allow_code = allow_code
         self._loaded: dict[str, Model] = {}
+        self._refused: dict[tuple[str, int], ModelRefusedError] = {}
         self._said: dict[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="models", daemon=True)
@@ -64,6 +70,12 @@ class ServedModels:
         """Whether every model is loaded."""
         return len(self._loaded) == len(KINDS)
 
+    def waiting(self) -> str:
+        """Say which models are not loaded yet, and why where a version was refused."""
+        missing = [name for name, version in self.versions().items() if version is None]
+        refused = [str(self._refused[each]) for each in self._refused if each[0] in missing]
+        return " ".join([f"Waiting for the models {', '.join(missing)}.", *refused])
+
     def start(self) -> None:
         """Begin to load the models and to follow their aliases."""
         self._thread.start()
@@ -85,8 +97,10 @@ class ServedModels:
             self._said.pop(name, None)
         except Exception as error:  # noqa: BLE001 - a registered model may raise anything
             message = f"{type(error).__name__}: {error}"
-            if self._said.get(name) != message:
-                self._said[name] = message
+            if isinstance(error, ModelRefusedError):
+                message = f"{error} {error.details}".strip()
+            # Once, also where it holds for every model.
+            if message not in self._said.values():
                 _log.error(
                     "model not loaded",
                     extra={
@@ -96,37 +110,70 @@ class ServedModels:
                         "in_service": self.versions()[name],
                     },
                 )
+            self._said[name] = message
 
     def _load_if_moved(self, name: str) -> None:
         kind = KINDS[name]
         if name not in self._loaded:
             server.connect()
             registry.ensure_registered(
-                kind.model(), name=name, alias=self._alias, example=_example(), params=kind.params
+                kind.model(), name=name, alias=self._alias, example=example(), params=kind.params
             )
         version = registry.aliased_version(name, self._alias)
         if version is None:
             raise MlflowException(f"The model '{name}' has no alias '{self._alias}'.")
         if name in self._loaded and self._loaded[name].version == version:
             return
-        model = _load(name, version)
+        if (name, version) in self._refused:
+            raise self._refused[name, version]
+        try:
+            model = self._load(name, version)
+        except ModelRefusedError as refusal:
+            # Its trial takes time and memory, and what it does will not change.
+            self._refused[name, version] = refusal
+            raise
         self._loaded = {**self._loaded, name: model}
         MODEL_VERSION.labels(name).set(version)
         _log.info("model loaded", extra={"model": name, "alias": self._alias, "version": version})
 
+    def _load(self, name: str, version: int) -> Model:
+        """Load a version: of a class of ours by the code of this package, or by its own code.
 
-def _load(name: str, version: int) -> Model:
-    """Load a version, and try it on a series before it may answer."""
-    loaded = registry.load_version(name, version).unwrap_python_model()  # type: ignore[no-untyped-call]
-    kind, label = KINDS[name], f"version {version} of '{name}'"
-    detect = caller(kind, loaded, label)
-    columns = kind.series.columns({"series": _example().to_dict("records"), **kind.params})
-    found = detect(columns, dict(kind.params))
-    check_shapes(kind, found, len(columns.values), label)
-    return Model(name, version, detect)
+        Raises
+        ------
+        ModelRefusedError
+            For a version that may not answer. It is not tried again.
+        """
+        kind, uri = KINDS[name], f"models:/{name}/{version}"
+        label = f"Version {version} of the model '{name}'"
+        if model_files.is_built_in(uri, kind.model):
+            if not model_files.has_this_package(uri):
+                _log.warning(
+                    "model logged by another release: it answers by the code of this one",
+                    extra={"model": name, "version": version},
+                )
+            return Model(name, version, _tried(kind, caller(kind, kind.model(), label), label))
+        if not self._allow_code:
+            raise ModelRefusedError(
+                f"{label} is refused because it brings code of its own: point the alias "
+                f"'{self._alias}' to another version, or set DETECTOR_ALLOW_MODEL_CODE=true, with "
+                "which whoever may register models runs code in this service."
+            )
+        folder = Path(tempfile.mkdtemp(prefix="detector-model-"))
+        try:
+            # What is loaded is what was tried: these files, and not those of a second download.
+            model_files.download(uri, "", folder)
+            try_out(name, folder, label)
+            model = Model(name, version, _tried(kind, load(name, folder, label), label))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
+        return model
 
 
-def _example() -> pd.DataFrame:
-    days = pd.date_range("2024-01-01", periods=28, freq="D")
-    values = [100.0 + 10 * (day % 7) for day in range(28)]
-    return pd.DataFrame({"timestamp": days, "value": values})
+def _tried(kind: Kind, detect: Detect, label: str) -> Detect:
+    """Return how to detect, when it detects in the example what its kind must."""
+    columns = kind.series.columns({"series": example().to_dict("records"), **kind.params})
+    check_shapes(kind, detect(columns, dict(kind.params)), len(columns.values), label)
+    return detect

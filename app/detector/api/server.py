@@ -12,6 +12,7 @@ from types import FrameType
 import uvicorn
 from pydantic import ValidationError
 
+from detector import isolation
 from detector.api.connections import HEAD_SECONDS, backlog, raise_file_limit
 from detector.jobs import processes
 from detector.log import CONFIGURATION
@@ -45,6 +46,8 @@ def serve(given: Mapping[str, object]) -> None:
         raise ValueError(_in_words(error)) from None
     _check_folders(settings)
     raise_file_limit()
+    # The environment holds secrets, and registered models may bring code.
+    isolation.hide_memory()
     # uvicorn raises the signal again when it has stopped; what is temporary must still go.
     signal.signal(signal.SIGTERM, _leave)
     worker = (

@@ -7,13 +7,16 @@ import logging
 import logging.config
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pandas as pd
 
+from detector import isolation
 from detector.errors import DetectionError, Stopped
 from detector.jobs.queue import QueueError
 from detector.jobs.worker import STOP_SECONDS, Worker, read_data
@@ -23,6 +26,8 @@ from detector.tracking import runs, server, training
 from detector.tracking.server import is_outage
 
 _log = logging.getLogger("detector.jobs")
+# How often to look whether a queue that could not be opened can be.
+_QUEUE_SECONDS = 5.0
 
 
 def train_in_this_process(model_id: str) -> int:
@@ -76,10 +81,28 @@ def run_worker(*, until_stdin_closes: bool = False) -> None:
         Stop also when the process that started this one is gone.
     """
     _set_up()
-    worker = Worker(JobSettings())
+    ready: list[Worker] = []
     if until_stdin_closes:
-        _when_stdin_closes(worker.stop)
-    worker.run()
+        _when_stdin_closes(lambda: ready[0].stop() if ready else os._exit(0))
+    ready.append(_open_worker(JobSettings()))
+    ready[0].run()
+
+
+def _open_worker(settings: JobSettings) -> Worker:
+    """Return the worker when its queue can be opened; say once why it cannot be."""
+    said = ""
+    while True:
+        try:
+            return Worker(settings)
+        except sqlite3.Error as error:
+            reason = (
+                f"The worker waits: its queue {settings.queue} cannot be opened ({error}). Is the "
+                "folder writable, with space left? DETECTOR_QUEUE names another."
+            )
+            if reason != said:
+                said = reason
+                _log.error(reason)
+            time.sleep(_QUEUE_SECONDS)
 
 
 def _when_stdin_closes(then: Callable[[], None]) -> None:
@@ -95,7 +118,8 @@ def _when_stdin_closes(then: Callable[[], None]) -> None:
 
 
 def _set_up() -> None:
-    """Log as the service does."""
+    """Log as the service does, and keep secrets as it does."""
+    isolation.hide_memory()
     logging.config.dictConfig(CONFIGURATION)
     ignore_foreign_warnings()
     logging.getLogger("mlflow").setLevel(logging.WARNING)

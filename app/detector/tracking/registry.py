@@ -25,6 +25,7 @@ from mlflow.types import DataType, ParamSchema, ParamSpec
 
 from detector.models import MultivariateAnomalyDetector
 from detector.multivariate.model import MultivariateModel
+from detector.tracking import model_files
 from detector.tracking.experiments import ensure_experiment
 
 # What a logged model needs where it is loaded; pinned to what it was logged with.
@@ -215,13 +216,8 @@ def _aliased(
 def _as_code(model: PythonModel, folder: Path) -> Path:
     # Logged as code and not as a pickle, which only the same version of Python could read:
     # https://mlflow.org/docs/latest/ml/model/models-from-code/
-    kind = type(model)
-    path = folder / "model.py"
-    path.write_text(
-        f"from mlflow.models import set_model\n"
-        f"from {kind.__module__} import {kind.__name__}\n\n"
-        f"set_model({kind.__name__}())\n"
-    )
+    path = folder / model_files.CODE
+    path.write_text(model_files.code_of(type(model)))
     return path
 
 
@@ -281,9 +277,3 @@ def aliased_version(name: str, alias: str) -> int | None:
             return None
         raise
     return None if version is None else int(version)
-
-
-def load_version(name: str, version: int) -> PyFuncModel:
-    """Load one version of a registered model."""
-    model: PyFuncModel = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
-    return model

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import mlflow
@@ -35,7 +36,7 @@ from detector.multivariate.wire import (
     training_to_params,
     training_to_wire,
 )
-from detector.tracking import records
+from detector.tracking import model_files, records
 from detector.tracking.experiments import ensure_experiment
 from detector.tracking.records import ModelRecord, ResultRecord, Unfinished
 from detector.tracking.server import is_outage
@@ -49,6 +50,8 @@ _SHOWN = {CREATED: "SCHEDULED", RUNNING: "RUNNING", READY: "FINISHED", FAILED: "
 _DIAGNOSTICS, _RESULT = "diagnostics.json", "result.json.gz"
 _LONGEST_MESSAGE = 2000
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.I)
+# What reading raises where the files of a model are others, or not whole.
+_DAMAGED = (OSError, ValueError, LookupError, TypeError, RuntimeError, UnpicklingError)
 
 
 def create_model(request: TrainingRequest, *, queued: bool = True) -> ModelRecord:
@@ -134,9 +137,25 @@ def load_model(model_id: str) -> MultivariateModel:
             "ModelFailed",
             f"The run of the model '{model_id}' has no logged model any more. Train another one.",
         )
-    loaded = mlflow.pyfunc.load_model(f"models:/{logged[-1].model_id}")
-    model: MultivariateModel = loaded.unwrap_python_model().model
-    return model
+    return _read_model(model_id, f"models:/{logged[-1].model_id}")
+
+
+def _read_model(model_id: str, model_uri: str) -> MultivariateModel:
+    # Not through MLflow's pyfunc, which would run the code that was logged with the model.
+    path = "artifacts/model"
+    reason = f"it has no '{path}'"
+    if model_files.has_folder(model_uri, path):
+        with tempfile.TemporaryDirectory() as folder:
+            files = model_files.download(model_uri, path, Path(folder))
+            try:
+                return MultivariateModel.load(files)
+            except _DAMAGED as error:
+                reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+    raise DetectionError(
+        "ModelFailed",
+        f"The files of the model '{model_id}' are not those of a model: {reason}. Train another "
+        "one.",
+    )
 
 
 def create_result(model_id: str, request: DetectionRequest) -> ResultRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sqlite3
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,8 @@ from requests.exceptions import RequestException
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from detector.tracking import environment
+
+_SQLITE = "sqlite:///"
 
 
 class TrackingError(Exception):
@@ -50,6 +53,7 @@ def connect(*, patient: bool = False) -> str:
     mlflow.set_tracking_uri(uri)
     try:
         with _alone(uri):
+            _check_file(uri)
             MlflowClient().search_experiments(max_results=1)
     except RestException as error:
         raise TrackingError(
@@ -57,7 +61,7 @@ def connect(*, patient: bool = False) -> str:
             "(a host name is allowed with MLFLOW_SERVER_ALLOWED_HOSTS on the server, a log-in is "
             "given with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD here)."
         ) from error
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         if not uri.startswith("http"):
             raise TrackingError(
                 f"The runs kept at {uri} cannot be opened: {_root_cause(error)}. Is the folder "
@@ -74,10 +78,17 @@ def connect(*, patient: bool = False) -> str:
 
 def _alone(uri: str) -> contextlib.AbstractContextManager[object]:
     """Keep other processes from making the tables of a new SQLite file at the same time."""
-    if not uri.startswith("sqlite:///"):
+    if not uri.startswith(_SQLITE):
         return contextlib.nullcontext()
     name = hashlib.sha256(uri.encode()).hexdigest()[:16]
     return FileLock(Path(tempfile.gettempdir()) / f"detector-{os.getuid()}-{name}.lock")
+
+
+def _check_file(uri: str) -> None:
+    """See that an SQLite file can be written: MLflow itself tries, and warns, for a minute."""
+    if uri.startswith(_SQLITE):
+        with contextlib.closing(sqlite3.connect(uri.removeprefix(_SQLITE))) as store:
+            store.execute("BEGIN IMMEDIATE")
 
 
 def explain(error: MlflowException) -> str:

@@ -1,0 +1,64 @@
+"""A trial ends: whatever a model does, and however long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from detector.api import model_trial
+from detector.api.model_kinds import ENTIRE
+from detector.api.model_trial import ModelRefusedError, try_out
+from detector.models import EntireAnomalyDetector
+from detector.tracking.model_files import code_of
+
+
+def write(folder: Path, code: str) -> Path:
+    flavor = {"loader_module": "mlflow.pyfunc.loaders.code_model", "model_code_path": "model.py"}
+    about = {"flavors": {"python_function": flavor}, "utc_time_created": "2026-01-01", "run_id": ""}
+    (folder / "MLmodel").write_text(yaml.safe_dump(about))
+    (folder / "model.py").write_text(code)
+    return folder
+
+
+def test_a_model_that_detects_passes(tmp_path: Path) -> None:
+    try_out(ENTIRE, write(tmp_path, code_of(EntireAnomalyDetector)), "it")
+
+
+@pytest.mark.parametrize("code", ["import time\ntime.sleep(600)", "while True: pass"])
+def test_a_model_that_never_returns_is_ended(
+    tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_trial, "_SECONDS", 3)
+    with pytest.raises(ModelRefusedError, match="it is refused") as refused:
+        try_out(ENTIRE, write(tmp_path, code), "it")
+    assert "was ended after 3 s" in refused.value.details
+
+
+def test_a_model_cannot_shadow_a_module_of_python(tmp_path: Path) -> None:
+    write(tmp_path, code_of(EntireAnomalyDetector))
+    (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
+    try_out(ENTIRE, tmp_path, "it")
+
+
+def test_a_model_that_writes_without_end_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_trial, "_SECONDS", 3)
+    flood = "import os\nwhile True:\n    for place in range(3, 9):\n        try:\n"
+    flood += "            os.write(place, b'x' * 4096)\n        except OSError:\n            pass\n"
+    with pytest.raises(ModelRefusedError):
+        try_out(ENTIRE, write(tmp_path, flood), "it")
+
+
+def test_the_environment_of_a_trial_holds_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("API_KEYS", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "secret")
+    code = "import os\nraise RuntimeError(sorted(os.environ.values()))"
+    with pytest.raises(ModelRefusedError) as refused:
+        try_out(ENTIRE, write(tmp_path, code), "it")
+    assert "true" in refused.value.details
+    assert "secret" not in refused.value.details

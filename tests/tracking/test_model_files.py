@@ -1,0 +1,91 @@
+"""What code a logged model brings is decided by its files, and none of it runs for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+
+from detector.models import EntireAnomalyDetector, LatestAnomalyDetector
+from detector.tracking import model_files, registry
+
+# Of MLflow about models without type hints.
+pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")
+URI = "models:/entire/1"
+
+
+@pytest.fixture
+def logged(store: Path, weekly_season: pd.DataFrame) -> Path:
+    """Register a model of ours; return the folder that holds its files."""
+    with mlflow.start_run():
+        version = registry.log(
+            EntireAnomalyDetector(),
+            name="entire",
+            registered_as="entire",
+            alias="champion",
+            example=weekly_season,
+            params={"granularity": "daily"},
+        )
+    model = mlflow.MlflowClient().get_logged_model(version.model_uri.removeprefix("models:/"))
+    return Path(model.artifact_location)
+
+
+def test_a_model_of_ours_is_known_by_its_class(logged: Path) -> None:
+    assert model_files.is_built_in(URI, EntireAnomalyDetector)
+    assert not model_files.is_built_in(URI, LatestAnomalyDetector)
+    assert model_files.has_this_package(URI)
+
+
+def test_a_model_with_a_line_more_is_none_of_ours(logged: Path) -> None:
+    with (logged / "model.py").open("a") as code:
+        code.write("# a line\n")
+    assert not model_files.is_built_in(URI, EntireAnomalyDetector)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loader_module": "mlflow.pyfunc.model"},
+        {"loader_module": "hostile"},
+        {"model_code_path": "other.py"},
+        {"model_code_path": "code/model.py/.."},
+        {"model_code_path": None},
+    ],
+)
+def test_a_model_that_mlflow_would_load_by_other_code_is_none_of_ours(
+    logged: Path, change: dict[str, str | None]
+) -> None:
+    about = yaml.safe_load((logged / "MLmodel").read_text())
+    about["flavors"]["python_function"] |= change
+    (logged / "MLmodel").write_text(yaml.safe_dump(about))
+    assert not model_files.is_built_in(URI, EntireAnomalyDetector)
+
+
+def test_a_model_without_a_python_function_is_none_of_ours(logged: Path) -> None:
+    about = yaml.safe_load((logged / "MLmodel").read_text()) | {"flavors": {}}
+    (logged / "MLmodel").write_text(yaml.safe_dump(about))
+    assert not model_files.is_built_in(URI, EntireAnomalyDetector)
+
+
+def test_another_package_is_told_from_this_one(logged: Path) -> None:
+    models = logged / "code" / "detector" / "models.py"
+    text = models.read_text()
+    models.write_text(text.replace("a", "b", 1))
+    assert not model_files.has_this_package(URI)
+    models.write_text(text)
+    assert model_files.has_this_package(URI)
+    (logged / "code" / "detector" / "more.py").touch()
+    assert not model_files.has_this_package(URI)
+    (logged / "code" / "detector" / "more.py").unlink()
+    models.unlink()
+    assert not model_files.has_this_package(URI)
+
+
+def test_a_download_is_a_copy(logged: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    copy = model_files.download(URI, "", tmp_path / "copy")
+    (logged / "model.py").write_text("changed later")
+    assert (copy / "model.py").read_text() == model_files.code_of(EntireAnomalyDetector)
