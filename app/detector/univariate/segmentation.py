@@ -34,9 +34,11 @@ _ROUNDING = 1e-9
 _MOST_MEMORY = 0.9
 # So many times two breaks become one by themselves, as long as few intervals have to be searched
 # again for that; where more do, all that may do so at once.
-_SINGLE_MERGES, _SINGLE_SEARCHES = 200, 8_000
-# So many intervals are searched one by one.
-_FEW = 3
+_SINGLE_MERGES, _SINGLE_SEARCHES = 200, 4_000
+# So many numbers are worked on at once.
+_AT_HAND = 16_384
+# Up to so many intervals are searched, or passed over, one by one.
+_FEW, _AT_ONCE = 3, 64
 # Two lines have so many parameters.
 _PARAMETERS = 4
 
@@ -60,12 +62,11 @@ def find_breaks(values: Floats, shortest: int) -> list[int]:
         starts = _starts(n, length)
         splits, evidence = lines.split(starts, length)
         likely = np.flatnonzero(evidence > bound)
-        # None that holds a break already.
-        known = np.array(breaks, dtype=np.int64)
-        likely = likely[
-            np.searchsorted(known, starts[likely], side="right")
-            == np.searchsorted(known, starts[likely] + length)
-        ]
+        if len(likely) > _AT_ONCE:
+            # Those that hold a break already need not be put in order.
+            known = np.array(breaks, dtype=np.int64)
+            before = np.searchsorted(known, starts[likely], side="right")
+            likely = likely[before == np.searchsorted(known, starts[likely] + length)]
         for each in likely[np.argsort(-evidence[likely], kind="stable")].tolist():
             start = int(starts[each])
             place = bisect_right(breaks, start)
@@ -142,14 +143,30 @@ class _Lines:
         """Return where to split each interval, and the evidence for two lines."""
         shortest = self._shortest
         step = max((length - 2 * shortest) // _MOST_SPLITS, 1)
-        splits = starts[:, None] + np.arange(shortest, length - shortest + 1, step)
+        offsets = np.arange(shortest, length - shortest + 1, step)
+        best = np.empty(len(starts), dtype=np.int64)
+        two = np.empty(len(starts))
+        # As many at a time as a processor keeps at hand.
+        rows = max(_AT_HAND // len(offsets), 1)
+        for first in range(0, len(starts), rows):
+            some = slice(first, first + rows)
+            left = self._squares_about(starts[some, None], offsets, length)
+            best[some] = left.argmin(axis=1)
+            two[some] = left[np.arange(len(left)), best[some]]
         stops = starts + length
-        two = self._squares(starts[:, None], splits) + self._squares(splits, stops[:, None])
-        best = two.argmin(axis=1)
-        rows = np.arange(len(starts))
-        return splits[rows, best], self._evidence(
-            self._squares(starts, stops), two[rows, best], length
-        )
+        return starts + offsets[best], self._evidence(self._squares(starts, stops), two, length)
+
+    def _squares_about(self, starts: Ints, offsets: Ints, length: int) -> Floats:
+        """Return the sums of squares left by two lines, for intervals of one length split alike."""
+        splits, stops = starts + offsets, starts + length
+        before, after = [], []
+        for sums in self._sums:
+            here = sums[splits]
+            before.append(here - sums[starts])
+            after.append(np.subtract(sums[stops], here, out=here))
+        left = _squares_left(offsets.astype(float), splits + starts, *before)
+        left += _squares_left((length - offsets).astype(float), splits + stops, *after)
+        return left
 
     def keep(self, breaks: Ints, bound: float) -> Ints:
         """Return the breaks, each at its best place, without those that others explain."""
@@ -291,12 +308,19 @@ def _squares_left(
     twice_middle : ndarray
         Its start and its stop added up.
     total, moment, energy : ndarray of float64
-        The sums of its values, of these times their places, and of their squares.
+        The sums of its values, of these times their places, and of their squares; written over.
     """
-    moment = moment - (twice_middle - 1) / 2 * total
+    middle = (twice_middle - 1) / 2
+    middle *= total
+    moment -= middle
     spread = count * (count * count - 1) / 12
-    left = energy - total**2 / count - moment**2 / spread
-    return np.asarray(np.maximum(left, count * _ROUNDING**2))
+    total *= total
+    total /= count
+    moment *= moment
+    moment /= spread
+    energy -= total
+    energy -= moment
+    return np.asarray(np.maximum(energy, count * _ROUNDING**2))
 
 
 class _Known:
