@@ -34,7 +34,7 @@ _ROUNDING = 1e-9
 _MOST_MEMORY = 0.9
 # So many times two breaks become one by themselves, as long as few intervals have to be searched
 # again for that; where more do, all that may do so at once.
-_SINGLE_MERGES, _SINGLE_SEARCHES = 200, 6_000
+_SINGLE_MERGES, _SINGLE_SEARCHES = 200, 8_000
 # So many numbers are worked on at once.
 _AT_HAND = 16_384
 # Up to so many intervals are searched, or passed over, one by one.
