@@ -172,3 +172,10 @@ def test_picture_of_timestamps_of_several_offsets_is_drawn(weekly_season: pd.Dat
     times[3] = "2024-01-04T02:00:00+02:00"
     series = Series.from_arrays(weekly_season["value"], times, {"granularity": "daily"})
     assert detection.entire(series).plot().axes[0].lines[0].get_xdata().shape == (60,)
+
+
+def test_series_whose_every_point_is_an_outlier_is_answered() -> None:
+    weeks = pd.date_range("2000-01-01", periods=90, freq="7D")
+    request = {"granularity": "weekly", "maxAnomalyRatio": 0.49}
+    found = detection.entire(Series.from_arrays([1, 0, 0, 0, 0] * 18, weeks, request))
+    assert np.isfinite(found.expected).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -48,11 +49,15 @@ class Plain:
                 edges[place] = self.best(edges[place - 1], edges[place + 1])
             placed = np.array(edges[1:-1], dtype=np.int64)
             self.lines._memory = self.lines._memory_about(placed)
-            weak = self.lines._weak_breaks(placed, self.bound)
+            edges = [0, *placed.tolist(), self.n]
+            weak = self.lines._weak_breaks(np.array(edges), self.left(edges), self.bound)
             fewer = placed[~weak].tolist() if weak.any() else self.merged(placed.tolist())
             if len(fewer) == len(breaks):
                 return [int(place) for place in placed]
             breaks = fewer
+
+    def left(self, edges: list[int]) -> Any:
+        return np.array([self.lines._squares(*ends) for ends in pairwise(edges)])
 
     def merged(self, breaks: list[int]) -> list[int]:
         """Return the breaks with one in place of the two that need it least to be two."""

@@ -61,7 +61,7 @@ _ONE_SERIES = {
     ),
     "InvalidGranularity": ErrorCode("there is no such `granularity`"),
     "InvalidCustomInterval": ErrorCode("`customInterval` is not a whole number above 0"),
-    "InvalidPeriod": ErrorCode("`period` is not a whole number of at least 0"),
+    "InvalidPeriod": ErrorCode("`period` is not a whole number from 0 to 2147483647"),
     "InvalidModelArgument": ErrorCode(
         "`maxAnomalyRatio`, `sensitivity`, `threshold`, `stableTrendWindow` or `alpha` is out of "
         "bounds, or the series is too short for the `period`"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,9 +91,15 @@ def _zone(timestamp: Any) -> Any:
     if isinstance(timestamp, str):
         tail = timestamp[-6:]
         if tail[:1] in "+-" and tail[3:4] == ":" and len(timestamp) > 10:
-            return pd.Timestamp(timestamp).tz
+            return _offset(tail)
         return "UTC"
     return getattr(timestamp, "tzinfo", None) or "UTC"
+
+
+@lru_cache(maxsize=4096)
+def _offset(written: str) -> Any:
+    """Return the time zone of an offset such as ``+05:30``."""
+    return pd.Timestamp(f"2000-01-01T00:00:00{written}").tz
 
 
 def _unreadable(place: int, timestamp: Any) -> DetectionError:

@@ -34,9 +34,11 @@ _ROUNDING = 1e-9
 _MOST_MEMORY = 0.9
 # So many times two breaks become one by themselves, as long as few intervals have to be searched
 # again for that; where more do, all that may do so at once.
-_SINGLE_MERGES, _SINGLE_SEARCHES = 200, 20_000
-# So many intervals are searched one by one.
-_FEW = 3
+_SINGLE_MERGES, _SINGLE_SEARCHES = 200, 8_000
+# So many numbers are worked on at once.
+_AT_HAND = 16_384
+# Up to so many intervals are searched, or passed over, one by one.
+_FEW, _AT_ONCE = 3, 64
 # Two lines have so many parameters.
 _PARAMETERS = 4
 
@@ -60,12 +62,11 @@ def find_breaks(values: Floats, shortest: int) -> list[int]:
         starts = _starts(n, length)
         splits, evidence = lines.split(starts, length)
         likely = np.flatnonzero(evidence > bound)
-        # None that holds a break already.
-        known = np.array(breaks, dtype=np.int64)
-        likely = likely[
-            np.searchsorted(known, starts[likely], side="right")
-            == np.searchsorted(known, starts[likely] + length)
-        ]
+        if len(likely) > _AT_ONCE:
+            # Those that hold a break already need not be put in order.
+            known = np.array(breaks, dtype=np.int64)
+            before = np.searchsorted(known, starts[likely], side="right")
+            likely = likely[before == np.searchsorted(known, starts[likely] + length)]
         for each in likely[np.argsort(-evidence[likely], kind="stable")].tolist():
             start = int(starts[each])
             place = bisect_right(breaks, start)
@@ -142,14 +143,30 @@ class _Lines:
         """Return where to split each interval, and the evidence for two lines."""
         shortest = self._shortest
         step = max((length - 2 * shortest) // _MOST_SPLITS, 1)
-        splits = starts[:, None] + np.arange(shortest, length - shortest + 1, step)
+        offsets = np.arange(shortest, length - shortest + 1, step)
+        best = np.empty(len(starts), dtype=np.int64)
+        two = np.empty(len(starts))
+        # As many at a time as a processor keeps at hand.
+        rows = max(_AT_HAND // len(offsets), 1)
+        for first in range(0, len(starts), rows):
+            some = slice(first, first + rows)
+            left = self._squares_about(starts[some, None], offsets, length)
+            best[some] = left.argmin(axis=1)
+            two[some] = left[np.arange(len(left)), best[some]]
         stops = starts + length
-        two = self._squares(starts[:, None], splits) + self._squares(splits, stops[:, None])
-        best = two.argmin(axis=1)
-        rows = np.arange(len(starts))
-        return splits[rows, best], self._evidence(
-            self._squares(starts, stops), two[rows, best], length
-        )
+        return starts + offsets[best], self._evidence(self._squares(starts, stops), two, length)
+
+    def _squares_about(self, starts: Ints, offsets: Ints, length: int) -> Floats:
+        """Return the sums of squares left by two lines, for intervals of one length split alike."""
+        splits, stops = starts + offsets, starts + length
+        before, after = [], []
+        for sums in self._sums:
+            here = sums[splits]
+            before.append(here - sums[starts])
+            after.append(np.subtract(sums[stops], here, out=here))
+        left = _squares_left(offsets.astype(float), splits + starts, *before)
+        left += _squares_left((length - offsets).astype(float), splits + stops, *after)
+        return left
 
     def keep(self, breaks: Ints, bound: float) -> Ints:
         """Return the breaks, each at its best place, without those that others explain."""
@@ -157,37 +174,37 @@ class _Lines:
         while True:
             breaks = self._refine(breaks)
             self._memory = self._memory_about(breaks)
-            weak = self._weak_breaks(breaks, bound)
+            edges = np.concatenate([[0], breaks, [len(self._values)]])
+            left = self._squares(edges[:-1], edges[1:])
+            weak = self._weak_breaks(edges, left, bound)
             if weak.any():
                 fewer = breaks[~weak]
             else:
                 is_short = merges < _SINGLE_MERGES and self._searched < _SINGLE_SEARCHES
-                fewer = self._merge(breaks, bound, one=is_short)
+                fewer = self._merge(edges, left, bound, one=is_short)
                 merges += 1
             if len(fewer) == len(breaks):
                 return breaks
             breaks = fewer
 
-    def _merge(self, breaks: Ints, bound: float, *, one: bool) -> Ints:
+    def _merge(self, edges: Ints, left: Floats, bound: float, *, one: bool) -> Ints:
         """Return the breaks with one in place of two that need not be two.
 
         Parameters
         ----------
+        edges, left
+            As for `_weak_breaks`.
         one : bool
             Merge only the two that need it least; else all pairs that need it less than the two
             pairs to either side, so that no two merged ones have a line in common.
         """
+        breaks = edges[1:-1]
         if len(breaks) < 2:
             return breaks
-        edges = np.concatenate([[0], breaks, [len(self._values)]])
-        start, first, second, stop = edges[:-3], edges[1:-2], edges[2:-1], edges[3:]
+        start, stop = edges[:-3], edges[3:]
         middle = self._best(start, stop, self._in_place_of_two)
         evidence = self._evidence(
-            self._squares(start, middle) + self._squares(middle, stop),
-            self._squares(start, first)
-            + self._squares(first, second)
-            + self._squares(second, stop),
-            stop - start,
+            self._in_place_of_two.left[start], left[:-2] + left[1:-1] + left[2:], stop - start
         )
         if one:
             least = evidence.argmin(keepdims=True)
@@ -201,15 +218,18 @@ class _Lines:
         merged[least] = middle[least]
         return np.delete(merged, least + 1)
 
-    def _weak_breaks(self, breaks: Ints, bound: float) -> Flags:
-        """Return for which breaks the evidence does not reach the bound, and is least around."""
-        edges = np.concatenate([[0], breaks, [len(self._values)]])
-        start, split, stop = edges[:-2], edges[1:-1], edges[2:]
-        evidence = self._evidence(
-            self._squares(start, stop),
-            self._squares(start, split) + self._squares(split, stop),
-            stop - start,
-        )
+    def _weak_breaks(self, edges: Ints, left: Floats, bound: float) -> Flags:
+        """Return for which breaks the evidence does not reach the bound, and is least around.
+
+        Parameters
+        ----------
+        edges : ndarray of int64, shape (b + 2,)
+            The breaks between the two ends of the series.
+        left : ndarray of float64, shape (b + 1,)
+            The sums of squares that lines between them leave.
+        """
+        start, stop = edges[:-2], edges[2:]
+        evidence = self._evidence(self._squares(start, stop), left[:-1] + left[1:], stop - start)
         around = np.concatenate([[np.inf], evidence, [np.inf]])
         weak: Flags = (evidence <= bound) & (evidence < around[2:]) & (evidence <= around[:-2])
         return weak
@@ -220,24 +240,28 @@ class _Lines:
         new = np.flatnonzero(known.stop[start] != stop)
         if len(new):
             begin, end = start[new], stop[new]
-            place[new] = self._search(begin, end)
-            known.place[begin], known.stop[begin] = place[new], end
+            place[new], left = self._search(begin, end)
+            known.place[begin], known.left[begin], known.stop[begin] = place[new], left, end
         return place
 
-    def _search(self, start: Ints, stop: Ints) -> Ints:
-        """Return the best place to split each interval, all of which are tried."""
+    def _search(self, start: Ints, stop: Ints) -> tuple[Ints, Floats]:
+        """Return the best place to split each interval, of all, and the squares left there."""
         self._searched += len(start)
         if len(start) <= _FEW:
             pairs = zip(start.tolist(), stop.tolist(), strict=True)
-            best = [self._squares_around(*each).argmin() for each in pairs]
-            return np.asarray(start + self._shortest + np.array(best))
+            around = [self._squares_around(*each) for each in pairs]
+            best = [each.argmin() for each in around]
+            return start + self._shortest + np.array(best), np.array(
+                [each[place] for each, place in zip(around, best, strict=True)]
+            )
         count = stop - start - (2 * self._shortest - 1)
         first = np.cumsum(count) - count
         splits = np.arange(int(count.sum())) + np.repeat(start + self._shortest - first, count)
         two = self._squares(np.repeat(start, count), splits)
         two += self._squares(splits, np.repeat(stop, count))
-        least = np.flatnonzero(two == np.repeat(np.minimum.reduceat(two, first), count))
-        return np.asarray(splits[least[np.searchsorted(least, first)]])
+        least = np.minimum.reduceat(two, first)
+        places = np.flatnonzero(two == np.repeat(least, count))
+        return splits[places[np.searchsorted(places, first)]], least
 
     def _refine(self, breaks: Ints) -> Ints:
         """Return each break at the best place between its neighbours, from left to right.
@@ -284,17 +308,25 @@ def _squares_left(
     twice_middle : ndarray
         Its start and its stop added up.
     total, moment, energy : ndarray of float64
-        The sums of its values, of these times their places, and of their squares.
+        The sums of its values, of these times their places, and of their squares; written over.
     """
-    moment = moment - (twice_middle - 1) / 2 * total
+    middle = (twice_middle - 1) / 2
+    middle *= total
+    moment -= middle
     spread = count * (count * count - 1) / 12
-    left = energy - total**2 / count - moment**2 / spread
-    return np.asarray(np.maximum(left, count * _ROUNDING**2))
+    total *= total
+    total /= count
+    moment *= moment
+    moment /= spread
+    energy -= total
+    energy -= moment
+    return np.asarray(np.maximum(energy, count * _ROUNDING**2))
 
 
 class _Known:
-    """The best place to split the last interval that began at each point, and where that stops."""
+    """Of the last interval that began at each point: where it stops, and how to split it best."""
 
     def __init__(self, n: int) -> None:
         self.stop = np.zeros(n, dtype=np.int64)
         self.place = np.zeros(n, dtype=np.int64)
+        self.left = np.zeros(n)

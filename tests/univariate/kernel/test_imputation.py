@@ -45,3 +45,17 @@ def test_gaps_are_filled_as_by_the_package(kind: str, n: int) -> None:
         ),
     ):
         assert np.array_equal(ours, theirs[0])
+
+
+@pytest.mark.parametrize("period", [5, 7, 24])
+def test_seasons_are_borrowed_with_weights_that_add_up(period: int) -> None:
+    # From one season on either side to three, at the ends and behind long gaps.
+    n = 20 * period
+    place = np.arange(n)
+    kept = (place % (3 * period) < period) | (place < 2 * period) | (place == n - 1)
+    index = np.flatnonzero(kept)
+    values = np.sin(place * 1.7)[index] + place[index] / 10
+    process = FillingUpProcess(index.tolist(), values.tolist())
+    theirs, _ = process.fill_up(method="auto", period=period)
+    ours = imputation.follow_season(values, index, n, period=period)
+    assert np.array_equal(ours, theirs)

@@ -70,17 +70,20 @@ def test_critical_values_beyond_the_table_are_those_of_the_formula() -> None:
 
 
 @pytest.mark.parametrize("upper", [True, False])
-@pytest.mark.parametrize("width", [1.0, 1e-2, 1e-4])
+@pytest.mark.parametrize("width", [1.0, 1e-2, 1e-4, 1e-6, 1e-8, 0.0])
 def test_distance_from_the_mean_is_known_as_well_as_it_says(width: float, upper: bool) -> None:
     noise = np.random.default_rng(8)
     values = np.sort(0.7 + width * 0.05 * noise.normal(size=3000))
     values[[0, -1]] = 0, 1
     singles = values[:: -1 if upper else 1].astype(np.float32)
     tested = np.arange(700)
-    distance, doubt = outliers._mean_distance(singles, tested, upper)
+    least, most = outliers._mean_distance(singles, tested, upper)
     exact = []
     for first in tested:
         rest = singles[first:]
         away = rest[0] - np.mean(rest) if upper else np.mean(rest) - rest[0]
         exact.append(away / max(np.std(rest), np.float32(1e-8)))
-    assert (np.abs(distance - np.array(exact)) <= doubt).all()
+    assert (least <= np.array(exact)).all()
+    assert (np.array(exact) <= most).all()
+    # Behind the outlier no value is in need of the definition, however close together they lie.
+    assert (most[1:] < np.array(exact)[1:] + 1.2 + 0.02 * np.abs(exact)[1:]).all()

@@ -1,0 +1,125 @@
+"""Series made to take the processor long, and what waits behind them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import recordings
+from services import until
+
+from detector.series.series import ChangePointSeries, Series
+from detector.univariate import changepoint, detection
+
+POINTS = 8640
+ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
+CHANGE_POINT = "/anomalydetector/v1.1/timeseries/changepoint/detect"
+PLACE = np.arange(POINTS)
+NOISE = np.random.default_rng(20261126).normal(size=POINTS)
+SPIKES = np.where(PLACE % 211 == 0, 30.0, 0.0)
+OPERATIONS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "changepoint": (ChangePointSeries, changepoint.change_points),
+    "entire": (Series, detection.entire),
+    "last": (Series, detection.latest),
+}
+
+
+def wave(period: float, apart: int = 1) -> Any:
+    return np.sin(2 * np.pi * apart * PLACE / period)
+
+
+def hours(apart: int) -> Any:
+    return np.datetime64("2000-01-01", "ns") + PLACE * apart * np.timedelta64(3600 * 10**9, "ns")
+
+
+def seconds(operation: str, values: Any, apart: int, **options: Any) -> float:
+    """Return the least processor time of three detections in points so many hours apart."""
+    kind, detect = OPERATIONS[operation]
+    series = kind.from_arrays(values, hours(apart), {"granularity": "hourly", **options})
+    taken = []
+    for _ in range(3):
+        started = time.process_time()
+        detect(series)
+        taken.append(time.process_time() - started)
+    return min(taken)
+
+
+@pytest.mark.parametrize(
+    ("operation", "values", "apart", "options"),
+    [
+        # Breaks without end: in a curve each piece may be cut again.
+        pytest.param("changepoint", wave(3000), 1, {"stableTrendWindow": 3}, id="curve"),
+        pytest.param(
+            "changepoint", wave(3000, 2), 2, {"stableTrendWindow": 3}, id="curve with gaps"
+        ),
+        pytest.param("changepoint", wave(24), 1, {}, id="smooth season"),
+        pytest.param(
+            "changepoint",
+            np.round(np.cumsum(NOISE), 0),
+            2,
+            {"stableTrendWindow": 3, "period": 2, "threshold": 0.01},
+            id="steps of a walk",
+        ),
+        # All the multiples of a season explain the same.
+        pytest.param("entire", PLACE % 2.0, 1, {"imputeMode": "fixed"}, id="every second"),
+        pytest.param("entire", wave(5, 2) + NOISE / 10**4, 2, {}, id="near-equal periods"),
+        # Every value has to be tested, and none is an outlier.
+        pytest.param(
+            "entire",
+            wave(800, 2) / 10,
+            2,
+            {"imputeMode": "fixed", "imputeFixedValue": 1e6, "alpha": 0.2, "period": 5}
+            | {"maxAnomalyRatio": 0.49},
+            id="two heaps",
+        ),
+        # Eight decompositions, of a grid of twice the points.
+        pytest.param("last", wave(5, 2) + NOISE / 5 + SPIKES, 2, {"period": 5}, id="spikes"),
+    ],
+)
+def test_no_series_takes_ten_times_the_usual_one_of_its_length(
+    operation: str, values: Any, apart: int, options: dict[str, Any]
+) -> None:
+    if options.get("imputeMode") == "fixed":
+        options = {"imputeFixedValue": 0.0} | options
+    usual = seconds(operation, 100 + 10 * wave(24, apart) + NOISE + SPIKES, apart)
+    assert seconds(operation, values, apart, **options) < 10 * usual
+
+
+def test_a_small_request_waits_for_one_large_one_at_most(begin: Any) -> None:
+    service = begin(DETECTOR_CONCURRENT_DETECTIONS="1", DETECTOR_WAITING_DETECTIONS="16")
+    service.wait()
+    timestamps = np.datetime_as_string(hours(2), unit="s").tolist()
+    large = json.dumps(
+        {
+            "series": [
+                {"timestamp": f"{timestamp}Z", "value": value}
+                for timestamp, value in zip(timestamps, wave(3000, 2).tolist(), strict=True)
+            ],
+            "granularity": "hourly",
+            "stableTrendWindow": 3,
+        }
+    ).encode()
+    small = recordings.read("azure/entire_daily47_live.json")["request"]
+    # What loads a model, or code, is not measured.
+    assert service.call(ENTIRE, small).status == 200
+    assert service.call(CHANGE_POINT, large).status == 200
+    answered: list[str] = []
+
+    def ask(name: str, path: str, body: Any) -> int:
+        status: int = service.call(path, body).status
+        answered.append(name)
+        return status
+
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(ask, "large", CHANGE_POINT, large) for _ in range(6)]
+        # With the first answer all others have arrived, and the second one runs.
+        until(lambda: answered, "the first answer", pause=0.001)
+        asked.append(threads.submit(ask, "small", ENTIRE, small))
+        assert {each.result() for each in asked} == {200}
+    # The first, the one that ran when it came, and one that may have ended just then.
+    assert answered.index("small") <= 3
