@@ -17,6 +17,7 @@ from detector.api.model_store import ModelStore
 from detector.api.multivariate import routes as multivariate
 from detector.api.served_models import ServedModels
 from detector.api.timeseries import routes as timeseries
+from detector.api.upload_room import UploadRoom
 from detector.api.versions import VERSIONS
 from detector.api.wire import Json
 from detector.datasource import Access
@@ -33,12 +34,14 @@ def create() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        access = Access.from_settings(settings)
         service = ServiceState(
             settings=settings,
-            access=Access.from_settings(settings),
+            access=access,
             limits=Limits(settings),
             models=ServedModels(settings.model_alias, settings.model_refresh_seconds),
             store=ModelStore(),
+            uploads=UploadRoom(settings, access),
         )
         service.models.start()
         preparing = asyncio.create_task(service.store.prepare())

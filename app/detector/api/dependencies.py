@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from detector.api.limits import Limits
 from detector.api.model_store import ModelStore
 from detector.api.served_models import ServedModels
+from detector.api.upload_room import UploadRoom
 from detector.datasource import Access
 from detector.settings import Settings
 
@@ -21,6 +22,7 @@ __all__ = [
     "ServiceSettings",
     "ServiceState",
     "ServiceStore",
+    "ServiceUploads",
     "State",
 ]
 
@@ -34,6 +36,7 @@ class ServiceState:
     limits: Limits
     models: ServedModels
     store: ModelStore
+    uploads: UploadRoom
 
 
 class State(TypedDict):
@@ -67,8 +70,13 @@ async def _store(request: Request) -> ModelStore:
     return _service(request).store
 
 
+async def _uploads(request: Request) -> UploadRoom:
+    return _service(request).uploads
+
+
 ServiceSettings = Annotated[Settings, Depends(_settings)]
 DataAccess = Annotated[Access, Depends(_access)]
 ServiceLimits = Annotated[Limits, Depends(_limits)]
 ServiceModels = Annotated[ServedModels, Depends(_models)]
 ServiceStore = Annotated[ModelStore, Depends(_store)]
+ServiceUploads = Annotated[UploadRoom, Depends(_uploads)]

@@ -1,6 +1,7 @@
 """What a worker asks of the model store, in threads of its own."""
 
 import contextlib
+import errno
 import logging
 import re
 import sqlite3
@@ -107,6 +108,13 @@ class ModelStore:
             ) from error
         except _UNAVAILABLE as error:
             _log.error("model store unavailable", extra={"reason": _reason(error)})
+            if _is_full_disk(error):
+                raise GatewayError(
+                    507,
+                    "There is no room left on a disk of the service or of the model store: make "
+                    "some where MLflow keeps its database and its files, and in the folder for "
+                    "temporary files, and send the request again.",
+                ) from error
             raise GatewayError(
                 503,
                 "The model store does not answer: see that the MLflow server that "
@@ -114,6 +122,17 @@ class ModelStore:
                 "request again; the log of this service says what failed.",
                 {"Retry-After": "5"},
             ) from error
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Say whether a disk without room caused an error; MLflow hides that in its message."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "disk is full" in str(error) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _reason(error: BaseException) -> str:
