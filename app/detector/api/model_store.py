@@ -5,6 +5,7 @@ import errno
 import logging
 import re
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -49,6 +50,7 @@ class ModelStore:
             1, _WAITING_FOR_LISTS, name="lists", what="requests to list the models"
         )
         self._listed = ModelList()
+        self._failed: tuple[float, GatewayError] | None = None
         self._connected = False
         self._models = ModelCache()
 
@@ -70,7 +72,19 @@ class ModelStore:
         GatewayError
             As `ask`.
         """
-        return await self._lists.run(lambda: self._answer(lambda: call(self._listed)))
+        came = time.monotonic()
+
+        def look() -> _Answer:
+            # Where the store is away, those who waited meanwhile do not wait for it again.
+            if self._failed is not None and self._failed[0] > came:
+                raise self._failed[1]
+            try:
+                return self._answer(lambda: call(self._listed))
+            except GatewayError as error:
+                self._failed = (time.monotonic(), error)
+                raise
+
+        return await self._lists.run(look)
 
     async def prepare(self) -> None:
         """Read the models once, so that the first list does not take longer than those after."""
