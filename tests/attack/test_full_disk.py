@@ -18,6 +18,10 @@ import pytest
 import services
 from services import Answer, Service, until
 
+from detector.api import metrics_folder
+from detector.datasource import Access
+from detector.datasource.uploads import sweep
+
 BASE = "/anomalydetector"
 MODELS = f"{BASE}/v1.1/multivariate/models"
 MIB = 1024 * 1024
@@ -194,7 +198,10 @@ def _begun(answer: Answer) -> Any:
 
 
 def test_a_full_temporary_folder_ends_none_of_several_workers_and_leftovers_go(
-    begin: Callable[..., Service], disk: Callable[[str, int], Path], tmp_path: Path
+    begin: Callable[..., Service],
+    disk: Callable[[str, int], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     temporary = disk("temporary", 16)
     datasets = tmp_path / "kept"
@@ -225,14 +232,16 @@ def test_a_full_temporary_folder_ends_none_of_several_workers_and_leftovers_go(
         (folder / f"counter_{number}.db").touch()
     left, writing = datasets / ".left.part", datasets / ".writing.part"
     left.touch()
+    # What the next service does first.
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with writing.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        begin(**settings).wait("/health/live")
-        assert not ours[0].exists()
-        assert not old.exists()
-        assert used.exists()
-        assert not left.exists()
-        assert writing.exists()
+        with metrics_folder.made(workers=1):
+            sweep(Access(folders=(datasets,)))
+    assert not ours[0].exists()
+    assert not old.exists()
+    assert used.exists()
+    assert names(datasets) == [".writing.part"]
 
 
 def _is_of(folder: Path, service: Service) -> bool:

@@ -117,7 +117,7 @@ class ModelStore:
             _log.error("queue unavailable", extra={"reason": str(error)})
             raise GatewayError(
                 503,
-                f"{error} Nothing was begun: then send the request again.",
+                f"{error} Nothing was begun; send the request again when that is done.",
                 {"Retry-After": "5"},
             ) from error
         except _UNAVAILABLE as error:
