@@ -36,8 +36,15 @@ def made(workers: int) -> Iterator[None]:
     Raises
     ------
     ValueError
-        Where there is no room for it.
+        Where there is no room for it, or none for anything temporary.
     """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        raise ValueError(
+            "The service does not start: every folder for temporary files is full or cannot be "
+            "written to. Make room in one, or name another in TMPDIR."
+        ) from None
     os.environ.pop(VARIABLE, None)
     _sweep()
     if workers == 1:

@@ -54,8 +54,9 @@ _SOURCE_LOST = (
     "The address of the data has a part that grants access to it. That part was kept in the queue "
     "(DETECTOR_QUEUE) only, and the queue was lost. Send the request again."
 )
-# Touched in every round; the health check of the container looks at its age.
-ALIVE = Path(tempfile.gettempdir()) / "detector-worker-alive"
+# Touched in every round, in the folder for temporary files; the health check of the container looks
+# at its age.
+_ALIVE = "detector-worker-alive"
 
 
 class Worker:
@@ -156,7 +157,7 @@ class Worker:
                     runs.expire_results()
                     self._forget_sources()
                     next_expiry = time.monotonic() + _EXPIRY_SECONDS
-                ALIVE.touch()
+                (Path(tempfile.gettempdir()) / _ALIVE).touch()
             self._stopping.wait(_ROUND_SECONDS)
 
     def _take_up(self) -> None:
