@@ -162,6 +162,26 @@ def start_mlflow(folder: Path, port: int) -> Service:
     )
 
 
+def start_redis(
+    folder: Path, port: int, *, password: str = "", tls: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a Redis; with TLS its certificate is made, as ``ca.pem`` in the folder."""
+    listen = ["--port", str(port)]
+    if tls:
+        made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+        made += "-subj /CN=t -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out ca.pem"
+        subprocess.run(["openssl", *made.split()], cwd=folder, check=True, capture_output=True)
+        listen = ["--port", "0", "--tls-port", str(port), "--tls-cert-file", "ca.pem"]
+        listen += ["--tls-key-file", "key.pem", "--tls-auth-clients", "no"]
+    if password:
+        listen += ["--requirepass", password]
+    return subprocess.Popen(
+        ["redis-server", *listen, "--bind", "127.0.0.1", "--save", ""],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+
+
 # The data that the tests of many variables share.
 VARIABLES, WINDOW, MINUTES = ("pressure", "speed", "torque"), 28, 300
 

@@ -301,6 +301,19 @@ class Settings(JobSettings):
         validation_alias="DETECTOR_BODY_SECONDS",
         description="How long a request body may take to arrive; after it 408.",
     )
+    concurrent_uploads: int = Field(
+        default=8,
+        ge=1,
+        validation_alias="DETECTOR_CONCURRENT_UPLOADS",
+        description="Uploads of data that one worker takes at a time; above it 429.",
+    )
+    min_free_bytes: int = Field(
+        default=32 * 1024**2,
+        ge=0,
+        validation_alias="DETECTOR_MIN_FREE_BYTES",
+        description="What uploads leave free in the folder for temporary files and in the one that "
+        "keeps them; where they would leave less, 507.",
+    )
     stop_seconds: int = Field(
         default=30,
         ge=1,

@@ -7,7 +7,8 @@ import select
 import socket
 from typing import Any
 
-MODELS = "/anomalydetector/v1.1/multivariate/models"
+MODEL = "/anomalydetector/v1.1/multivariate/models/00000000-0000-0000-0000-000000000000"
+LISTS = MODEL.rpartition("/")[0]
 
 
 def test_more_than_can_wait_for_a_silent_model_store_are_told_so(begin: Any, kit: Any) -> None:
@@ -24,7 +25,7 @@ def test_more_than_can_wait_for_a_silent_model_store_are_told_so(begin: Any, kit
             for _ in range(76)
         ]
         for connection in asking:
-            connection.sendall(f"GET {MODELS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(f"GET {MODEL} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
         def refused() -> list[Any]:
             return select.select(asking, [], [], 0)[0]
@@ -38,3 +39,25 @@ def test_more_than_can_wait_for_a_silent_model_store_are_told_so(begin: Any, kit
         assert service.call("/health/live").status == 200
         # Those that wait would take it more than a minute.
         assert service.stop() == 0
+
+
+def test_those_who_wait_for_a_list_do_not_wait_for_a_silent_store_in_turn(
+    begin: Any, kit: Any
+) -> None:
+    with contextlib.ExitStack() as opened:
+        silent = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128))
+        service = begin(
+            MLFLOW_TRACKING_URI=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+            MLFLOW_HTTP_REQUEST_TIMEOUT="3",
+            DETECTOR_STOP_SECONDS="1",
+        ).wait("/health/live")
+        asking = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+            for _ in range(20)
+        ]
+        for connection in asking:
+            connection.sendall(f"GET {LISTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        # One after the other they would take a minute.
+        kit.until(lambda: len(select.select(asking, [], [], 0)[0]) == 20, "all are answered", 20)
+        assert all(each.recv(65536).startswith(b"HTTP/1.1 503") for each in asking)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,6 +58,19 @@ def test_a_list_is_whole_and_reads_no_file(many: Path, begin: Callable[..., Serv
     after = service.call(f"{MODELS}?top=1000").json
     assert after["currentCount"] == COUNT - 1
     assert after["models"] == listed["models"][:3] + listed["models"][4:]
+
+
+def test_an_answer_of_many_variables_is_paged(many: Path, begin: Callable[..., Service]) -> None:
+    with sqlite3.connect(many / "mlflow.db") as store:
+        store.execute("UPDATE params SET value = '301' WHERE key = 'variables'")
+    service = begin().wait("/health/live")
+    path, seen, pages = f"{MODELS}?top=150", set[str](), 0
+    while path:
+        page = service.call(path).json
+        assert page["currentCount"] == COUNT
+        seen |= {each["modelId"] for each in page["models"]}
+        path, pages = page["nextLink"].removeprefix(service.url), pages + 1
+    assert (len(seen), pages) == (150, 2)
 
 
 def test_batch_detections_are_taken_up_to_a_limit(

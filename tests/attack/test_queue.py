@@ -27,7 +27,7 @@ from detector.jobs import queue, submission
 from detector.jobs.leases import Leases
 from detector.jobs.queue import DETECTION, TRAINING, QueueError
 from detector.multivariate.requests import DetectionRequest, TrainingRequest
-from detector.tracking import records, runs, server, training
+from detector.tracking import records, runs, server
 
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 START = pd.Timestamp("2026-01-01")
@@ -138,35 +138,6 @@ def test_a_job_whose_token_was_lost_with_the_queue_fails_and_says_so(
     assert status(young) == runs.CREATED
 
 
-def test_what_takes_too_long_is_ended_and_what_is_known_of_it_kept(
-    folder: Path, worker: Callable[..., Service]
-) -> None:
-    frame = pd.read_csv(folder / "datasets" / "machine.csv", index_col=0, parse_dates=True)
-    trained = runs.create_model(REQUEST, queued=False).model_id
-    options = REQUEST.options(epochs=1, device="cpu")
-    training.train_model(trained, lambda: frame.tz_localize(None), options)
-    long = submission.begin_training(REQUEST).model_id
-    batch = DetectionRequest("machine.csv", START, END)
-    result = submission.begin_detection(trained, batch).result_id
-    worker(
-        DETECTOR_TRAINING_EPOCHS="10000",
-        DETECTOR_TRAINING_SECONDS="8",
-        DETECTOR_BATCH_SECONDS="0.001",
-    )
-    until(lambda: runs.get_result(result).status == runs.FAILED, "the result is FAILED", pause=0.5)
-    [error] = runs.get_result(result).errors
-    assert "0.001 seconds" in error["message"]
-    assert "DETECTOR_BATCH_SECONDS" in error["message"]
-    until(lambda: status(long) == runs.FAILED, "the model is FAILED", pause=0.5)
-    record = runs.get_model(long)
-    assert "8 seconds" in record.errors[0]["message"]
-    assert "DETECTOR_TRAINING_SECONDS" in record.errors[0]["message"]
-    told = [epoch.number for epoch in record.diagnostics.epochs]
-    history = MlflowClient().get_metric_history(runs.run_id(long), "train_loss")
-    assert told
-    assert told[-1] == history[-1].step
-
-
 def test_what_is_kept_in_the_queue_is_json(place: Path) -> None:
     jobs = queue.queues()[TRAINING]
     jobs.submit("a job")
@@ -232,28 +203,7 @@ def redis(tmp_path: Path) -> Iterator[Callable[..., int]]:
 
     def start(*, tls: bool) -> int:
         port = services.free_port()
-        listen = ["--port", str(port)]
-        usual = ["--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD]
-        if tls:
-            made = (
-                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=t "
-            )
-            made += "-addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out ca.pem"
-            subprocess.run(
-                ["openssl", *made.split()],
-                cwd=tmp_path,
-                check=True,
-                capture_output=True,
-            )
-            listen = ["--port", "0", "--tls-port", str(port), "--tls-cert-file", "ca.pem"]
-            listen += ["--tls-key-file", "key.pem", "--tls-auth-clients", "no"]
-        begun.append(
-            subprocess.Popen(
-                ["redis-server", *listen, *usual],
-                cwd=tmp_path,
-                stdout=subprocess.DEVNULL,
-            )
-        )
+        begun.append(services.start_redis(tmp_path, port, password=PASSWORD, tls=tls))
         return port
 
     yield start
@@ -271,29 +221,14 @@ def answers(address: str) -> bool:
 
 
 @needs_redis
-def test_redis_with_password_and_tls(
-    folder: Path,
-    worker: Callable[..., Service],
-    redis: Callable[..., int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_redis_with_password_and_tls(place: Path, redis: Callable[..., int]) -> None:
     port = redis(tls=True)
-    place = f"127.0.0.1:{port}/0?ssl_ca_certs={folder}/ca.pem"
-    address = f"rediss://:{QUOTED}@{place}"
-    until(lambda: answers(address), "Redis")
-    monkeypatch.setenv("DETECTOR_QUEUE", address)
-    queue.queues.cache_clear()
-    started = worker(DETECTOR_QUEUE=address)
-    model_id = submission.begin_training(REQUEST).model_id
-    until(lambda: status(model_id) == runs.READY, "READY", pause=0.5)
-    until(lambda: not queue.queues()[TRAINING].unfinished(), "nothing is left")
-    # Without TLS nothing gets in.
-    with pytest.raises(QueueError, match="does not answer"):
-        queue.Queue(TRAINING, f"redis://:{QUOTED}@127.0.0.1:{port}/0").check()
-    with pytest.raises(QueueError, match="does not answer"):
-        queue.Queue(TRAINING, f"rediss://:{QUOTED}@127.0.0.1:{port}/0").check()
-    assert PASSWORD not in started.output
-    assert QUOTED not in started.output
+    address = f"rediss://:{QUOTED}@127.0.0.1:{port}/0"
+    until(lambda: answers(f"{address}?ssl_ca_certs={place}/ca.pem"), "Redis")
+    # Neither without TLS, nor where nobody vouches for the certificate.
+    for other in (address.replace("rediss", "redis"), address):
+        with pytest.raises(QueueError, match="does not answer"):
+            queue.Queue(TRAINING, other).check()
 
 
 @needs_redis

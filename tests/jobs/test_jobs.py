@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,11 +20,13 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
+from detector.errors import Stopped
 from detector.jobs import leases, queue, submission
 from detector.multivariate import wire
 from detector.multivariate.alignment import align
 from detector.multivariate.requests import DetectionRequest, TrainingRequest
 from detector.tracking import runs, server
+from detector.tracking import training as tracked
 
 START, ROWS, WINDOW = pd.Timestamp("2026-01-01"), 420, 28
 QUICK, LONG = "3", "10000"
@@ -365,33 +366,78 @@ def test_result_is_gone_after_seven_days(folder: Path) -> None:
     assert runs.get_result(kept[1].result_id).status == runs.CREATED
 
 
+def test_what_takes_too_long_is_ended_and_what_is_known_of_it_kept(worker: Start, kit: Any) -> None:
+    request = asked("waves.csv")
+    trained = runs.create_model(request, queued=False).model_id
+    options = request.options(epochs=1, device="cpu")
+    tracked.train_model(trained, lambda: variables(0), options)
+    long, result = train(), detect(trained, "waves.csv", 40, 90)
+
+    worker(
+        DETECTOR_TRAINING_EPOCHS=LONG,
+        DETECTOR_TRAINING_SECONDS="8",
+        DETECTOR_BATCH_SECONDS="0.001",
+    )
+
+    kit.until(lambda: runs.get_result(result).status == runs.FAILED, "the result is FAILED")
+    [error] = runs.get_result(result).errors
+    assert "0.001 seconds" in error["message"]
+    assert "DETECTOR_BATCH_SECONDS" in error["message"]
+    kit.until(lambda: status(long) == runs.FAILED, "the model is FAILED")
+    record = runs.get_model(long)
+    assert "8 seconds" in record.errors[0]["message"]
+    assert "DETECTOR_TRAINING_SECONDS" in record.errors[0]["message"]
+    told = [epoch.number for epoch in record.diagnostics.epochs]
+    losses = MlflowClient().get_metric_history(runs.run_id(long), "train_loss")
+    # On a machine that is busy it may have come to no epoch yet.
+    assert told[-1:] == [loss.step for loss in losses][-1:]
+
+
+def test_a_training_that_is_stopped_tells_of_its_last_epoch(folder: Path) -> None:
+    request = asked("waves.csv")
+    model_id = runs.create_model(request, queued=False).model_id
+    done: list[int] = []
+    with pytest.raises(Stopped):
+        tracked.train_model(
+            model_id,
+            lambda: variables(0),
+            request.options(epochs=100, device="cpu"),
+            on_epoch=lambda epoch: done.append(epoch.number),
+            stop=lambda: len(done) == 13,
+        )
+    assert [epoch.number for epoch in runs.get_model(model_id).diagnostics.epochs] == [10, 13]
+    losses = MlflowClient().get_metric_history(runs.run_id(model_id), "train_loss")
+    assert [loss.step for loss in losses] == list(range(1, 14))
+
+
 @pytest.mark.skipif(
-    shutil.which("redis-server") is None,
-    reason="needs a Redis: install redis-server (on Debian: apt-get install redis-server)",
+    not (shutil.which("redis-server") and shutil.which("openssl")),
+    reason="needs redis-server and openssl (on Debian: apt-get install redis-server openssl)",
 )
-def test_queue_can_be_redis(
+def test_queue_can_be_redis_with_tls_and_a_password(
     folder: Path, worker: Start, kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = kit.free_port()
-    server = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-    )
+    redis = kit.start_redis(folder, port, password="p@ss/word", tls=True)  # noqa: S106
     try:
-        monkeypatch.setenv("DETECTOR_QUEUE", f"redis://127.0.0.1:{port}/0")
-        worker(DETECTOR_QUEUE=f"redis://127.0.0.1:{port}/0")
-        model_id = runs.create_model(asked("waves.csv")).model_id
-        kit.until(lambda: submitted(model_id), "redis answers")
+        address = f"rediss://:p%40ss%2Fword@127.0.0.1:{port}/0?ssl_ca_certs={folder}/ca.pem"
+        monkeypatch.setenv("DETECTOR_QUEUE", address)
+        queue.queues.cache_clear()
+        started = worker(DETECTOR_QUEUE=address)
+        kit.until(lambda: submitted("nothing"), "redis answers")
+        model_id = train()
         kit.until(lambda: status(model_id) == runs.READY, "READY")
+        kit.until(lambda: not queue.queues()["training"].unfinished(), "nothing is left")
+        assert "p@ss" not in started.output
+        assert "p%40ss" not in started.output
     finally:
-        server.terminate()
-        server.wait()
+        redis.terminate()
+        redis.wait()
 
 
-def submitted(model_id: str) -> bool:
+def submitted(identity: str) -> bool:
     try:
-        queue.queues()["training"].submit(model_id)
+        queue.queues()["training"].submit(identity)
     except queue.QueueError:
         return False
     return True

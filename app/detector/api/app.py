@@ -20,6 +20,7 @@ from detector.api.model_store import ModelStore
 from detector.api.multivariate import routes as multivariate
 from detector.api.served_models import ServedModels
 from detector.api.timeseries import routes as timeseries
+from detector.api.upload_room import UploadRoom
 from detector.api.versions import VERSIONS
 from detector.api.wire import Json
 from detector.api.wrong_keys import WrongKeys
@@ -51,9 +52,10 @@ def create() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        access = Access.from_settings(settings)
         service = ServiceState(
             settings=settings,
-            access=Access.from_settings(settings),
+            access=access,
             limits=Limits(settings),
             models=ServedModels(
                 settings.model_alias,
@@ -62,6 +64,7 @@ def create() -> FastAPI:
             ),
             store=ModelStore(),
             wrong_keys=WrongKeys(),
+            uploads=UploadRoom(settings, access),
         )
         service.models.start()
         preparing = asyncio.create_task(service.store.prepare())

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, BinaryIO, cast
 
@@ -11,9 +12,10 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from detector.api.dependencies import DataAccess
+from detector.api.dependencies import DataAccess, ServiceUploads
 from detector.api.errors import CODES, GatewayError, refusal
 from detector.api.openapi import Problem, Wire, answers
+from detector.api.upload_room import LAST_ANSWER, Upload, UploadRoom, no_room
 from detector.api.wire import Json
 from detector.datasource import Access, datasets, remove, store
 from detector.datasource.uploads import begins_well, stem_of, too_large
@@ -23,10 +25,10 @@ __all__ = ["router"]
 
 router = APIRouter()
 
+_Refusal = DetectionError | GatewayError
+
 _BLOCK = 1024 * 1024
 _READ_ON_BYTES, _READ_ON_SECONDS = 8 * _BLOCK, 1
-# The rest of a refused body must not be taken for a request.
-_LAST_ANSWER = {"Connection": "close"}
 
 
 class Kept(Wire):
@@ -66,7 +68,7 @@ _PUT: dict[str, Any] = {
             **_refused(413, CODES["InvalidFileSize"].meaning),
             **_AWAY,
         },
-        refusals=(401, 403, 408),
+        refusals=(401, 403, 408, 429, 507),
     ),
     "openapi_extra": {
         "requestBody": {
@@ -97,9 +99,11 @@ _DELETE = answers(
 
 
 @router.put("/datasets/{name}", status_code=201, **_PUT)
-async def put_dataset(request: Request, name: str, access: DataAccess) -> Response:
+async def put_dataset(
+    request: Request, name: str, access: DataAccess, uploads: ServiceUploads
+) -> Response:
     """Keep a CSV file, or a zip of CSV files, for training and detection."""
-    return await _answered(request, "put-dataset", _put(request, name, access))
+    return await _answered(request, "put-dataset", _put(request, name, access, uploads))
 
 
 @router.get("/datasets", responses=_LIST)
@@ -121,18 +125,30 @@ async def _answered(request: Request, operation: str, answer: Awaitable[Response
     except DetectionError as error:
         request.state.code = error.code
         refused = refusal(error, of_dataset=True)
-        refused.headers.update(_LAST_ANSWER)
+        refused.headers.update(LAST_ANSWER)
         if refused.status_code == 503:
             refused.headers["Retry-After"] = "5"
         return refused
 
 
-async def _put(request: Request, name: str, access: Access) -> Json:
+async def _put(request: Request, name: str, access: Access, uploads: UploadRoom) -> Json:
     stem_of(name)
-    # It has no name on the disk, so that nothing is left of an upload that breaks off.
-    with tempfile.TemporaryFile() as file:
-        await _receive(request, name, cast(BinaryIO, file), access)
-        source = await run_sync(store, name, cast(BinaryIO, file), access)
+    crowded = uploads.crowded()
+    if crowded:
+        if "expect" not in request.headers:
+            await _read_on(request.stream())
+        raise crowded
+    announced = request.headers.get("content-length", "")
+    size = int(announced) if announced.isascii() and announced.isdigit() else 0
+    with uploads.taken(size) as upload:
+        receive = _Receive(request, name, access, uploads, upload)
+        try:
+            # It has no name on the disk, so that nothing is left of an upload that breaks off.
+            with tempfile.TemporaryFile(buffering=0) as file:
+                await receive.write_to(cast(BinaryIO, file))
+                source = await run_sync(store, name, cast(BinaryIO, file), access)
+        except OSError as error:
+            raise no_room(f"{error.strerror} in the folder for temporary files") from error
     return Json({"dataSource": source}, status_code=201)
 
 
@@ -158,41 +174,72 @@ async def _delete(name: str, access: Access) -> Response:
     return Response(status_code=204)
 
 
-async def _receive(request: Request, name: str, file: BinaryIO, access: Access) -> None:
-    """Write a body to a file; refuse it as soon as it is known to be too large or no data."""
-    refused = _refused_unread(request, name, access)
-    if refused and "expect" in request.headers:
-        # The client waits to be told whether to send anything.
-        raise refused
-    chunks = request.stream()
-    try:
-        with anyio.fail_after(access.seconds):
-            refused = refused or await _write(chunks, name, file, access)
-    except TimeoutError:
-        raise GatewayError(
-            408,
-            f"The body did not arrive within {access.seconds:g} seconds (DETECTOR_DATA_SECONDS).",
-            _LAST_ANSWER,
-        ) from None
-    if refused:
-        await _read_on(chunks)
-        raise refused
+@dataclass
+class _Receive:
+    """The body of an upload on its way to a file."""
 
+    request: Request
+    name: str
+    access: Access
+    uploads: UploadRoom
+    upload: Upload
 
-async def _write(
-    chunks: AsyncIterator[bytes], name: str, file: BinaryIO, access: Access
-) -> DetectionError | None:
-    """Write a body to a file up to where it is refused, and return why."""
-    block, size = bytearray(), 0
-    async for chunk in chunks:
-        block += chunk
-        if len(block) >= _BLOCK:
-            refused = await run_sync(_keep, block, size, name, file, access)
-            if refused:
-                return refused
-            size += len(block)
-            block = bytearray()
-    return await run_sync(_keep, block, size, name, file, access)
+    async def write_to(self, file: BinaryIO) -> None:
+        """Write the body; refuse it as soon as it is known to be too large or no data."""
+        refused = self._refused_unread()
+        if refused and "expect" in self.request.headers:
+            # The client waits to be told whether to send anything.
+            raise refused
+        chunks = self.request.stream()
+        try:
+            with anyio.fail_after(self.access.seconds):
+                refused = refused or await self._write(chunks, file)
+        except TimeoutError:
+            raise GatewayError(
+                408,
+                f"The body did not arrive within {self.access.seconds:g} seconds "
+                "(DETECTOR_DATA_SECONDS).",
+                LAST_ANSWER,
+            ) from None
+        if refused:
+            await _read_on(chunks)
+            raise refused
+
+    def _refused_unread(self) -> _Refusal | None:
+        if self.upload.announced > self.access.max_bytes:
+            return too_large(self.name, self.access)
+        return self.uploads.lacking()
+
+    async def _write(self, chunks: AsyncIterator[bytes], file: BinaryIO) -> _Refusal | None:
+        """Write a body up to where it is refused, and return why."""
+        block = bytearray()
+        async for chunk in chunks:
+            block += chunk
+            if len(block) >= _BLOCK:
+                refused = await run_sync(self._keep, block, file)
+                if refused:
+                    return refused
+                block = bytearray()
+        return await run_sync(self._keep, block, file)
+
+    def _keep(self, block: bytearray, file: BinaryIO) -> _Refusal | None:
+        """Write the next block of a body, or return why it is refused."""
+        if self.upload.written + len(block) > self.access.max_bytes:
+            return too_large(self.name, self.access)
+        if not self.upload.written:
+            try:
+                begins_well(bytes(block), self.name, self.access)
+            except DetectionError as error:
+                return error
+        try:
+            # Without a buffer, a file may take less than it is given.
+            while block:
+                count = file.write(block)
+                del block[:count]
+                self.upload.written += count
+        except OSError as error:
+            return no_room(f"{error.strerror} in the folder for temporary files")
+        return self.uploads.lacking()
 
 
 async def _read_on(chunks: AsyncIterator[bytes]) -> None:
@@ -203,28 +250,3 @@ async def _read_on(chunks: AsyncIterator[bytes]) -> None:
             size += len(chunk)
             if size > _READ_ON_BYTES:
                 break
-
-
-def _refused_unread(request: Request, name: str, access: Access) -> DetectionError | None:
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > access.max_bytes:
-        return too_large(name, access)
-    return None
-
-
-def _keep(
-    block: bytearray, size: int, name: str, file: BinaryIO, access: Access
-) -> DetectionError | None:
-    """Write a block of a body after ``size`` bytes of it, or return why it is refused."""
-    if size + len(block) > access.max_bytes:
-        return too_large(name, access)
-    if not size:
-        try:
-            begins_well(bytes(block), name, access)
-        except DetectionError as error:
-            return error
-    try:
-        file.write(block)
-    except OSError as error:
-        return DetectionError("StorageWriteError", f"File {name} cannot be kept: {error.strerror}.")
-    return None

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from detector.api.limits import Limits
 from detector.api.model_store import ModelStore
 from detector.api.served_models import ServedModels
+from detector.api.upload_room import UploadRoom
 from detector.api.wrong_keys import WrongKeys
 from detector.datasource import Access
 from detector.settings import Settings
@@ -22,6 +23,7 @@ __all__ = [
     "ServiceSettings",
     "ServiceState",
     "ServiceStore",
+    "ServiceUploads",
     "ServiceWrongKeys",
     "State",
 ]
@@ -37,6 +39,7 @@ class ServiceState:
     models: ServedModels
     store: ModelStore
     wrong_keys: WrongKeys
+    uploads: UploadRoom
 
 
 class State(TypedDict):
@@ -74,9 +77,14 @@ async def _wrong_keys(request: Request) -> WrongKeys:
     return _service(request).wrong_keys
 
 
+async def _uploads(request: Request) -> UploadRoom:
+    return _service(request).uploads
+
+
 ServiceSettings = Annotated[Settings, Depends(_settings)]
 DataAccess = Annotated[Access, Depends(_access)]
 ServiceLimits = Annotated[Limits, Depends(_limits)]
 ServiceModels = Annotated[ServedModels, Depends(_models)]
 ServiceStore = Annotated[ModelStore, Depends(_store)]
 ServiceWrongKeys = Annotated[WrongKeys, Depends(_wrong_keys)]
+ServiceUploads = Annotated[UploadRoom, Depends(_uploads)]

@@ -156,6 +156,7 @@ GATEWAY_CODES: dict[int, str] = {
     500: "the service failed; its log says why",
     503: "no model is loaded yet, or MLflow, its database or its store does not answer; "
     "`Retry-After` says when to come back",
+    507: "there is no room left on a disk; the message says on which",
 }
 _LONGEST_MESSAGE = 1000
 

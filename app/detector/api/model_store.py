@@ -1,9 +1,11 @@
 """What a worker asks of the model store, in threads of its own."""
 
 import contextlib
+import errno
 import logging
 import re
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -48,6 +50,7 @@ class ModelStore:
             1, _WAITING_FOR_LISTS, name="lists", what="requests to list the models"
         )
         self._listed = ModelList()
+        self._failed: tuple[float, GatewayError] | None = None
         self._connected = False
         self._models = ModelCache()
 
@@ -69,7 +72,19 @@ class ModelStore:
         GatewayError
             As `ask`.
         """
-        return await self._lists.run(lambda: self._answer(lambda: call(self._listed)))
+        came = time.monotonic()
+
+        def look() -> _Answer:
+            # Where the store is away, those who waited meanwhile do not wait for it again.
+            if self._failed is not None and self._failed[0] > came:
+                raise self._failed[1]
+            try:
+                return self._answer(lambda: call(self._listed))
+            except GatewayError as error:
+                self._failed = (time.monotonic(), error)
+                raise
+
+        return await self._lists.run(look)
 
     async def prepare(self) -> None:
         """Read the models once, so that the first list does not take longer than those after."""
@@ -102,11 +117,18 @@ class ModelStore:
             _log.error("queue unavailable", extra={"reason": str(error)})
             raise GatewayError(
                 503,
-                f"{error} Nothing was begun: then send the request again.",
+                f"{error} Nothing was begun; send the request again when that is done.",
                 {"Retry-After": "5"},
             ) from error
         except _UNAVAILABLE as error:
             _log.error("model store unavailable", extra={"reason": _reason(error)})
+            if _is_full_disk(error):
+                raise GatewayError(
+                    507,
+                    "There is no room left on a disk of the service or of the model store: make "
+                    "some where MLflow keeps its database and its files, and in the folder for "
+                    "temporary files, and send the request again.",
+                ) from error
             raise GatewayError(
                 503,
                 "The model store does not answer: see that the MLflow server that "
@@ -114,6 +136,17 @@ class ModelStore:
                 "request again; the log of this service says what failed.",
                 {"Retry-After": "5"},
             ) from error
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Say whether a disk without room caused an error; MLflow hides that in its message."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "disk is full" in str(error) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _reason(error: BaseException) -> str:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -13,6 +12,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from detector import isolation
+from detector.api import metrics_folder
 from detector.api.connections import HEAD_SECONDS, backlog, raise_file_limit
 from detector.jobs import processes
 from detector.log import CONFIGURATION
@@ -53,9 +53,7 @@ def serve(given: Mapping[str, object]) -> None:
     worker = (
         processes.run_embedded_worker() if settings.embedded_worker else contextlib.nullcontext()
     )
-    with worker, tempfile.TemporaryDirectory(prefix="detector-metrics-") as folder:
-        # Where the workers count together; read when prometheus_client is imported.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    with worker, metrics_folder.made(settings.workers):
         uvicorn.run(
             "detector.api.app:create",
             factory=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import re
@@ -9,7 +10,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +23,11 @@ from detector.datasource.reading import describe
 from detector.datasource.stream import shorten
 from detector.errors import DetectionError
 
-__all__ = ["Dataset", "begins_well", "datasets", "remove", "stem_of", "store", "too_large"]
+__all__ = ["Dataset", "begins_well", "datasets", "remove", "stem_of", "store", "sweep", "too_large"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SUFFIXES = (".csv", ".zip")
+_PART = ".part"
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,26 @@ def _named(stem: str, storage: _Folder | _Bucket) -> list[Dataset]:
     return [dataset for dataset in storage.list() if dataset.name == stem]
 
 
+def sweep(access: Access) -> None:
+    """Delete what uploads have left whose process was killed."""
+    for part in access.folders[0].glob(f".*{_PART}"):
+        # It may be gone by now, or another user's.
+        with suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
+
+
+def _part(folder: Path) -> tuple[int, Path]:
+    """Make a file for an upload, locked for as long as its process writes to it."""
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=_PART)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # Before it was locked, a service that starts may have taken it for a leftover.
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)
+
+
 class _Folder:
     def __init__(self, access: Access) -> None:
         self._folder = access.folders[0]
@@ -143,16 +165,17 @@ class _Folder:
         path = self._folder / name
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor, part = tempfile.mkstemp(dir=self._folder, prefix=".", suffix=".part")
+            descriptor, part = _part(self._folder)
             try:
                 with os.fdopen(descriptor, "wb") as copy:
                     shutil.copyfileobj(file, copy, 1024 * 1024)
+                    copy.flush()
                     os.fsync(descriptor)
                     # Read by a worker too, which may be another user.
                     os.fchmod(descriptor, 0o644)
-                Path(part).replace(path)
+                    part.replace(path)
             except BaseException:
-                Path(part).unlink()
+                part.unlink(missing_ok=True)
                 raise
         except OSError as error:
             raise DetectionError(

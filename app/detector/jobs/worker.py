@@ -54,8 +54,9 @@ _SOURCE_LOST = (
     "The address of the data has a part that grants access to it. That part was kept in the queue "
     "(DETECTOR_QUEUE) only, and the queue was lost. Send the request again."
 )
-# Touched in every round; the health check of the container looks at its age.
-ALIVE = Path(tempfile.gettempdir()) / "detector-worker-alive"
+# Touched in every round, in the folder for temporary files; the health check of the container looks
+# at its age.
+_ALIVE = "detector-worker-alive"
 
 
 class Worker:
@@ -66,6 +67,7 @@ class Worker:
         self._queues: dict[str, Queue] = {}
         self._leases: dict[str, Leases] = {}
         self._waits_for = ""
+        self._met: dict[str, str] = {}
         self._trainings = 0
         self._stopping = threading.Event()
         self._models = ModelCache()
@@ -126,22 +128,36 @@ class Worker:
             queue.perform = functools.partial(self._perform, kind, carry_out)
         return True
 
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Log what a round of the worker met, once, and go on with the next one."""
+        try:
+            yield
+        except QueueError as error:
+            if self._met.get(what) != str(error):
+                self._met[what] = str(error)
+                _log.warning("The worker could not %s; it tries again. %s", what, error)
+        except Exception:  # noqa: BLE001 - what it is, is logged; the next round may not meet it
+            _log.exception("The worker could not %s; it tries again.", what)
+        else:
+            self._met.pop(what, None)
+
     def _renew(self) -> None:
         while not self._stopping.wait(self._settings.lease_seconds / 3):
             for leases in self._leases.values():
-                with _told("renew its leases"):
+                with self._told("renew its leases"):
                     leases.renew()
 
     def _look_round(self) -> None:
         next_expiry = 0.0
         while not self._stopping.is_set():
-            with _told("look for work that nobody does"):
+            with self._told("look for work that nobody does"):
                 self._take_up()
                 if time.monotonic() >= next_expiry:
                     runs.expire_results()
                     self._forget_sources()
                     next_expiry = time.monotonic() + _EXPIRY_SECONDS
-                ALIVE.touch()
+                (Path(tempfile.gettempdir()) / _ALIVE).touch()
             self._stopping.wait(_ROUND_SECONDS)
 
     def _take_up(self) -> None:
@@ -183,7 +199,10 @@ class Worker:
     def _perform(self, kind: str, carry_out: Callable[[str], None], identity: str) -> None:
         """Carry out a job if it is still to be done and nobody else does it."""
         experiment = _EXPERIMENTS[kind]
-        if self._stopping.is_set() or not runs.is_unfinished(identity, experiment):
+        if self._stopping.is_set():
+            return
+        if not runs.is_unfinished(identity, experiment):
+            self._queues[kind].forget_source(identity)
             return
         leases = self._leases[kind]
         attempt = leases.take(identity)
@@ -330,14 +349,3 @@ def read_data(
         end=request.end,
         look_back=sliding_window - 1,
     )
-
-
-@contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Log what a round of the worker met, and go on with the next one."""
-    try:
-        yield
-    except QueueError as error:
-        _log.warning("The worker could not %s; it tries again. %s", what, error)
-    except Exception:  # noqa: BLE001 - what it is, is logged; the next round may meet it no more
-        _log.exception("The worker could not %s; it tries again.", what)

@@ -31,8 +31,7 @@ def redacted(address: str) -> str:
     if not _ADDRESS.match(address):
         return address
     shown, *hidden = re.split(r"[?#]", address, maxsplit=1)
-    # All up to the last "@": a password may have a slash in it.
-    shown = re.sub(r"//.*@", "//", shown)
+    shown = re.sub(r"//[^/]*@", "//", shown, count=1)
     return f"{shown}?..." if hidden else shown
 
 

@@ -7,6 +7,7 @@ needs nothing else; the result of a batch detection is an artifact.
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import uuid
@@ -37,6 +38,8 @@ WITHHELD = "detector.withheld"
 DIAGNOSTICS = "detector.diagnostics"
 # Written as base64 it is the most that MLflow keeps in a tag.
 _TAG_BYTES = 6000
+# Far more than 301 variables and 10,000 epochs take.
+_UNPACKED_BYTES = 4 * 1024 * 1024
 # What a training logs as the number of its variables.
 VARIABLES = "variables"
 
@@ -56,11 +59,12 @@ class ModelRecord:
         ``CREATED``, ``RUNNING``, ``READY`` or ``FAILED``.
     errors : list of dict
         ``code`` and ``message`` of what went wrong.
-    diagnostics : Diagnostics
-    variables : int
-        How many it has; 0 until that is known.
+    packed : bytes
+        How its training goes or went, packed: a list holds it of a thousand models.
     withheld : bool
         Whether the address in the request lacks what grants access to it, which the queue keeps.
+    logged_variables : int
+        How many variables its run says it has; 0 until its training has ended.
     """
 
     model_id: str
@@ -69,9 +73,30 @@ class ModelRecord:
     request: TrainingRequest
     status: str
     errors: list[dict[str, str]]
-    diagnostics: Diagnostics
-    variables: int
+    packed: bytes
     withheld: bool
+    logged_variables: int = 0
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """How its training goes or went."""
+        return diagnostics_from_wire(self.diagnostics_on_wire)
+
+    @property
+    def diagnostics_on_wire(self) -> dict[str, Any]:
+        """The diagnostics by their names on the wire."""
+        with contextlib.suppress(ValueError, zlib.error):
+            # Behind its end there may be what an attempt before this one left.
+            told: dict[str, Any] = json.loads(
+                zlib.decompressobj().decompress(self.packed, _UNPACKED_BYTES)
+            )
+            return told
+        return diagnostics_to_wire(Diagnostics())
+
+    @property
+    def variables(self) -> int:
+        """How many variables it has; 0 until that is known."""
+        return self.logged_variables or len(self.diagnostics_on_wire["variableStates"])
 
 
 @dataclass(frozen=True)
@@ -131,16 +156,15 @@ class Unfinished:
     withheld: bool
 
 
-def model_of(run: Run, diagnostics: Diagnostics | None = None) -> ModelRecord:
+def model_of(run: Run, diagnostics: Mapping[str, Any] | None = None) -> ModelRecord:
     """Return the model that a run is.
 
     Parameters
     ----------
     diagnostics
-        In place of those of its tags.
+        By their names on the wire, in place of those of its tags.
     """
     tags = run.data.tags
-    diagnostics = diagnostics or _diagnostics_of(tags)
     return ModelRecord(
         model_id=identity_of(run),
         created=created_at(run),
@@ -148,9 +172,9 @@ def model_of(run: Run, diagnostics: Diagnostics | None = None) -> ModelRecord:
         request=training_from_wire(json.loads(tags[ASKED])),
         status=tags[STATUS],
         errors=json.loads(tags[ERRORS]),
-        diagnostics=diagnostics,
-        variables=len(diagnostics.variable_states) or int(run.data.params.get(VARIABLES, 0)),
+        packed=_packed_in(tags) if diagnostics is None else _pack(diagnostics),
         withheld=WITHHELD in tags,
+        logged_variables=int(run.data.params.get(VARIABLES, 0)),
     )
 
 
@@ -183,7 +207,7 @@ def unfinished_of(run: Run, experiment: str) -> Unfinished:
 
 def diagnostics_to_tags(diagnostics: Diagnostics) -> dict[str, str]:
     """Return how a training goes as tags of its run."""
-    packed = zlib.compress(json.dumps(diagnostics_to_wire(diagnostics)).encode())
+    packed = _pack(diagnostics_to_wire(diagnostics))
     parts = range(0, len(packed), _TAG_BYTES)
     return {
         _part(number): base64.b64encode(packed[start : start + _TAG_BYTES]).decode()
@@ -191,13 +215,13 @@ def diagnostics_to_tags(diagnostics: Diagnostics) -> dict[str, str]:
     }
 
 
-def _diagnostics_of(tags: Mapping[str, str]) -> Diagnostics:
+def _pack(wire: Mapping[str, Any]) -> bytes:
+    return zlib.compress(json.dumps(wire).encode())
+
+
+def _packed_in(tags: Mapping[str, str]) -> bytes:
     numbers = itertools.takewhile(lambda number: _part(number) in tags, itertools.count())
-    packed = b"".join(base64.b64decode(tags[_part(number)]) for number in numbers)
-    if not packed:
-        return Diagnostics()
-    # Behind its end there may be what an attempt before this one left.
-    return diagnostics_from_wire(json.loads(zlib.decompressobj().decompress(packed)))
+    return b"".join(base64.b64decode(tags[_part(number)]) for number in numbers)
 
 
 def _part(number: int) -> str:

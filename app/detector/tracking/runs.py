@@ -32,7 +32,6 @@ from detector.multivariate.wire import (
     Diagnostics,
     detection_result_to_wire,
     detection_to_wire,
-    diagnostics_from_wire,
     training_to_params,
     training_to_wire,
 )
@@ -332,16 +331,15 @@ def _begin(
     return begun
 
 
-def _diagnostics(run: Run) -> Diagnostics | None:
+def _diagnostics(run: Run) -> dict[str, Any] | None:
     """Return how a training of an older version went, which was kept in a file."""
     if records.DIAGNOSTICS in run.data.tags or run.data.tags[records.STATUS] == CREATED:
         return None
     files = MlflowClient().list_artifacts(run.info.run_id)
     if not any(file.path == _DIAGNOSTICS for file in files):
         return None
-    return diagnostics_from_wire(
-        mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{_DIAGNOSTICS}")
-    )
+    told: dict[str, Any] = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{_DIAGNOSTICS}")
+    return told
 
 
 def run_id(identity: str) -> str:

@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import re
+import urllib.parse
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -354,6 +355,20 @@ def test_a_model_that_never_was_is_not_found(factory: Any, kit: Any, identity: s
         assert (answer.status, answer.json["code"]) == (404, "ModelNotExist")
         assert answer.headers["x-ms-error-code"] == "ModelNotExist"
         assert answer.json["message"].startswith("The model does not exist")
+
+
+def test_an_id_in_digits_that_are_not_ascii_names_no_model(
+    factory: Any, kit: Any, model_id: str
+) -> None:
+    wide = "".join(chr(0xFEE0 + ord(each)) if each.isdigit() else each for each in model_id)
+    path = urllib.parse.quote(wide)
+    for answer in (
+        factory.call(f"{MODELS}/{path}"),
+        factory.call(f"{MODELS}/{path}", method="DELETE"),
+        factory.call(f"{MODELS}/{path}:detect-last", kit.latest()),
+        factory.call(f"{PREVIEW}/models/{path}/export"),
+    ):
+        assert (answer.status, answer.json["code"]) == (404, "ModelNotExist")
 
 
 @pytest.mark.parametrize("identity", [NOBODY, "nothing"])

@@ -10,7 +10,6 @@ from detector.multivariate.model import AnomalyState
 from detector.multivariate.wire import (
     anomaly_state_to_wire,
     detection_to_wire,
-    diagnostics_to_wire,
     state_to_wire,
     training_to_wire,
 )
@@ -25,7 +24,7 @@ def model(record: ModelRecord, version: str) -> _Wire:
     """Return a model with everything that is known of it."""
     info = training_to_wire(record.request)
     asked = info if version not in PREVIEWS else _as_preview(info)
-    diagnostics = diagnostics_to_wire(record.diagnostics)
+    diagnostics = record.diagnostics_on_wire
     return {
         **_identity(record),
         "modelInfo": {
@@ -40,21 +39,25 @@ def model(record: ModelRecord, version: str) -> _Wire:
     }
 
 
-def models(records: Iterable[ModelRecord], count: int, most: int, version: str) -> _Wire:
+def models(
+    records: Iterable[ModelRecord], count: int, most: int, version: str, *, next_link: str = ""
+) -> _Wire:
     """Return a list of models, whole in version v1.1 and in short in the previews.
 
     Parameters
     ----------
     count, most
         How many models there are, and how many there may be.
+    next_link
+        Where the rest of them is.
     """
     write = _snapshot if version in PREVIEWS else model
     return {
         "models": [write(record, version) for record in records],
         "currentCount": count,
         "maxCount": most,
-        # The service never sent one: clients ask for the next page with `skip`.
-        "nextLink": "",
+        # The service never sent one: clients ask for the next page with `skip`. They follow one.
+        "nextLink": next_link,
     }
 
 

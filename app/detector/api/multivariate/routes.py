@@ -32,7 +32,7 @@ from detector.multivariate.wire import NAMES
 from detector.settings import Settings
 from detector.tracking import runs
 from detector.tracking.listing import ModelList, has_models
-from detector.tracking.records import ResultRecord
+from detector.tracking.records import ModelRecord, ResultRecord
 
 __all__ = ["router"]
 
@@ -42,6 +42,8 @@ _Made = TypeVar("_Made")
 # The largest request for the last timestamps, 300 variables of 2,880, is so many times the largest
 # one for a single series.
 _LARGER = 10
+# How many variables a list tells of, some 150 bytes each; more are on its next page.
+_MOST_STATES = 30_000
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[\w.-]{1,253})(:\d{1,5})?", re.ASCII)
 _ID = InPath(json_schema_extra={"format": "uuid"})
 ModelId = Annotated[str, _ID]
@@ -116,7 +118,11 @@ async def models(version: Multivariate, call: Call, settings: ServiceSettings) -
     def look(listed: ModelList) -> Response:
         skip, top = asked.page(call.request.query_params, version)
         records, count = listed.page(skip, top)
-        return Json(answer.models(records, count, settings.max_models, version))
+        whole = _fitting(records)
+        rest = f"skip={skip + whole}&top={top - whole}"
+        link = f"{call.address(version)}/models?{rest}" if whole < len(records) else ""
+        page = records[:whole]
+        return Json(answer.models(page, count, settings.max_models, version, next_link=link))
 
     await call.read("multivariate-list", version)
     return await call.store.list_models(look)
@@ -230,6 +236,16 @@ async def _detect_last(call: _Call, version: str, model_id: str) -> Response:
     return await call.limits.run(
         lambda: _detect(call.request, body, trained, version), cost=len(body)
     )
+
+
+def _fitting(records: list[ModelRecord]) -> int:
+    """Return how many of the models one answer may tell of, which is one at least."""
+    variables = 0
+    for place, record in enumerate(records):
+        variables += record.variables
+        if place and variables > _MOST_STATES:
+            return place
+    return len(records)
 
 
 def _check_room(settings: Settings) -> None:
