@@ -12,6 +12,7 @@ from detector.api import datasets, docs_page, errors, metrics, openapi
 from detector.api.auth import require_key
 from detector.api.callers import Callers
 from detector.api.dependencies import ServiceModels, ServiceSettings, ServiceState, State
+from detector.api.keys import Keys
 from detector.api.limits import Limits
 from detector.api.middleware import RequestLog
 from detector.api.model_store import ModelStore
@@ -20,7 +21,6 @@ from detector.api.served_models import ServedModels
 from detector.api.timeseries import routes as timeseries
 from detector.api.versions import VERSIONS
 from detector.api.wire import Json
-from detector.api.wrong_keys import WrongKeys
 from detector.datasource import Access
 from detector.log import ignore_foreign_warnings
 from detector.settings import Settings
@@ -54,7 +54,7 @@ def create() -> FastAPI:
             limits=Limits(settings),
             models=ServedModels(settings.model_alias, settings.model_refresh_seconds),
             store=ModelStore(),
-            wrong_keys=WrongKeys(),
+            keys=Keys(settings.api_keys),
         )
         service.models.start()
         yield {"service": service}
