@@ -31,7 +31,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], socket.soc
     monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
     monkeypatch.setattr(connections, "_ANSWER_SECONDS", 1.0)
     monkeypatch.setattr(connections, "_ANSWER_BYTES_PER_SECOND", LARGE)
-    monkeypatch.setattr(connections, "_MOST_OPEN", 3)
+    monkeypatch.setattr(connections, "_MOST_OPEN", 4)
     monkeypatch.setattr(connections, "_MOST_UNREAD_BYTES", LARGE)
     monkeypatch.setattr(connections.Connection, "_most", 0)
     config = uvicorn.Config(
@@ -137,12 +137,13 @@ def test_the_oldest_silent_one_gives_way(connect: Callable[[], socket.socket]) -
     kept = connect()
     ask(kept)
     assert answered(kept)
-    silent = [connect(), connect()]
+    silent = [connect(), connect(), connect()]
     new = connect()
     ask(new)
     assert answered(new)
     until(lambda: not is_open(silent[0]), "the oldest is closed", 5)
     assert is_open(silent[1])
+    assert is_open(silent[2])
     # One that has been used stays where there are more that have not.
     ask(kept)
     assert answered(kept)

@@ -63,10 +63,10 @@ class Attacked:
                 stack.enter_context(socket.create_connection(address, timeout=30))
                 for _ in range(times)
             ]
-            senders = [threading.Thread(target=send, args=(one,)) for one in clients[-40:]]
+            senders = [threading.Thread(target=send, args=(one,)) for one in clients[-60:]]
             for sender in senders:
                 sender.start()
-            for one in clients[:-40]:
+            for one in clients[:-60]:
                 send(one)
             while any(sender.is_alive() for sender in senders):
                 self.ask()
@@ -118,7 +118,7 @@ def series(points: int, size: int) -> bytes:
 
 def test_usual_requests_are_answered_while_bodies_are_withheld(attacked: Attacked) -> None:
     with (
-        attacked.withheld(LAST, 40 * MEGABYTE, 39 * MEGABYTE, 40),
+        attacked.withheld(LAST, 40 * MEGABYTE, 39 * MEGABYTE, 60),
         attacked.withheld(ENTIRE, 2 * MEGABYTE, 60_000, 2000),
     ):
         for _ in range(10):
