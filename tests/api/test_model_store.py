@@ -5,7 +5,14 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import weakref
 from typing import Any
+
+import anyio
+import pytest
+
+from detector.api.model_store import ModelStore
+from detector.errors import DetectionError
 
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 
@@ -38,3 +45,24 @@ def test_more_than_can_wait_for_a_silent_model_store_are_told_so(begin: Any, kit
         assert service.call("/health/live").status == 200
         # Those that wait would take it more than a minute.
         assert service.stop() == 0
+
+
+def test_what_was_read_of_a_refused_body_is_let_go() -> None:
+    class Content:
+        pass
+
+    held: list[weakref.ref[Content]] = []
+
+    def refuse() -> None:
+        content = Content()
+        held.append(weakref.ref(content))
+        raise DetectionError("BadArgument", "The content is wrong.")
+
+    store = ModelStore()
+    # Nothing is asked of MLflow.
+    store._connected = True
+    with pytest.raises(DetectionError) as raised:
+        anyio.run(store.ask, refuse)
+    assert raised.value.code == "BadArgument"
+    assert held[0]() is None
+    store.close()

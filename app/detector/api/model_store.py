@@ -10,8 +10,9 @@ import requests
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from detector.api.errors import GatewayError
+from detector.api.errors import GatewayError, let_go
 from detector.api.limits import BoundedExecutor
+from detector.errors import DetectionError
 from detector.multivariate.model import MultivariateModel
 from detector.tracking import server
 from detector.tracking.model_cache import ModelCache
@@ -72,6 +73,10 @@ class ModelStore:
                 server.connect()
                 self._connected = True
             return call()
+        except DetectionError as error:
+            # Many may wait until the refusal is written.
+            let_go(error)
+            raise
         except _UNAVAILABLE as error:
             _log.error("model store unavailable", extra={"reason": _reason(error)})
             raise GatewayError(
