@@ -66,6 +66,7 @@ class Service:
         port: int,
         *,
         group: Group | None = None,
+        files: int | None = None,
         **environment: str,
     ) -> None:
         kept = {
@@ -78,8 +79,10 @@ class Service:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self._output = (folder / "output").open("w")
-        # It joins its group before it becomes the service.
-        joined = ["sh", "-c", f'echo $$ > {group.procs} && exec "$@"', "sh"] if group else []
+        # It joins its group, and has as many files as it may, before it becomes the service.
+        steps = [f"echo $$ > {group.procs}"] if group else []
+        steps += [f"ulimit -n {files}"] if files else []
+        joined = ["sh", "-c", " && ".join([*steps, 'exec "$@"']), "sh"] if steps else []
         self.process = subprocess.Popen(
             [*joined, sys.executable, "-m", *arguments],
             cwd=folder,
@@ -141,14 +144,17 @@ class Service:
         return code
 
 
-def start_detector(folder: Path, *, group: Group | None = None, **environment: str) -> Service:
+def start_detector(
+    folder: Path, *, group: Group | None = None, files: int | None = None, **environment: str
+) -> Service:
     port = free_port()
     settings = {
         "DETECTOR_MODEL_REFRESH_SECONDS": "60",
         "DETECTOR_EMBEDDED_WORKER": "false",
         "PORT": str(port),
     }
-    return Service(folder, ["detector", "serve"], port, group=group, **settings | environment)
+    arguments = ["detector", "serve"]
+    return Service(folder, arguments, port, group=group, files=files, **settings | environment)
 
 
 def start_mlflow(folder: Path, port: int) -> Service:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from detector.tracking import runs
+
 
 def test_no_key_is_needed_to_see_whether_it_is_well(guarded: Any) -> None:
     for path in ("/", "/health/live", "/health/ready", "/metrics", "/openapi.json"):
@@ -33,9 +37,8 @@ def test_the_documented_examples_are_answered(service: Any) -> None:
     assert b"https://" not in page.content
 
 
-def test_a_model_id_has_the_digits_of_ascii(service: Any) -> None:
+def test_a_model_id_has_the_digits_of_ascii() -> None:
     # Python reads these digits as numbers, and no header can hold them.
-    models = "/anomalydetector/v1.1-preview/multivariate/models"
-    answer = service.call(f"{models}/%EF%BC%910000000-0000-4000-8000-000000000000/export")
-    assert answer.status == 404
-    assert answer.json["code"] == "ModelNotExist"
+    assert runs.run_id("00000000-0000-4000-8000-000000000001")
+    with pytest.raises(ValueError, match="UUID"):
+        runs.run_id("00000000-0000-4000-8000-00000000000\N{FULLWIDTH DIGIT ONE}")

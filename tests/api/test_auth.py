@@ -8,10 +8,11 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import SecretStr
 
-from detector.api import wrong_keys
+from detector.api import keys as module
 from detector.api.errors import GatewayError
-from detector.api.wrong_keys import WrongKeys
+from detector.api.keys import Keys
 
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
 
@@ -68,30 +69,35 @@ def test_wrong_keys_wait_and_right_ones_do_not(begin: Any, kit: Any) -> None:
     assert asked("")[1] < 0.7
 
 
+async def refused(keys: Keys, address: str) -> int:
+    with pytest.raises(GatewayError) as raised:
+        await keys.check("wrong", address)
+    return raised.value.status
+
+
 def test_what_is_remembered_of_wrong_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wrong_keys, "_FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_FIRST_SECONDS", 0.0)
 
     async def work() -> None:
-        keys = WrongKeys()
+        keys = Keys([SecretStr("right")])
         for place in range(10_000):
-            await keys.delay(f"192.0.2.{place}")
+            assert await refused(keys, f"192.0.2.{place}") == 401
         assert len(keys._counts) <= 4096
         # A delay that ends some day, however many there were.
         for _ in range(2000):
-            await keys.delay("192.0.2.1")
+            assert await refused(keys, "192.0.2.1") == 401
 
     anyio.run(work)
 
 
 def test_few_answers_to_wrong_keys_wait_at_once() -> None:
     async def work() -> None:
-        keys = WrongKeys()
+        keys = Keys([SecretStr("right")])
         async with anyio.create_task_group() as tasks:
             for place in range(256):
-                tasks.start_soon(keys.delay, f"192.0.2.{place}")
+                tasks.start_soon(refused, keys, f"192.0.2.{place}")
             await anyio.sleep(0)
-            with pytest.raises(GatewayError) as refused:
-                await keys.delay("192.0.2.1")
-            assert refused.value.status == 429
+            assert await refused(keys, "192.0.2.1") == 429
+            await keys.check("right", "192.0.2.1")
 
     anyio.run(work)

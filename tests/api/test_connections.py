@@ -17,8 +17,12 @@ from detector.api import connections
 LARGE = 20_000_000
 
 
+begun: list[int] = []
+
+
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Answer with as many bytes as the query says."""
+    begun.append(len(begun))
     body = b"x" * int(scope["query_string"] or 2)
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -31,7 +35,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], socket.soc
     monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
     monkeypatch.setattr(connections, "_ANSWER_SECONDS", 1.0)
     monkeypatch.setattr(connections, "_ANSWER_BYTES_PER_SECOND", LARGE)
-    monkeypatch.setattr(connections, "_MOST_OPEN", 3)
+    monkeypatch.setattr(connections, "_MOST_OPEN", 4)
     monkeypatch.setattr(connections, "_MOST_UNREAD_BYTES", LARGE)
     monkeypatch.setattr(connections.Connection, "_most", 0)
     config = uvicorn.Config(
@@ -137,12 +141,13 @@ def test_the_oldest_silent_one_gives_way(connect: Callable[[], socket.socket]) -
     kept = connect()
     ask(kept)
     assert answered(kept)
-    silent = [connect(), connect()]
+    silent = [connect(), connect(), connect()]
     new = connect()
     ask(new)
     assert answered(new)
     until(lambda: not is_open(silent[0]), "the oldest is closed", 5)
     assert is_open(silent[1])
+    assert is_open(silent[2])
     # One that has been used stays where there are more that have not.
     ask(kept)
     assert answered(kept)
@@ -178,9 +183,12 @@ def test_a_slow_answer_is_read_to_its_end_and_the_connection_goes_on(
     connect: Callable[[], socket.socket],
 ) -> None:
     connection = connect()
-    # The second is asked for before the first has been read.
+    before = len(begun)
+    # The second is asked for before the first has been read, and not begun until then.
     for _ in range(2):
         ask(connection, LARGE)
+    until(lambda: connections.Connection._unread, "it is not read", 5)
+    assert len(begun) == before + 1
     read = 0
     while read < 2 * LARGE:
         chunk = connection.recv(1 << 20)

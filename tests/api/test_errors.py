@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import anyio
 import pytest
+from fastapi import FastAPI, Request
 
-from detector.api.errors import CODES, GATEWAY_CODES, SECTIONS, refusal
+from detector.api.errors import CODES, GATEWAY_CODES, SECTIONS, add_handlers, refusal
 from detector.errors import DetectionError
 
 ROOT = Path(__file__).parents[2]
@@ -103,3 +106,28 @@ def test_a_refusal_has_the_status_of_its_code(code: str, status: int, of_dataset
     assert refusal(error).status_code == status
     assert refusal(error, of_dataset=True).status_code == of_dataset
     assert refusal(error).headers["x-ms-error-code"] == code
+
+
+def test_what_was_read_of_a_refused_body_is_let_go() -> None:
+    class Content:
+        pass
+
+    held: list[weakref.ref[Content]] = []
+
+    def refuse() -> None:
+        content = Content()
+        held.append(weakref.ref(content))
+        try:
+            raise ValueError("wrong")
+        except ValueError:
+            raise DetectionError("BadArgument", "The content is wrong.") from None
+
+    app = FastAPI()
+    add_handlers(app)
+    with pytest.raises(DetectionError) as raised:
+        refuse()
+    request = Request({"type": "http", "headers": [], "state": {}})
+    assert held[0]() is not None
+    answer = anyio.run(cast(Any, app.exception_handlers[DetectionError]), request, raised.value)
+    assert answer.status_code == 400
+    assert held[0]() is None

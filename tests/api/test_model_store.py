@@ -5,10 +5,21 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import weakref
 from typing import Any
 
-MODEL = "/anomalydetector/v1.1/multivariate/models/00000000-0000-0000-0000-000000000000"
-LISTS = MODEL.rpartition("/")[0]
+import anyio
+import pytest
+
+from detector.api.model_store import ModelStore
+from detector.errors import DetectionError
+
+MODELS = "/anomalydetector/v1.1/multivariate/models"
+MODEL = f"{MODELS}/00000000-0000-0000-0000-000000000000"
+
+
+def request(kit: Any, path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{kit.HEADER}: any\r\n\r\n".encode()
 
 
 def test_more_than_can_wait_for_a_silent_model_store_are_told_so(begin: Any, kit: Any) -> None:
@@ -25,7 +36,7 @@ def test_more_than_can_wait_for_a_silent_model_store_are_told_so(begin: Any, kit
             for _ in range(76)
         ]
         for connection in asking:
-            connection.sendall(f"GET {MODEL} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(request(kit, MODEL))
 
         def refused() -> list[Any]:
             return select.select(asking, [], [], 0)[0]
@@ -57,7 +68,28 @@ def test_those_who_wait_for_a_list_do_not_wait_for_a_silent_store_in_turn(
             for _ in range(20)
         ]
         for connection in asking:
-            connection.sendall(f"GET {LISTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(request(kit, MODELS))
         # One after the other they would take a minute.
         kit.until(lambda: len(select.select(asking, [], [], 0)[0]) == 20, "all are answered", 20)
         assert all(each.recv(65536).startswith(b"HTTP/1.1 503") for each in asking)
+
+
+def test_what_was_read_of_a_refused_body_is_let_go() -> None:
+    class Content:
+        pass
+
+    held: list[weakref.ref[Content]] = []
+
+    def refuse() -> None:
+        content = Content()
+        held.append(weakref.ref(content))
+        raise DetectionError("BadArgument", "The content is wrong.")
+
+    store = ModelStore()
+    # Nothing is asked of MLflow.
+    store._connected = True
+    with pytest.raises(DetectionError) as raised:
+        anyio.run(store.ask, refuse)
+    assert raised.value.code == "BadArgument"
+    assert held[0]() is None
+    store.close()

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cgroups
 import mlflow
@@ -41,7 +42,7 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Return what starts a service that is stopped after the test."""
     begun: list[Service] = []
 
-    def start(**environment: str) -> Service:
+    def start(**environment: Any) -> Service:
         begun.append(start_detector(tmp_path / str(len(begun)), **environment))
         return begun[-1]
 

@@ -63,10 +63,10 @@ class Attacked:
                 stack.enter_context(socket.create_connection(address, timeout=30))
                 for _ in range(times)
             ]
-            senders = [threading.Thread(target=send, args=(one,)) for one in clients[-40:]]
+            senders = [threading.Thread(target=send, args=(one,)) for one in clients[-60:]]
             for sender in senders:
                 sender.start()
-            for one in clients[:-40]:
+            for one in clients[:-60]:
                 send(one)
             while any(sender.is_alive() for sender in senders):
                 self.ask()
@@ -75,7 +75,8 @@ class Attacked:
 
     def check(self) -> None:
         assert self.group.killed == 0
-        assert self.group.peak < self.group.limit
+        # Models and what is detected need some too.
+        assert self.group.peak < 0.75 * self.group.limit
         assert self.answers.keys() == {200}
         assert self.slowest < HEALTH_SECONDS
 
@@ -118,7 +119,7 @@ def series(points: int, size: int) -> bytes:
 
 def test_usual_requests_are_answered_while_bodies_are_withheld(attacked: Attacked) -> None:
     with (
-        attacked.withheld(LAST, 40 * MEGABYTE, 39 * MEGABYTE, 40),
+        attacked.withheld(LAST, 40 * MEGABYTE, 39 * MEGABYTE, 60),
         attacked.withheld(ENTIRE, 2 * MEGABYTE, 60_000, 2000),
     ):
         for _ in range(10):
@@ -134,7 +135,7 @@ def test_bodies_that_become_much_more_than_they_are_stay_within_the_memory(
         assert attacked.post(LAST, objects(b"{}", 40 * MEGABYTE), times).keys() <= {400, 429}
         assert attacked.post(LAST, objects(b"{}", 2 * MEGABYTE - 100), times).keys() <= {400, 429}
     # Just small enough to take no turns.
-    assert attacked.post(LAST, objects(b'{"a":1}', 1 * MEGABYTE), 40).keys() <= {400, 429}
+    assert attacked.post(LAST, objects(b'{"a":1}', 1 * MEGABYTE), 70).keys() <= {400, 429}
     names = b",".join(b'"name %d":1e9' % place for place in range(1_900_000))
     assert attacked.post(LAST, b'{"variables":{' + names + b"}}", 5).keys() <= {400, 429}
     wide = "\N{GRINNING FACE}".encode() + b"a" * 39 * MEGABYTE

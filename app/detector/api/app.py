@@ -14,6 +14,7 @@ from detector.api import datasets, docs_page, errors, metrics, openapi
 from detector.api.auth import require_key
 from detector.api.callers import Callers
 from detector.api.dependencies import ServiceModels, ServiceSettings, ServiceState, State
+from detector.api.keys import Keys
 from detector.api.limits import Limits
 from detector.api.middleware import RequestLog
 from detector.api.model_store import ModelStore
@@ -23,7 +24,6 @@ from detector.api.timeseries import routes as timeseries
 from detector.api.upload_room import UploadRoom
 from detector.api.versions import VERSIONS
 from detector.api.wire import Json
-from detector.api.wrong_keys import WrongKeys
 from detector.datasource import Access
 from detector.log import ignore_foreign_warnings
 from detector.settings import Settings
@@ -63,8 +63,8 @@ def create() -> FastAPI:
                 allow_code=settings.allow_model_code,
             ),
             store=ModelStore(),
-            wrong_keys=WrongKeys(),
             uploads=UploadRoom(settings, access),
+            keys=Keys(settings.api_keys),
         )
         service.models.start()
         preparing = asyncio.create_task(service.store.prepare())

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import anyio
 
+from detector.api.connections import most_open
 from detector.api.errors import GatewayError
 
 __all__ = ["LARGE", "Bodies", "Body"]
@@ -127,9 +128,10 @@ class Bodies:
     """
 
     def __init__(self, most: int) -> None:
-        share = most // _SMALL_SHARE
+        # Connections that wait for bodies must leave some for others.
+        share = min(most // _SMALL_SHARE, _LEAST * most_open() // 2)
         self._small = _Pool(share, 0)
-        self._large = _Pool(most - share, _PATIENCE_SECONDS)
+        self._large = _Pool(most - most // _SMALL_SHARE, _PATIENCE_SECONDS)
         self._turns = asyncio.Semaphore(1)
 
     async def read(self, chunks: AsyncIterator[bytes], body: Body, *, most: int) -> bytes | None:

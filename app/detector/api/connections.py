@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["HEAD_SECONDS", "Connection", "backlog", "raise_file_limit"]
+__all__ = ["HEAD_SECONDS", "Connection", "backlog", "most_open", "raise_file_limit"]
 
 _MOST_OPEN = 4096
 # For a first request, for the next one, and again from its first byte to the end of its head.
@@ -35,10 +35,11 @@ def backlog() -> int:
 
     It takes all of them at once, and they must not take the place of each other.
     """
-    return _most_open() // 4
+    return most_open() // 4
 
 
-def _most_open() -> int:
+def most_open() -> int:
+    """Return how many connections a worker keeps."""
     # The other half of the files is for everything else, and for those that wait to be closed.
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _MOST_OPEN if files == resource.RLIM_INFINITY else min(_MOST_OPEN, files // 2)
@@ -65,7 +66,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         transport.max_size = _BLOCK  # type: ignore[attr-defined]
         if not self._most:
-            Connection._most = _most_open()
+            Connection._most = most_open()
             self._look(self.loop)
         self._be_silent()
         if len(self.connections) > self._most:
@@ -97,7 +98,10 @@ class Connection(H11Protocol):
         size = self.transport.get_write_buffer_size()
         until = time.monotonic() + _ANSWER_SECONDS + size / _ANSWER_BYTES_PER_SECOND
         self._unread[self] = until, size
-        while sum(each for _, each in self._unread.values()) > _MOST_UNREAD_BYTES:
+        while (
+            sum(each for _, each in self._unread.values()) > _MOST_UNREAD_BYTES
+            or len(self._unread) > self._most // 4
+        ):
             next(iter(self._unread))._drop()
 
     def resume_writing(self) -> None:

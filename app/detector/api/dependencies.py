@@ -8,23 +8,23 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
+from detector.api.keys import Keys
 from detector.api.limits import Limits
 from detector.api.model_store import ModelStore
 from detector.api.served_models import ServedModels
 from detector.api.upload_room import UploadRoom
-from detector.api.wrong_keys import WrongKeys
 from detector.datasource import Access
 from detector.settings import Settings
 
 __all__ = [
     "DataAccess",
+    "ServiceKeys",
     "ServiceLimits",
     "ServiceModels",
     "ServiceSettings",
     "ServiceState",
     "ServiceStore",
     "ServiceUploads",
-    "ServiceWrongKeys",
     "State",
 ]
 
@@ -38,8 +38,8 @@ class ServiceState:
     limits: Limits
     models: ServedModels
     store: ModelStore
-    wrong_keys: WrongKeys
     uploads: UploadRoom
+    keys: Keys
 
 
 class State(TypedDict):
@@ -73,8 +73,8 @@ async def _store(request: Request) -> ModelStore:
     return _service(request).store
 
 
-async def _wrong_keys(request: Request) -> WrongKeys:
-    return _service(request).wrong_keys
+async def _keys(request: Request) -> Keys:
+    return _service(request).keys
 
 
 async def _uploads(request: Request) -> UploadRoom:
@@ -86,5 +86,5 @@ DataAccess = Annotated[Access, Depends(_access)]
 ServiceLimits = Annotated[Limits, Depends(_limits)]
 ServiceModels = Annotated[ServedModels, Depends(_models)]
 ServiceStore = Annotated[ModelStore, Depends(_store)]
-ServiceWrongKeys = Annotated[WrongKeys, Depends(_wrong_keys)]
 ServiceUploads = Annotated[UploadRoom, Depends(_uploads)]
+ServiceKeys = Annotated[Keys, Depends(_keys)]

@@ -24,6 +24,7 @@ __all__ = [
     "ErrorCode",
     "GatewayError",
     "add_handlers",
+    "let_go",
     "refusal",
 ]
 
@@ -195,11 +196,11 @@ def refusal(error: DetectionError | GatewayError, *, of_dataset: bool = False) -
     )
 
 
-def _let_go(error: BaseException | None) -> None:
-    """Free what was read of a refused body, which the frames of the error hold.
+def let_go(error: BaseException | None) -> None:
+    """Free what was read of a refused body, which the frames of its error hold.
 
-    The error and a future in one of its frames hold each other, and the garbage collector may leave
-    them for long: bodies that are refused one after the other would fill the memory.
+    They hold it until the error is answered, and longer where the error and a future in one of them
+    hold each other: bodies that are refused at once, or one after the other, would fill the memory.
     """
     while error:
         traceback.clear_frames(error.__traceback__)
@@ -212,13 +213,13 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(DetectionError)
     async def of_detection(request: Request, error: DetectionError) -> Json:
         request.state.code = error.code
-        _let_go(error)
+        let_go(error)
         return refusal(error)
 
     @app.exception_handler(GatewayError)
     async def of_gateway(request: Request, error: GatewayError) -> Json:
         request.state.code = str(error.status)
-        _let_go(error)
+        let_go(error)
         return refusal(error)
 
     @app.exception_handler(HTTPException)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -83,6 +84,9 @@ def _check_folders(settings: Settings) -> None:
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         kept.append((Path.cwd(), "its models", "MLFLOW_TRACKING_URI"))
     for folder, what, setting in kept:
+        while not folder.exists():
+            # It is made when it is needed.
+            folder = folder.parent
         try:
             with tempfile.TemporaryFile(dir=folder):
                 pass
