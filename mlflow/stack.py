@@ -140,6 +140,19 @@ def make_buckets(wanted: Collection[str]) -> None:
         time.sleep(1)
 
 
+# What a user may do with its bucket, and with the objects in it.
+ACTIONS = {
+    "": ("s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
+    "/*": (
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:DeleteObject",
+        "s3:AbortMultipartUpload",
+        "s3:ListMultipartUploadParts",
+    ),
+}
+
+
 def make_users(buckets: Mapping[str, str]) -> None:
     """Make each user, or give it the secret of today, and let it use its bucket only.
 
@@ -158,20 +171,13 @@ def make_users(buckets: Mapping[str, str]) -> None:
         ),
         secure=scheme == "https",
     )
+    resource = "arn:aws:s3:::"
     for user, name in buckets.items():
         allowed = {
             "Version": "2012-10-17",
             "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Action": ["s3:*"],
-                    "Resource": [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"],
-                },
-                {
-                    "Effect": "Deny",
-                    "Action": ["s3:CreateBucket", "s3:DeleteBucket", "s3:PutBucketPolicy"],
-                    "Resource": ["arn:aws:s3:::*"],
-                },
+                {"Effect": "Allow", "Action": list(actions), "Resource": [resource + name + path]}
+                for path, actions in ACTIONS.items()
             ],
         }
         try:

@@ -216,6 +216,18 @@ def test_an_open_address_with_development_credentials_is_refused(
     assert "Traceback" not in done.stderr
 
 
+def test_a_store_that_makes_no_users_is_named(stack: Stack) -> None:
+    services = json.loads(stack.compose("config", "--format", "json").stdout)["services"]
+    if services["bucket"]["environment"].get("STORE_MAKES_USERS") != "false":
+        pytest.skip("This store makes users")
+    asked = ["-e", "STORE_MAKES_USERS=true", "bucket"]
+    done = stack.compose("run", "--rm", "--no-deps", *asked, check=False)
+    assert done.returncode == 1
+    assert "does not make the user 'mlflow'" in done.stderr
+    assert "STORE_MAKES_USERS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_secret_that_the_store_does_not_know_is_named(stack: Stack) -> None:
     wrong = ["-e", "DETECTOR_STORE_SECRET=wrong-for-sure", "bucket"]
     done = stack.compose("run", "--rm", "--no-deps", *wrong, check=False)
