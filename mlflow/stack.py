@@ -14,15 +14,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Collection, Mapping
+from typing import Any
 from urllib.parse import quote
 
-# Model files lie in one bucket, and data for training and detection in another: requests that
-# name data can then never read a model.
-BUCKETS = (
-    os.environ["MLFLOW_ARTIFACTS_DESTINATION"].removeprefix("s3://").split("/")[0],
-    "datasets",
-)
-S3_ENDPOINT = os.environ["MLFLOW_S3_ENDPOINT_URL"]
 STORE_DEADLINE_SECONDS = 120
 
 # What docker-compose.yml falls back to when there is no .env.
@@ -33,20 +28,36 @@ class SetupError(Exception):
     """A message for the operator: what is wrong, and what to do."""
 
 
-def check_secrets() -> None:
-    """Refuse development credentials on an address that others can reach."""
-    address = os.environ["BIND_ADDRESS"]
+def is_local(address: str) -> bool:
+    """Say whether nobody outside of this machine reaches an address."""
     try:
-        local = ipaddress.ip_address(address).is_loopback
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
-        local = address == "localhost"
-    names = {"MYSQL_PASSWORD": "MYSQL_PASSWORD", "MINIO_ROOT_PASSWORD": "AWS_SECRET_ACCESS_KEY"}
-    unset = [name for name, variable in names.items() if os.environ[variable] == DEVELOPMENT_SECRET]
-    if unset and not local:
+        return address == "localhost"
+
+
+def check_secrets(*names: str) -> None:
+    """Refuse development credentials where others can reach the endpoint or MLflow."""
+    unset = [name for name in names if os.environ[name] == DEVELOPMENT_SECRET]
+    for name in ("BIND_ADDRESS", "MLFLOW_BIND_ADDRESS"):
+        address = os.environ[name]
+        if unset and not is_local(address):
+            raise SetupError(
+                f"{name} is {address}, which others can reach, but {' and '.join(unset)} is "
+                f"still '{DEVELOPMENT_SECRET}'. Set secrets of your own in .env (`make up` writes "
+                "random ones on first use), or bind to 127.0.0.1."
+            )
+
+
+def check_accounts() -> None:
+    """Refuse an address that others can reach, as this server knows no accounts."""
+    address = os.environ["MLFLOW_BIND_ADDRESS"]
+    if not is_local(address) and os.environ["MLFLOW_OPEN_TO_EVERYONE"] != "true":
         raise SetupError(
-            f"BIND_ADDRESS is {address}, which others can reach, but {' and '.join(unset)} is "
-            f"still '{DEVELOPMENT_SECRET}'. Set secrets of your own in .env (`make up` writes "
-            "random ones on first use), or bind to 127.0.0.1."
+            f"MLFLOW_BIND_ADDRESS is {address}, which others can reach, and this MLflow has no "
+            "accounts: bind it to 127.0.0.1 and put a proxy with a log-in in front of it, or, if "
+            "everyone there may read, change and delete all runs and models, set "
+            "MLFLOW_OPEN_TO_EVERYONE=true in .env."
         )
 
 
@@ -56,24 +67,53 @@ def database_uri() -> str:
     return f"mysql+mysqldb://{user}:{password}@db:3306/{os.environ['MYSQL_DATABASE']}"
 
 
-def bucket() -> None:
-    """Wait until the store answers, and make the buckets that are not there."""
+def s3_client(name: str, secret: str) -> Any:
+    """Return a client of the store that tries everything once."""
     import boto3
     from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=os.environ["MLFLOW_S3_ENDPOINT_URL"],
+        aws_access_key_id=name,
+        aws_secret_access_key=secret,
+        config=Config(
+            s3={"addressing_style": "path"},
+            connect_timeout=3,
+            read_timeout=10,
+            retries={"total_max_attempts": 1},
+        ),
+    )
+
+
+def bucket() -> None:
+    """Make the buckets that are not there, and for each a user that reaches nothing else."""
+    check_secrets("MINIO_ROOT_PASSWORD", "MLFLOW_STORE_SECRET", "DETECTOR_STORE_SECRET")
+    # Model files lie in one bucket, and data for training and detection in another: requests that
+    # name data can then never read a model.
+    destination = os.environ["MLFLOW_ARTIFACTS_DESTINATION"]
+    buckets = {
+        "mlflow": destination.removeprefix("s3://").split("/")[0],
+        "detector": "datasets",
+    }
+    make_buckets(buckets.values())
+    if os.environ.get("STORE_MAKES_USERS", "true") == "true":
+        make_users(buckets)
+    for user, name in buckets.items():
+        check_user(user, name, next(each for each in buckets.values() if each != name))
+
+
+def make_buckets(wanted: Collection[str]) -> None:
+    """Wait until the store answers, and make the buckets that are not there."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    one_try = Config(
-        s3={"addressing_style": "path"},
-        connect_timeout=3,
-        read_timeout=10,
-        retries={"total_max_attempts": 1},
-    )
-    s3 = boto3.client("s3", endpoint_url=S3_ENDPOINT, config=one_try)
+    store = os.environ["MLFLOW_S3_ENDPOINT_URL"]
+    s3 = s3_client(os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
     deadline = time.monotonic() + STORE_DEADLINE_SECONDS
     while True:
         try:
             names = [entry["Name"] for entry in s3.list_buckets()["Buckets"]]
-            for name in BUCKETS:
+            for name in wanted:
                 if name in names:
                     print(f"bucket '{name}' is there.")
                 else:
@@ -84,7 +124,7 @@ def bucket() -> None:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             if status in (401, 403):
                 raise SetupError(
-                    f"The store at {S3_ENDPOINT} refuses the credentials ({error}). "
+                    f"The store at {store} refuses the credentials ({error}). "
                     "MINIO_ROOT_USER and MINIO_ROOT_PASSWORD must be the same for the store and "
                     "for this service: `docker compose up -d --wait` gives them to both anew."
                 ) from error
@@ -93,11 +133,88 @@ def bucket() -> None:
             reason = error
         if time.monotonic() > deadline:
             raise SetupError(
-                f"The store at {S3_ENDPOINT} did not answer within {STORE_DEADLINE_SECONDS} s "
+                f"The store at {store} did not answer within {STORE_DEADLINE_SECONDS} s "
                 f"({reason}). Look at `docker compose logs minio`."
             )
-        print(f"waiting for the store at {S3_ENDPOINT} ...", flush=True)
+        print(f"waiting for the store at {store} ...", flush=True)
         time.sleep(1)
+
+
+# What a user may do with its bucket, and with the objects in it.
+ACTIONS = {
+    "": ("s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"),
+    "/*": (
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:DeleteObject",
+        "s3:AbortMultipartUpload",
+        "s3:ListMultipartUploadParts",
+    ),
+}
+
+
+def make_users(buckets: Mapping[str, str]) -> None:
+    """Make each user, or give it the secret of today, and let it use its bucket only.
+
+    MinIO and what came of it have this API: https://docs.min.io/community/minio-object-store/
+    """
+    from minio import MinioAdmin
+    from minio.credentials import StaticProvider
+    from minio.error import MinioAdminException
+    from urllib3.exceptions import HTTPError
+
+    scheme, _, address = os.environ["MLFLOW_S3_ENDPOINT_URL"].partition("://")
+    admin = MinioAdmin(
+        endpoint=address,
+        credentials=StaticProvider(
+            os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"]
+        ),
+        secure=scheme == "https",
+    )
+    resource = "arn:aws:s3:::"
+    for user, name in buckets.items():
+        allowed = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": list(actions), "Resource": [resource + name + path]}
+                for path, actions in ACTIONS.items()
+            ],
+        }
+        try:
+            admin.policy_add(f"only-{name}", policy=allowed)
+            admin.user_add(user, os.environ[f"{user.upper()}_STORE_SECRET"])
+            admin.policy_set(f"only-{name}", user=user)
+        except (MinioAdminException, HTTPError) as error:
+            raise SetupError(
+                f"The store at {address} does not make the user '{user}' ({error}). If it has no "
+                "API of MinIO's to do so, make the user there by hand, give it the bucket "
+                f"'{name}' and the secret {user.upper()}_STORE_SECRET, and set STORE_MAKES_USERS "
+                "to false for the service `bucket`, as minio/seaweedfs.yml does."
+            ) from error
+        print(f"user '{user}' may use the bucket '{name}'.")
+
+
+def check_user(user: str, own: str, other: str) -> None:
+    """See that a user reaches its own bucket, and not the other one."""
+    from botocore.exceptions import ClientError
+
+    s3 = s3_client(user, os.environ[f"{user.upper()}_STORE_SECRET"])
+    try:
+        s3.list_objects_v2(Bucket=own, MaxKeys=1)
+    except ClientError as error:
+        raise SetupError(
+            f"The store lets the user '{user}' not use the bucket '{own}' ({error}). "
+            f"{user.upper()}_STORE_SECRET must be the same for the store and for this service: "
+            "`docker compose up -d --wait` gives it to both anew."
+        ) from error
+    try:
+        s3.list_objects_v2(Bucket=other, MaxKeys=1)
+    except ClientError:
+        return
+    raise SetupError(
+        f"The store lets the user '{user}' use the bucket '{other}' too: give it the bucket "
+        f"'{own}' only."
+    )
 
 
 def explain_database_error(error: BaseException) -> SetupError | None:
@@ -152,7 +269,7 @@ def check_database() -> None:
 
 def migrate() -> None:
     """Bring the database to the schema of this MLflow."""
-    check_secrets()
+    check_secrets("MYSQL_PASSWORD")
     check_database()
     from mlflow.db import commands
     from sqlalchemy.exc import DBAPIError
@@ -167,7 +284,8 @@ def migrate() -> None:
 
 def server() -> None:
     """Become the tracking server."""
-    check_secrets()
+    check_secrets("MYSQL_PASSWORD", "AWS_SECRET_ACCESS_KEY")
+    check_accounts()
     os.environ["MLFLOW_BACKEND_STORE_URI"] = database_uri()
     os.execvp("mlflow", ["mlflow", "server"])  # noqa: S606
 

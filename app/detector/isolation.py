@@ -5,6 +5,7 @@ None of it needs a privilege: it holds for any user, and in a container without 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -88,7 +89,8 @@ def confine(readable: Iterable[Path], *, memory: int, seconds: int) -> list[str]
     if sys.platform != "linux":
         return ["the network", "other processes", "files", "memory"]
     # Where memory is short, the system ends this process first.
-    Path("/proc/self/oom_score_adj").write_text("1000")
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities(libc)

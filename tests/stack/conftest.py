@@ -45,6 +45,8 @@ class Stack:
             "MYSQL_ROOT_PASSWORD": secrets.token_hex(16),
             "MINIO_ROOT_USER": "test-" + secrets.token_hex(4),
             "MINIO_ROOT_PASSWORD": secrets.token_hex(16),
+            "MLFLOW_STORE_SECRET": secrets.token_hex(16),
+            "DETECTOR_STORE_SECRET": secrets.token_hex(16),
         }
         self.environment = {
             **os.environ,
@@ -53,6 +55,9 @@ class Stack:
             "DETECTOR_PORT": str(DETECTOR_PORT),
             "API_KEYS": "",
             "BIND_ADDRESS": "127.0.0.1",
+            "MLFLOW_BIND_ADDRESS": "127.0.0.1",
+            # As `make up` writes it into the .env that there is.
+            "WORKSPACE_HIDES": "/workspace/.env" if (ROOT / ".env").exists() else "",
         }
         self.url = f"http://localhost:{PORT}"
         self.endpoint = f"http://127.0.0.1:{DETECTOR_PORT}"
@@ -74,6 +79,10 @@ class Stack:
         if check and done.returncode:
             pytest.fail(f"docker compose {' '.join(arguments)}: {done.stdout}\n{done.stderr}")
         return done
+
+    def docker(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``docker``."""
+        return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=check)
 
     def up(self) -> None:
         self.compose("up", "-d", "--build", "--wait")

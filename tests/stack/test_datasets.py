@@ -81,7 +81,7 @@ def test_an_upload_is_one_object_and_takes_the_place_of_the_one_before(empty: St
     call(empty, "/datasets/machine", TABLE, "PUT")
     status, answer = call(empty, "/datasets/machine", content.getvalue(), "PUT")
     assert (status, answer) == (201, {"dataSource": "s3://datasets/machine.zip"})
-    objects = empty.compose("exec", "-T", "mlflow", "python", "-c", LIST_OBJECTS).stdout
+    objects = empty.compose("exec", "-T", "detector", "python", "-c", LIST_OBJECTS).stdout
     assert objects.splitlines() == [f"machine.zip {len(content.getvalue())}"]
     assert read_in(empty, "detector", "s3://datasets/machine.zip")[0] == ["load", "speed"]
 

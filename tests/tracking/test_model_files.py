@@ -70,6 +70,18 @@ def test_a_model_without_a_python_function_is_none_of_ours(logged: Path) -> None
     assert not model_files.is_built_in(URI, EntireAnomalyDetector)
 
 
+def test_a_description_without_end_is_not_read(logged: Path) -> None:
+    with (logged / "MLmodel").open("a") as about:
+        about.write("#" * (1 << 20))
+    assert not model_files.is_built_in(URI, EntireAnomalyDetector)
+
+
+def test_the_size_of_the_files_is_known_before_they_are_fetched(logged: Path) -> None:
+    assert model_files.size_of(URI, "nothing") == 0
+    here = sum(path.stat().st_size for path in (logged / "code").rglob("*") if path.is_file())
+    assert model_files.size_of(URI, "code") == here > 100_000
+
+
 def test_another_package_is_told_from_this_one(logged: Path) -> None:
     models = logged / "code" / "detector" / "models.py"
     text = models.read_text()

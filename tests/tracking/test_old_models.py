@@ -25,7 +25,7 @@ from log_old_models import series, variables
 from detector.errors import DetectionError
 from detector.multivariate.alignment import align
 from detector.multivariate.wire import training_to_wire
-from detector.tracking import runs
+from detector.tracking import model_files, runs
 from detector.tracking.listing import ModelList
 from detector.tracking.model_cache import ModelCache
 
@@ -133,6 +133,15 @@ def test_its_run_loads_as_a_model_that_detects_the_same(old: dict[str, Any]) -> 
     assert [each.is_anomaly for each in found] == [each["is_anomaly"] for each in before]
     scores = [each["score"] for each in before]
     assert [each.score for each in found] == pytest.approx(scores, abs=1e-5)
+
+
+def test_a_model_whose_files_are_too_large_is_refused(
+    old: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_files, "LARGEST", 1000)
+    with pytest.raises(DetectionError, match=r"'artifacts/model' holds \d+ bytes") as refused:
+        runs.load_model(old["model_id"])
+    assert refused.value.code == "ModelFailed"
 
 
 def test_a_loaded_model_is_kept_until_it_is_deleted(old: dict[str, Any]) -> None:

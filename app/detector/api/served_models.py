@@ -44,7 +44,8 @@ class ServedModels:
         self._refresh_seconds = refresh_seconds
         self._allow_code = allow_code
         self._loaded: dict[str, Model] = {}
-        self._refused: dict[tuple[str, int], ModelRefusedError] = {}
+        # The version of each model that was refused last.
+        self._refused: dict[str, tuple[int, ModelRefusedError]] = {}
         self._said: dict[str, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="models", daemon=True)
@@ -73,7 +74,7 @@ class ServedModels:
     def waiting(self) -> str:
         """Say which models are not loaded yet, and why where a version was refused."""
         missing = [name for name, version in self.versions().items() if version is None]
-        refused = [str(self._refused[each]) for each in self._refused if each[0] in missing]
+        refused = [str(self._refused[name][1]) for name in missing if name in self._refused]
         return " ".join([f"Waiting for the models {', '.join(missing)}.", *refused])
 
     def start(self) -> None:
@@ -124,13 +125,13 @@ class ServedModels:
             raise MlflowException(f"The model '{name}' has no alias '{self._alias}'.")
         if name in self._loaded and self._loaded[name].version == version:
             return
-        if (name, version) in self._refused:
-            raise self._refused[name, version]
+        if name in self._refused and self._refused[name][0] == version:
+            raise self._refused[name][1]
         try:
             model = self._load(name, version)
         except ModelRefusedError as refusal:
             # Its trial takes time and memory, and what it does will not change.
-            self._refused[name, version] = refusal
+            self._refused[name] = (version, refusal)
             raise
         self._loaded = {**self._loaded, name: model}
         MODEL_VERSION.labels(name).set(version)
@@ -159,6 +160,8 @@ class ServedModels:
                 f"'{self._alias}' to another version, or set DETECTOR_ALLOW_MODEL_CODE=true, with "
                 "which whoever may register models runs code in this service."
             )
+        if model_files.size_of(uri, "") > model_files.LARGEST:
+            raise ModelRefusedError(f"{label} is refused because its files hold more than 1 GiB.")
         folder = Path(tempfile.mkdtemp(prefix="detector-model-"))
         try:
             # What is loaded is what was tried: these files, and not those of a second download.

@@ -15,13 +15,15 @@ from mlflow.pyfunc.model import PythonModel
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-__all__ = ["code_of", "download", "has_folder", "has_this_package", "is_built_in"]
+__all__ = ["code_of", "download", "has_this_package", "is_built_in", "size_of"]
 
 # The file that holds a model's code, and MLflow's own loader of it, which reads no pickle.
 CODE = "model.py"
 _LOADER = "mlflow.pyfunc.loaders.code_model"
 _PACKAGE = Path(__file__).parents[1]
-_MOST_BYTES = 1 << 20
+# The largest description of a model that is read, and the most that all files of a model may hold.
+_LONGEST_DESCRIPTION = 1 << 20
+LARGEST = 1 << 30
 
 
 def code_of(model: type[PythonModel]) -> str:
@@ -39,26 +41,27 @@ def download(model_uri: str, path: str, folder: Path) -> Path:
     return Path(copied)
 
 
-def has_folder(model_uri: str, path: str) -> bool:
-    """Say whether there are files of a logged model in a folder."""
-    return bool(_files(model_uri).list_artifacts(path))
+def size_of(model_uri: str, path: str) -> int:
+    """Return how many bytes the files in a folder of a logged model hold; 0 where there is none."""
+    return sum(size for _, size in _listed(_files(model_uri), path))
 
 
 def is_built_in(model_uri: str, model: type[PythonModel]) -> bool:
     """Say whether a logged model is one of a class of this package, and brings no code but that."""
+    expected = code_of(model).encode()
+    sizes = {file.path: file.file_size or 0 for file in _files(model_uri).list_artifacts("")}
+    # Nothing large is fetched for this.
+    if sizes.get(CODE) != len(expected) or sizes.get("MLmodel", 0) > _LONGEST_DESCRIPTION:
+        return False
     with tempfile.TemporaryDirectory() as folder:
         about = download(model_uri, "MLmodel", Path(folder))
-        if about.stat().st_size > _MOST_BYTES:
-            return False
         flavor: dict[str, Any] = Model.load(str(about)).flavors.get("python_function", {})
         if flavor.get("loader_module") != _LOADER:
             return False
         # Where it was before it was logged; MLflow looks for the name among the model's files.
         if Path(str(flavor.get("model_code_path"))).name != CODE:
             return False
-        code = download(model_uri, CODE, Path(folder))
-        expected = code_of(model).encode()
-        return code.stat().st_size == len(expected) and code.read_bytes() == expected
+        return download(model_uri, CODE, Path(folder)).read_bytes() == expected
 
 
 def has_this_package(model_uri: str) -> bool:
@@ -87,9 +90,9 @@ def _files(model_uri: str) -> ArtifactRepository:
     return get_artifact_repository(model_uri)
 
 
-def _listed(files: ArtifactRepository, folder: str) -> Iterator[tuple[str, int | None]]:
+def _listed(files: ArtifactRepository, folder: str) -> Iterator[tuple[str, int]]:
     for found in files.list_artifacts(folder):
         if found.is_dir:
             yield from _listed(files, found.path)
         else:
-            yield found.path, found.file_size
+            yield found.path, found.file_size or 0

@@ -142,8 +142,9 @@ def load_model(model_id: str) -> MultivariateModel:
 def _read_model(model_id: str, model_uri: str) -> MultivariateModel:
     # Not through MLflow's pyfunc, which would run the code that was logged with the model.
     path = "artifacts/model"
-    reason = f"it has no '{path}'"
-    if model_files.has_folder(model_uri, path):
+    size = model_files.size_of(model_uri, path)
+    reason = f"'{path}' holds {size} bytes"
+    if 0 < size <= model_files.LARGEST:
         with tempfile.TemporaryDirectory() as folder:
             files = model_files.download(model_uri, path, Path(folder))
             try:

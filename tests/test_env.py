@@ -1,0 +1,61 @@
+"""`.ci/env` keeps the stack's settings where only their owner reads them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from services import ROOT
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "env", tmp_path / ".ci")
+    return tmp_path
+
+
+def run(checkout: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [checkout / ".ci" / "env", *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stderr
+
+
+def kept(checkout: Path) -> dict[str, str]:
+    lines = (checkout / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def test_the_secrets_are_made_once_and_for_their_owner(checkout: Path) -> None:
+    assert run(checkout, "secrets") == ""
+    assert (checkout / ".env").stat().st_mode & 0o777 == 0o600
+    made = kept(checkout)
+    secrets = [name for name in made if name.endswith(("PASSWORD", "SECRET"))]
+    assert {"MLFLOW_STORE_SECRET", "DETECTOR_STORE_SECRET", "MINIO_ROOT_PASSWORD"} < set(secrets)
+    assert len({made[name] for name in secrets}) == len(secrets) == 5
+    assert all(len(made[name]) == 48 for name in secrets)
+    assert run(checkout, "secrets") == ""
+    assert kept(checkout) == made
+
+
+def test_an_example_copied_by_hand_becomes_its_owners(checkout: Path) -> None:
+    shutil.copy(ROOT / ".env.example", checkout / ".env")
+    (checkout / ".env").chmod(0o644)
+    assert "only its owner" in run(checkout, "secrets")
+    assert (checkout / ".env").stat().st_mode & 0o777 == 0o600
+    made = kept(checkout)
+    assert made["BIND_ADDRESS"] == made["MLFLOW_BIND_ADDRESS"] == "127.0.0.1"
+    assert len(made["DETECTOR_STORE_SECRET"]) == 48
+
+
+def test_a_stack_from_before_gets_what_is_new(checkout: Path) -> None:
+    (checkout / ".env").write_text("MYSQL_PASSWORD=old\nMINIO_ROOT_PASSWORD=old\n")
+    (checkout / ".env").chmod(0o600)
+    run(checkout, "secrets")
+    made = kept(checkout)
+    assert (made["MYSQL_PASSWORD"], made["MINIO_ROOT_PASSWORD"]) == ("old", "old")
+    assert len(made["MLFLOW_STORE_SECRET"]) == len(made["DETECTOR_STORE_SECRET"]) == 48
+    assert made["WORKSPACE_HIDES"] == "/workspace/.env"
