@@ -84,17 +84,7 @@ def create() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    # The last one is the first that a request meets.
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["*"],
-            expose_headers=_READ_BY_PAGES,
-        )
-    app.add_middleware(Callers, settings=settings)
-    app.add_middleware(RequestLog)
+    _add_middleware(app, settings)
     errors.add_handlers(app)
     guarded = [Depends(require_key)]
     azure = "/anomalydetector/{version}"
@@ -106,6 +96,20 @@ def create() -> FastAPI:
     _add_service_routes(app)
     openapi.describe(app)
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    # The last one is the first that a request meets.
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=_READ_BY_PAGES,
+        )
+    app.add_middleware(Callers, settings=settings)
+    app.add_middleware(RequestLog)
 
 
 def _add_service_routes(app: FastAPI) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,12 @@ from detector.multivariate.options import (
     MIN_WINDOW,
     TrainingOptions,
 )
-from detector.multivariate.results import AnomalyState, Contributor, MultivariateDetection
+from detector.multivariate.results import (
+    AnomalyState,
+    Contributor,
+    Epoch,
+    MultivariateDetection,
+)
 
 if TYPE_CHECKING:
     from typing import Self
@@ -40,32 +45,6 @@ __all__ = [
     "TrainingOptions",
     "train",
 ]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One pass of a training through its rows.
-
-    Attributes
-    ----------
-    number : int
-        From 1.
-    train_loss, validation_loss : float
-        A row's squared error of forecast and reconstruction, and the divergence of the latter's
-        distribution, summed over the variables; 0.0 where the rows are too few for any validation.
-    seconds : float
-
-    Examples
-    --------
-    >>> from detector import Epoch
-    >>> Epoch(number=1, train_loss=2.5, validation_loss=2.75, seconds=0.1).validation_loss
-    2.75
-    """
-
-    number: int
-    train_loss: float
-    validation_loss: float
-    seconds: float
 
 
 def train(

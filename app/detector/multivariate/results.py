@@ -1,4 +1,4 @@
-"""What is found among many variables: at one timestamp, and at all of them."""
+"""What comes of a training, and of a detection: of one pass, at one timestamp, and at all."""
 
 from __future__ import annotations
 
@@ -15,6 +15,32 @@ from detector.multivariate.alignment import Table, Times
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass of a training through its rows.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    train_loss, validation_loss : float
+        A row's squared error of forecast and reconstruction, and the divergence of the latter's
+        distribution, summed over the variables; 0.0 where the rows are too few for any validation.
+    seconds : float
+
+    Examples
+    --------
+    >>> from detector import Epoch
+    >>> Epoch(number=1, train_loss=2.5, validation_loss=2.75, seconds=0.1).validation_loss
+    2.75
+    """
+
+    number: int
+    train_loss: float
+    validation_loss: float
+    seconds: float
 
 
 @dataclass(frozen=True)
