@@ -424,7 +424,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10, help="how long the attack lasts")
     parser.add_argument("--picture", type=Path, help="draw what was seen into this file")
     given = parser.parse_args()
-    stack = Stack("anomaly-detector-soak", API_KEYS=KEY)
+    stack = Stack("anomaly-detector-soak", port=5057, detector_port=5060, API_KEYS=KEY)
     stack.compose("down", "--volumes")
     try:
         say("the stack is built and started")

@@ -1,30 +1,13 @@
-"""A stack of the tests' own, from the same Compose files: another project, port and secrets."""
+"""A stack of the tests' own: another project, port and secrets."""
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-PORT, DETECTOR_PORT = 5055, 5058
-LASTING = ("db", "minio", "mlflow", "workspace", "detector", "worker")
-
-# Loads the registered model by its alias and detects in the quick start's 20 points.
-DETECT = """
-import json, mlflow, pandas as pd
-months = pd.date_range("1962-01-31", periods=20, freq="ME")
-series = pd.DataFrame({"timestamp": months, "value": [1.0] * 19 + [0.0]})
-model = mlflow.pyfunc.load_model("models:/tracking-quickstart@champion")
-print(json.dumps(model.predict(series), default=str))
-"""
+from compose import Stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,137 +16,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("stack")
 
 
-class Stack:
-    """The Compose project of the tests."""
-
-    project = "anomaly-detector-test"
-
-    def __init__(self) -> None:
-        self.secrets = {
-            # Characters that must be escaped in an address.
-            "MYSQL_PASSWORD": "p@ss:/%" + secrets.token_hex(8),
-            "MYSQL_ROOT_PASSWORD": secrets.token_hex(16),
-            "MINIO_ROOT_USER": "test-" + secrets.token_hex(4),
-            "MINIO_ROOT_PASSWORD": secrets.token_hex(16),
-            "MLFLOW_STORE_SECRET": secrets.token_hex(16),
-            "DETECTOR_STORE_SECRET": secrets.token_hex(16),
-        }
-        self.environment = {
-            **os.environ,
-            **self.secrets,
-            "MLFLOW_PORT": str(PORT),
-            "DETECTOR_PORT": str(DETECTOR_PORT),
-            "API_KEYS": "",
-            "BIND_ADDRESS": "127.0.0.1",
-            "MLFLOW_BIND_ADDRESS": "127.0.0.1",
-            # As `make up` writes it into the .env that there is.
-            "WORKSPACE_HIDES": "/workspace/.env" if (ROOT / ".env").exists() else "",
-        }
-        self.url = f"http://localhost:{PORT}"
-        self.endpoint = f"http://127.0.0.1:{DETECTOR_PORT}"
-
-    def compose(
-        self, *arguments: str, check: bool = True, env: dict[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run ``docker compose`` on this project."""
-        done = subprocess.run(
-            ["docker", "compose", "-p", self.project, *arguments],
-            cwd=ROOT,
-            env=self.environment | (env or {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        if check and done.returncode:
-            pytest.fail(f"docker compose {' '.join(arguments)}: {done.stdout}\n{done.stderr}")
-        return done
-
-    def docker(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run ``docker``."""
-        return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=check)
-
-    def up(self) -> None:
-        self.compose("up", "-d", "--build", "--wait")
-
-    def walk_through(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the walk-through in the workspace."""
-        return self.compose(
-            "exec", "-T", "workspace", "python", "app/test.py", *arguments, check=False
-        )
-
-    def detect(self) -> list[dict[str, Any]]:
-        """Load the registered model in the workspace and detect in the quick start's series."""
-        out = self.compose("exec", "-T", "workspace", "python", "-W", "ignore", "-c", DETECT).stdout
-        answers: list[dict[str, Any]] = json.loads(out.splitlines()[-1])
-        return answers
-
-    def can_detect(self) -> bool:
-        done = self.compose(
-            "exec", "-T", "workspace", "python", "-W", "ignore", "-c", DETECT, check=False
-        )
-        return done.returncode == 0
-
-    def sql(self, query: str, *, user: str = "mlflow") -> list[list[str]]:
-        """Ask MySQL; rows of text columns."""
-        password = {"mlflow": "MYSQL_PASSWORD", "root": "MYSQL_ROOT_PASSWORD"}[user]
-        out = self.compose(
-            "exec", "-T", "-e", f"MYSQL_PWD={self.secrets[password]}", "db",
-            "mysql", f"-u{user}", "-N", "-B", "-e", query, "mlflow",
-        ).stdout  # fmt: skip
-        return [line.split("\t") for line in out.splitlines()]
-
-    def container(self, service: str) -> dict[str, Any]:
-        """What the engine knows of a service's container."""
-        name = self.compose("ps", "-q", "-a", service).stdout.strip()
-        out = subprocess.run(
-            ["docker", "inspect", name], capture_output=True, text=True, check=True
-        )
-        found: dict[str, Any] = json.loads(out.stdout)[0]
-        return found
-
-    def sigkill(self, service: str) -> None:
-        """Kill a service's main process as the kernel would when memory runs out.
-
-        ``docker kill`` counts as stopping it by hand, after which the engine does not restart it.
-        """
-        pid = self.container(service)["State"]["Pid"]
-        subprocess.run(
-            [
-                "docker",
-                "run",
-                "--rm",
-                "--pid=host",
-                "--user=0",
-                "--entrypoint=sh",
-                "mysql:9.7",
-                "-c",
-                f"kill -9 {pid}",
-            ],
-            check=True,
-        )
-        wait_until(
-            lambda: self.container(service)["State"]["Pid"] not in (0, pid), f"{service} is back"
-        )
-
-
-def wait_until(holds: Callable[[], bool], what: str, *, seconds: float = 120) -> None:
-    """Poll until `holds`, or fail after the deadline."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds} s: {what}")
-        time.sleep(0.5)
-
-
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The running stack with one walk-through done; removed with its data afterwards."""
     answers = subprocess.run(["docker", "version"], capture_output=True, check=False)
     if answers.returncode:
         pytest.fail("No Docker engine answers: run `make engine` first.")
-    stack = Stack()
+    stack = Stack("anomaly-detector-test", port=5055, detector_port=5058)
     stack.compose("down", "--volumes")
     try:
         stack.up()

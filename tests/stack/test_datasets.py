@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-from .conftest import Stack, wait_until
+from compose import Stack, wait_until
 
 TABLE = b"timestamp,load,speed\n2021-01-01T00:00:00Z,1,10\n2021-01-01T00:01:00Z,2,20\n"
 SERIES = b"timestamp,value\n2021-01-01T00:00:00Z,1\n"

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import quick_starts
-
-from .conftest import Stack, wait_until
+from compose import Stack, wait_until
 
 DAYS = [
     {"timestamp": f"2026-01-{day:02}T00:00:00Z", "value": 90.0 if day == 20 else 10.0}

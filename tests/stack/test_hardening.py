@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .conftest import LASTING, ROOT, Stack, wait_until
+from compose import LASTING, ROOT, Stack, wait_until
 
 ONE_SHOTS = ("bucket", "migrate")
 # Uses the store with the keys of the container that it runs in.

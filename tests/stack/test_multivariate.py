@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import quick_starts
 import recordings
-
-from .conftest import Stack, wait_until
+from compose import Stack, wait_until
 
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 

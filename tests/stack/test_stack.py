@@ -11,8 +11,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
-
-from .conftest import LASTING, Stack, wait_until
+from compose import LASTING, Stack, wait_until
 
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 # Lists the bucket from inside the MLflow container, which has the S3 client and the keys.
