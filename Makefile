@@ -1,5 +1,5 @@
 # `make demo` and `make test` first; `make help` lists the rest.
-.PHONY: help demo test serve up down walkthrough engine test-stack lint bench prove figures lock
+.PHONY: help demo test serve up down walkthrough engine test-stack lint bench prove soak figures lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -69,6 +69,11 @@ bench: .venv/dev ## measure detection, of one series and many, against the packa
 prove: .venv/dev ## compare 2,000 generated series with the package; find planted faults (15 minutes)
 	.venv/bin/python tests/bench/equality.py
 	.venv/bin/python tests/bench/multivariate_quality.py
+
+soak: .venv/dev ## usual clients beside ones that attack, on a stack of its own, while services are killed (15 minutes)
+	@docker version >/dev/null 2>&1 || { echo 'No Docker engine answers: run `make engine` first.' >&2; exit 1; }
+	@.ci/engine
+	.venv/bin/python tests/bench/soak.py --picture docs/soak.png
 
 figures: .venv/dev ## measure what the README says of the stack's time, memory and size
 	.venv/bin/python tests/bench/stack.py

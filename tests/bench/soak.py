@@ -50,7 +50,7 @@ AWAY_SECONDS = 5.0
 # How often Azure's clients send again: three times by default, ten at most.
 TRIES = 10
 WATCHED = ("detector", "worker", "mlflow", "minio", "db")
-SETTLE_SECONDS = 15.0
+END_SECONDS, SETTLE_SECONDS = 600.0, 30.0
 TEMPORARY = ("/tmp", "/var/lib/detector")  # noqa: S108
 # What the usual requests may take under attack, in times of their quiet median.
 TIMES = 10
@@ -303,6 +303,18 @@ def files(stack: Stack) -> set[str]:
     return found
 
 
+def settle(stack: Stack, before: set[str]) -> list[str]:
+    """Wait until what was begun has ended; return what has not, and the files that are left."""
+    failures = []
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: unfinished(stack) == 0, "all has ended", seconds=END_SECONDS)
+    if count := unfinished(stack):
+        failures.append(f"{count} models and batch detections are neither READY nor FAILED")
+    time.sleep(SETTLE_SECONDS)
+    failures += [f"left behind: {name}" for name in sorted(files(stack) - before)]
+    return failures
+
+
 def killed_for_memory(stack: Stack) -> list[str]:
     """Return the services that the kernel ended, or that started again by themselves."""
     found = []
@@ -403,11 +415,9 @@ def soak(stack: Stack, minutes: float, picture: Path | None) -> list[str]:
             attacked = attack(stack, data, model_id, minutes * 60, started)
             end = time.monotonic() - started
             say("the attack is over; what was begun must end")
-        wait_until(lambda: unfinished(stack) == 0, "nothing is left unfinished", seconds=600)
-        wait_until(lambda: files(stack) <= before, "no file is left", seconds=60)
-        time.sleep(SETTLE_SECONDS)
+        left = settle(stack, before)
         last = time.monotonic() - started
-    failures = report(clients, quiet_until, end)
+    failures = left + report(clients, quiet_until, end)
     failures += report_memory(watch, quiet_until, end, last)
     failures += killed_for_memory(stack)
     print("\n| attack | outcomes |\n|---|---|")
