@@ -30,8 +30,9 @@ def test_more_than_can_wait_for_a_silent_model_store_are_told_so(begin: Any, kit
             opened.enter_context(socket.create_connection(("127.0.0.1", service.port)))
             for _ in range(76)
         ]
+        head = f"GET {MODELS} HTTP/1.1\r\nHost: localhost\r\n{kit.HEADER}: any\r\n\r\n"
         for connection in asking:
-            connection.sendall(f"GET {MODELS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(head.encode())
 
         def refused() -> list[Any]:
             return select.select(asking, [], [], 0)[0]
