@@ -92,7 +92,13 @@ def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service with a worker beside it, and data that it may read."""
     folder = tmp_path_factory.mktemp("factory")
     keep_data(folder)
-    service = start_detector(folder, DETECTOR_EMBEDDED_WORKER="true", DETECTOR_TRAINING_EPOCHS="10")
+    service = start_detector(
+        folder,
+        # With keys it may be called by any name.
+        API_KEYS="any",
+        DETECTOR_EMBEDDED_WORKER="true",
+        DETECTOR_TRAINING_EPOCHS="10",
+    )
     try:
         yield service.wait()
     finally:

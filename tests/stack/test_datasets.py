@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from compose import Stack, wait_until
+from services import HEADER
 
+KEY = {HEADER: "any"}
 TABLE = b"timestamp,load,speed\n2021-01-01T00:00:00Z,1,10\n2021-01-01T00:01:00Z,2,20\n"
 SERIES = b"timestamp,value\n2021-01-01T00:00:00Z,1\n"
 # Reads a data source where a service would, with the settings of its container.
@@ -41,7 +43,7 @@ for entry in s3.list_objects_v2(Bucket="datasets").get("Contents", []):
 def call(
     stack: Stack, path: str, body: bytes | None = None, method: str = "GET"
 ) -> tuple[int, Any]:
-    request = urllib.request.Request(stack.endpoint + path, body, method=method)
+    request = urllib.request.Request(stack.endpoint + path, body, KEY, method=method)
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.loads(answer.read() or b"null")
