@@ -165,8 +165,12 @@ def test_training_tells_its_losses_and_variables(worker: Start, kit: Any) -> Non
     assert run.data.params["epochs"] == "20"
 
 
-def test_training_of_a_killed_worker_is_done_by_the_next(worker: Start, kit: Any) -> None:
-    lost = worker(DETECTOR_TRAINING_EPOCHS=LONG)
+def test_training_of_a_killed_worker_is_done_by_the_next_and_no_file_is_left(
+    worker: Start, kit: Any, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    lost = worker(DETECTOR_TRAINING_EPOCHS=LONG, TMPDIR=str(temporary))
     other, model_id = train("other.csv"), train()
     kit.until(lambda: has_begun(model_id) and has_begun(other), "both trainings have begun")
     child = training(lost.process.pid)
@@ -174,11 +178,16 @@ def test_training_of_a_killed_worker_is_done_by_the_next(worker: Start, kit: Any
     lost.process.kill()
     # The training notices that nobody waits for it any more.
     kit.until(lambda: not child.is_running(), "the training has ended")
+    [left] = temporary.glob("detector-work-*")
+    assert len(list(left.glob("tmp*"))) == 2
 
-    worker()
+    worker(TMPDIR=str(temporary))
 
     for each in (model_id, other):
         kit.until(lambda each=each: status(each) == runs.READY, "READY")
+    [ours] = temporary.glob("detector-work-*")
+    assert ours != left
+    kit.until(lambda: [path.name for path in ours.iterdir()] == ["lock"], "nothing is left")
 
 
 def test_training_whose_process_is_killed_fails_and_says_so(worker: Start, kit: Any) -> None:

@@ -6,27 +6,25 @@ They are mapped into the workers, and a mapped file whose disk is full ends its 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
-import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from detector import temporary
 
 __all__ = ["VARIABLE", "made", "reserve"]
 
 _log = logging.getLogger("detector")
 # Read by prometheus_client when it is imported.
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_PREFIX, _LOCK = "detector-metrics-", "lock"
+_PREFIX = "detector-metrics-"
 # The files of a worker, and the most that our labels make of one, which is also how it begins.
 _FILES, _BYTES = ("counter", "histogram", "gauge_mostrecent"), 1024 * 1024
 # Not where uploads and other temporary files lie, where that can be helped.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-_MADE_SECONDS = 60
 
 
 @contextlib.contextmanager
@@ -46,17 +44,14 @@ def made(workers: int) -> Iterator[None]:
             "written to. Make room in one, or name another in TMPDIR."
         ) from None
     os.environ.pop(VARIABLE, None)
-    _sweep()
+    for each in {_MEMORY, Path(tempfile.gettempdir())}:
+        temporary.sweep(_PREFIX, each)
     if workers == 1:
         yield
         return
     place = _place(2 * workers * len(_FILES) * _BYTES)
-    with (
-        tempfile.TemporaryDirectory(prefix=_PREFIX, dir=place) as name,
-        (Path(name) / _LOCK).open("w") as lock,
-    ):
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        os.environ[VARIABLE] = name
+    with temporary.made(_PREFIX, place) as folder:
+        os.environ[VARIABLE] = str(folder)
         yield
 
 
@@ -87,29 +82,3 @@ def _place(needed: int) -> Path:
         f"{_MEMORY} or in the folder for temporary files (TMPDIR). Make room, or start one worker "
         "(DETECTOR_WORKERS)."
     )
-
-
-def _sweep() -> None:
-    """Remove what services that were killed have left."""
-    for place in {_MEMORY, Path(tempfile.gettempdir())}:
-        for folder in place.glob(f"{_PREFIX}*"):
-            # It may be another user's, or be swept by another service.
-            with contextlib.suppress(OSError):
-                if not _is_in_use(folder):
-                    shutil.rmtree(folder)
-
-
-def _is_in_use(folder: Path) -> bool:
-    lock = folder / _LOCK
-    if lock.exists():
-        with lock.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
-    # Of an older version, whose workers are in the names; or made just now.
-    numbers = [re.search(r"_(\d+)\.db$", path.name) for path in folder.iterdir()]
-    if any(number and Path(f"/proc/{number[1]}").exists() for number in numbers):
-        return True
-    return time.time() - folder.stat().st_mtime < _MADE_SECONDS and not any(numbers)

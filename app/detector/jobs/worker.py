@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from detector import datasource
+from detector import datasource, temporary
 from detector.errors import DetectionError, Stopped
 from detector.jobs.leases import Leases
 from detector.jobs.queue import DETECTION, TRAINING, Queue, QueueError, queues
@@ -57,6 +57,8 @@ _SOURCE_LOST = (
 # Touched in every round, in the folder for temporary files; the health check of the container looks
 # at its age.
 _ALIVE = "detector-worker-alive"
+# Of the worker's own temporary files, and of those of its trainings.
+_FOLDER = "detector-work-"
 
 
 class Worker:
@@ -68,6 +70,7 @@ class Worker:
         self._leases: dict[str, Leases] = {}
         self._waits_for = ""
         self._met: dict[str, str] = {}
+        self._alive = Path()
         self._trainings = 0
         self._stopping = threading.Event()
         self._models = ModelCache()
@@ -81,6 +84,25 @@ class Worker:
         while not self._can_begin():
             if self._stopping.wait(_ROUND_SECONDS):
                 return
+        with self._own_folder():
+            self._work()
+
+    @contextlib.contextmanager
+    def _own_folder(self) -> Iterator[None]:
+        """Keep what is temporary, also of the trainings, where the next worker removes it."""
+        place = self._alive.parent
+        temporary.sweep(_FOLDER, place)
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = stack.enter_context(temporary.made(_FOLDER, place))
+            except OSError as error:
+                _log.warning("The worker has no folder of its own in %s: %s", place, error.strerror)
+            else:
+                tempfile.tempdir = str(folder)
+                stack.callback(setattr, tempfile, "tempdir", str(place))
+            yield
+
+    def _work(self) -> None:
         counts = {
             TRAINING: self._settings.trainings,
             DETECTION: self._settings.batch_detections,
@@ -115,9 +137,11 @@ class Worker:
 
     def _can_begin(self) -> bool:
         try:
+            self._alive = Path(tempfile.gettempdir()) / _ALIVE
             self._queues = queues()
             server.connect(patient=True)
-        except (QueueError, server.TrackingError) as error:
+        # The last, where no folder takes a temporary file.
+        except (QueueError, server.TrackingError, FileNotFoundError) as error:
             if str(error) != self._waits_for:
                 self._waits_for = str(error)
                 _log.warning("The worker waits: %s", error)
@@ -157,7 +181,7 @@ class Worker:
                     runs.expire_results()
                     self._forget_sources()
                     next_expiry = time.monotonic() + _EXPIRY_SECONDS
-                (Path(tempfile.gettempdir()) / _ALIVE).touch()
+                self._alive.touch()
             self._stopping.wait(_ROUND_SECONDS)
 
     def _take_up(self) -> None:
@@ -237,12 +261,14 @@ class Worker:
         self._trainings += 1
         threads = max(1, (os.cpu_count() or 1) // self._trainings)
         try:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "detector", "train", model_id],
-                stdin=subprocess.PIPE,
-                env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-            )
-            code = self._follow(child, model_id)
+            # Whatever ends the child, its temporary files go with it.
+            with tempfile.TemporaryDirectory() as folder:
+                child = subprocess.Popen(
+                    [sys.executable, "-m", "detector", "train", model_id],
+                    stdin=subprocess.PIPE,
+                    env=os.environ | {"OMP_NUM_THREADS": str(threads), "TMPDIR": folder},
+                )
+                code = self._follow(child, model_id)
         finally:
             self._trainings -= 1
         if code is None:
