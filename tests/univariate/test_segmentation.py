@@ -114,7 +114,7 @@ def test_breaks_that_merge_together_still_leave_the_shortest_line(
 ) -> None:
     values = wavy(3000, kind, 150, 0.001, 1)
     alone = find_breaks(values, 3)
-    monkeypatch.setattr(segmentation, "_SINGLE_MERGES", 0)
+    monkeypatch.setattr(segmentation, "_SINGLE_MERGES", 5)
     together = find_breaks(values, 3)
     assert (np.diff([0, *together, 3000]) >= 3).all()
-    assert len(together) == pytest.approx(len(alone), rel=0.1)
+    assert len(together) == pytest.approx(len(alone), rel=0.3)

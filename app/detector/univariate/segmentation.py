@@ -33,8 +33,9 @@ _PRIOR = 4
 _ROUNDING = 1e-9
 _MOST_MEMORY = 0.9
 # So many times two breaks become one by themselves, as long as few intervals have to be searched
-# again for that; where more do, all that may do so at once.
-_SINGLE_MERGES, _SINGLE_SEARCHES = 200, 8_000
+# again for that: so many more than there are points, and at most so many. Then all that may do so
+# at once, and the others stay where they are.
+_SINGLE_MERGES, _MORE_SEARCHES, _MOST_SEARCHES = 200, 2000, 8000
 # So many numbers are worked on at once.
 _AT_HAND = 16_384
 # Up to so many intervals are searched, or passed over, one by one.
@@ -161,7 +162,7 @@ class _Lines:
         splits, stops = starts + offsets, starts + length
         before, after = [], []
         for sums in self._sums:
-            here = sums[splits]
+            here = sums.take(splits)
             before.append(here - sums[starts])
             after.append(np.subtract(sums[stops], here, out=here))
         left = _squares_left(offsets.astype(float), splits + starts, *before)
@@ -170,9 +171,11 @@ class _Lines:
 
     def keep(self, breaks: Ints, bound: float) -> Ints:
         """Return the breaks, each at its best place, without those that others explain."""
-        merges = 0
+        merges, most = 0, min(len(self._values) + _MORE_SEARCHES, _MOST_SEARCHES)
         while True:
-            breaks = self._refine(breaks)
+            is_cheap = merges < _SINGLE_MERGES and self._searched < most
+            if is_cheap:
+                breaks = self._refine(breaks)
             self._memory = self._memory_about(breaks)
             edges = np.concatenate([[0], breaks, [len(self._values)]])
             left = self._squares(edges[:-1], edges[1:])
@@ -180,8 +183,7 @@ class _Lines:
             if weak.any():
                 fewer = breaks[~weak]
             else:
-                is_short = merges < _SINGLE_MERGES and self._searched < _SINGLE_SEARCHES
-                fewer = self._merge(edges, left, bound, one=is_short)
+                fewer = self._merge(edges, left, bound, one=is_cheap)
                 merges += 1
             if len(fewer) == len(breaks):
                 return breaks
@@ -195,8 +197,8 @@ class _Lines:
         edges, left
             As for `_weak_breaks`.
         one : bool
-            Merge only the two that need it least; else all pairs that need it less than the two
-            pairs to either side, so that no two merged ones have a line in common.
+            Merge only the two that need it least; else the next ones too, as long as no two pairs
+            have a line in common.
         """
         breaks = edges[1:-1]
         if len(breaks) < 2:
@@ -206,17 +208,19 @@ class _Lines:
         evidence = self._evidence(
             self._in_place_of_two.left[start], left[:-2] + left[1:-1] + left[2:], stop - start
         )
-        if one:
-            least = evidence.argmin(keepdims=True)
-        else:
-            around = np.concatenate([[np.inf] * 2, evidence, [np.inf] * 2])
-            before = np.minimum(around[:-4], around[1:-3])
-            after = np.minimum(around[3:-1], around[4:])
-            least = np.flatnonzero((evidence <= before) & (evidence < after))
-        least = least[evidence[least] <= bound]
+        order = evidence.argmin(keepdims=True) if one else np.argsort(evidence, kind="stable")
+        order = order[evidence[order] <= bound]
+        if not one:
+            taken = np.zeros(len(evidence) + 4, dtype=bool)
+            chosen = []
+            for pair in order.tolist():
+                if not taken[pair + 2]:
+                    taken[pair : pair + 5] = True
+                    chosen.append(pair)
+            order = np.array(chosen, dtype=np.int64)
         merged = breaks.copy()
-        merged[least] = middle[least]
-        return np.delete(merged, least + 1)
+        merged[order] = middle[order]
+        return np.delete(merged, order + 1)
 
     def _weak_breaks(self, edges: Ints, left: Floats, bound: float) -> Flags:
         """Return for which breaks the evidence does not reach the bound, and is least around.
@@ -257,8 +261,14 @@ class _Lines:
         count = stop - start - (2 * self._shortest - 1)
         first = np.cumsum(count) - count
         splits = np.arange(int(count.sum())) + np.repeat(start + self._shortest - first, count)
-        two = self._squares(np.repeat(start, count), splits)
-        two += self._squares(splits, np.repeat(stop, count))
+        before, after = [], []
+        for sums in self._sums:
+            here = sums.take(splits)
+            before.append(here - sums.take(start).repeat(count))
+            after.append(np.subtract(sums.take(stop).repeat(count), here, out=here))
+        starts, stops = np.repeat(start, count), np.repeat(stop, count)
+        two = _squares_left((splits - starts).astype(float), splits + starts, *before)
+        two += _squares_left((stops - splits).astype(float), splits + stops, *after)
         least = np.minimum.reduceat(two, first)
         places = np.flatnonzero(two == np.repeat(least, count))
         return splits[places[np.searchsorted(places, first)]], least
