@@ -50,7 +50,9 @@ class Plain:
             placed = np.array(edges[1:-1], dtype=np.int64)
             self.lines._memory = self.lines._memory_about(placed)
             edges = [0, *placed.tolist(), self.n]
-            weak = self.lines._weak_breaks(np.array(edges), self.left(edges), self.bound)
+            weak = self.lines._weak_breaks(
+                np.array(edges), self.left(edges), self.bound, least=True
+            )
             fewer = placed[~weak].tolist() if weak.any() else self.merged(placed.tolist())
             if len(fewer) == len(breaks):
                 return [int(place) for place in placed]

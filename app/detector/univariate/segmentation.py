@@ -171,15 +171,16 @@ class _Lines:
 
     def keep(self, breaks: Ints, bound: float) -> Ints:
         """Return the breaks, each at its best place, without those that others explain."""
-        merges, most = 0, min(len(self._values) + _MORE_SEARCHES, _MOST_SEARCHES)
+        rounds, merges, most = 0, 0, min(len(self._values) + _MORE_SEARCHES, _MOST_SEARCHES)
         while True:
-            is_cheap = merges < _SINGLE_MERGES and self._searched < most
+            is_cheap = max(merges, rounds // 2) < _SINGLE_MERGES and self._searched < most
+            rounds += 1
             if is_cheap:
                 breaks = self._refine(breaks)
             self._memory = self._memory_about(breaks)
             edges = np.concatenate([[0], breaks, [len(self._values)]])
             left = self._squares(edges[:-1], edges[1:])
-            weak = self._weak_breaks(edges, left, bound)
+            weak = self._weak_breaks(edges, left, bound, least=is_cheap)
             if weak.any():
                 fewer = breaks[~weak]
             else:
@@ -208,22 +209,17 @@ class _Lines:
         evidence = self._evidence(
             self._in_place_of_two.left[start], left[:-2] + left[1:-1] + left[2:], stop - start
         )
-        order = evidence.argmin(keepdims=True) if one else np.argsort(evidence, kind="stable")
-        order = order[evidence[order] <= bound]
-        if not one:
-            taken = np.zeros(len(evidence) + 4, dtype=bool)
-            chosen = []
-            for pair in order.tolist():
-                if not taken[pair + 2]:
-                    taken[pair : pair + 5] = True
-                    chosen.append(pair)
-            order = np.array(chosen, dtype=np.int64)
+        if one:
+            order = evidence.argmin(keepdims=True)
+            order = order[evidence[order] <= bound]
+        else:
+            order = _apart(evidence, bound, 2)
         merged = breaks.copy()
         merged[order] = middle[order]
         return np.delete(merged, order + 1)
 
-    def _weak_breaks(self, edges: Ints, left: Floats, bound: float) -> Flags:
-        """Return for which breaks the evidence does not reach the bound, and is least around.
+    def _weak_breaks(self, edges: Ints, left: Floats, bound: float, *, least: bool) -> Flags:
+        """Return for which breaks the evidence does not reach the bound, no two side by side.
 
         Parameters
         ----------
@@ -231,9 +227,15 @@ class _Lines:
             The breaks between the two ends of the series.
         left : ndarray of float64, shape (b + 1,)
             The sums of squares that lines between them leave.
+        least : bool
+            Only those whose evidence is least around.
         """
         start, stop = edges[:-2], edges[2:]
         evidence = self._evidence(self._squares(start, stop), left[:-1] + left[1:], stop - start)
+        if not least:
+            flags = np.zeros(len(evidence), dtype=bool)
+            flags[_apart(evidence, bound, 1)] = True
+            return flags
         around = np.concatenate([[np.inf], evidence, [np.inf]])
         weak: Flags = (evidence <= bound) & (evidence < around[2:]) & (evidence <= around[:-2])
         return weak
@@ -304,6 +306,18 @@ class _Lines:
         memory = dot(rest[:-1], rest[1:]) / energy if energy > 0 else 0.0
         # Every line takes a part of the correlation of what it leaves.
         return min(max(memory + 2 * len(breaks) / n, 0.0), _MOST_MEMORY)
+
+
+def _apart(evidence: Floats, bound: float, reach: int) -> Ints:
+    """Return where the evidence is within the bound, the least first, none within reach of one."""
+    taken = np.zeros(len(evidence) + 2 * reach, dtype=bool)
+    chosen = []
+    order = np.argsort(evidence, kind="stable")
+    for place in order[evidence[order] <= bound].tolist():
+        if not taken[place + reach]:
+            taken[place : place + 2 * reach + 1] = True
+            chosen.append(place)
+    return np.array(chosen, dtype=np.int64)
 
 
 def _squares_left(
