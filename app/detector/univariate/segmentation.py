@@ -36,6 +36,9 @@ _MOST_MEMORY = 0.9
 # again for that: so many more than there are points, and at most so many. Then all that may do so
 # at once, and the others stay where they are.
 _SINGLE_MERGES, _MORE_SEARCHES, _MOST_SEARCHES = 200, 2000, 8000
+# After so many rounds the breaks that are left stay: in a curve of thousands each that goes may
+# make the next one weak.
+_MOST_ROUNDS = 600
 # So many numbers are worked on at once.
 _AT_HAND = 16_384
 # Up to so many intervals are searched, or passed over, one by one.
@@ -186,8 +189,8 @@ class _Lines:
             else:
                 fewer = self._merge(edges, left, bound, one=is_cheap)
                 merges += 1
-            if len(fewer) == len(breaks):
-                return breaks
+            if len(fewer) == len(breaks) or rounds == _MOST_ROUNDS:
+                return fewer
             breaks = fewer
 
     def _merge(self, edges: Ints, left: Floats, bound: float, *, one: bool) -> Ints:
