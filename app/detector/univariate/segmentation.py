@@ -33,8 +33,12 @@ _PRIOR = 4
 _ROUNDING = 1e-9
 _MOST_MEMORY = 0.9
 # So many times two breaks become one by themselves, as long as few intervals have to be searched
-# again for that; where more do, all that may do so at once.
-_SINGLE_MERGES, _SINGLE_SEARCHES = 200, 8_000
+# again for that: so many more than there are points, and at most so many. Then all that may do so
+# at once, and the others stay where they are.
+_SINGLE_MERGES, _MORE_SEARCHES, _MOST_SEARCHES = 200, 2000, 8000
+# After so many rounds the breaks that are left stay: in a curve of thousands each that goes may
+# make the next one weak.
+_MOST_ROUNDS = 600
 # So many numbers are worked on at once.
 _AT_HAND = 16_384
 # Up to so many intervals are searched, or passed over, one by one.
@@ -161,7 +165,7 @@ class _Lines:
         splits, stops = starts + offsets, starts + length
         before, after = [], []
         for sums in self._sums:
-            here = sums[splits]
+            here = sums.take(splits)
             before.append(here - sums[starts])
             after.append(np.subtract(sums[stops], here, out=here))
         left = _squares_left(offsets.astype(float), splits + starts, *before)
@@ -170,21 +174,23 @@ class _Lines:
 
     def keep(self, breaks: Ints, bound: float) -> Ints:
         """Return the breaks, each at its best place, without those that others explain."""
-        merges = 0
+        rounds, merges, most = 0, 0, min(len(self._values) + _MORE_SEARCHES, _MOST_SEARCHES)
         while True:
-            breaks = self._refine(breaks)
+            is_cheap = max(merges, rounds // 2) < _SINGLE_MERGES and self._searched < most
+            rounds += 1
+            if is_cheap:
+                breaks = self._refine(breaks)
             self._memory = self._memory_about(breaks)
             edges = np.concatenate([[0], breaks, [len(self._values)]])
             left = self._squares(edges[:-1], edges[1:])
-            weak = self._weak_breaks(edges, left, bound)
+            weak = self._weak_breaks(edges, left, bound, least=is_cheap)
             if weak.any():
                 fewer = breaks[~weak]
             else:
-                is_short = merges < _SINGLE_MERGES and self._searched < _SINGLE_SEARCHES
-                fewer = self._merge(edges, left, bound, one=is_short)
+                fewer = self._merge(edges, left, bound, one=is_cheap)
                 merges += 1
-            if len(fewer) == len(breaks):
-                return breaks
+            if len(fewer) == len(breaks) or rounds == _MOST_ROUNDS:
+                return fewer
             breaks = fewer
 
     def _merge(self, edges: Ints, left: Floats, bound: float, *, one: bool) -> Ints:
@@ -195,8 +201,8 @@ class _Lines:
         edges, left
             As for `_weak_breaks`.
         one : bool
-            Merge only the two that need it least; else all pairs that need it less than the two
-            pairs to either side, so that no two merged ones have a line in common.
+            Merge only the two that need it least; else the next ones too, as long as no two pairs
+            have a line in common.
         """
         breaks = edges[1:-1]
         if len(breaks) < 2:
@@ -207,19 +213,16 @@ class _Lines:
             self._in_place_of_two.left[start], left[:-2] + left[1:-1] + left[2:], stop - start
         )
         if one:
-            least = evidence.argmin(keepdims=True)
+            order = evidence.argmin(keepdims=True)
+            order = order[evidence[order] <= bound]
         else:
-            around = np.concatenate([[np.inf] * 2, evidence, [np.inf] * 2])
-            before = np.minimum(around[:-4], around[1:-3])
-            after = np.minimum(around[3:-1], around[4:])
-            least = np.flatnonzero((evidence <= before) & (evidence < after))
-        least = least[evidence[least] <= bound]
+            order = _apart(evidence, bound, 2)
         merged = breaks.copy()
-        merged[least] = middle[least]
-        return np.delete(merged, least + 1)
+        merged[order] = middle[order]
+        return np.delete(merged, order + 1)
 
-    def _weak_breaks(self, edges: Ints, left: Floats, bound: float) -> Flags:
-        """Return for which breaks the evidence does not reach the bound, and is least around.
+    def _weak_breaks(self, edges: Ints, left: Floats, bound: float, *, least: bool) -> Flags:
+        """Return for which breaks the evidence does not reach the bound, no two side by side.
 
         Parameters
         ----------
@@ -227,9 +230,15 @@ class _Lines:
             The breaks between the two ends of the series.
         left : ndarray of float64, shape (b + 1,)
             The sums of squares that lines between them leave.
+        least : bool
+            Only those whose evidence is least around.
         """
         start, stop = edges[:-2], edges[2:]
         evidence = self._evidence(self._squares(start, stop), left[:-1] + left[1:], stop - start)
+        if not least:
+            flags = np.zeros(len(evidence), dtype=bool)
+            flags[_apart(evidence, bound, 1)] = True
+            return flags
         around = np.concatenate([[np.inf], evidence, [np.inf]])
         weak: Flags = (evidence <= bound) & (evidence < around[2:]) & (evidence <= around[:-2])
         return weak
@@ -257,8 +266,14 @@ class _Lines:
         count = stop - start - (2 * self._shortest - 1)
         first = np.cumsum(count) - count
         splits = np.arange(int(count.sum())) + np.repeat(start + self._shortest - first, count)
-        two = self._squares(np.repeat(start, count), splits)
-        two += self._squares(splits, np.repeat(stop, count))
+        before, after = [], []
+        for sums in self._sums:
+            here = sums.take(splits)
+            before.append(here - sums.take(start).repeat(count))
+            after.append(np.subtract(sums.take(stop).repeat(count), here, out=here))
+        starts, stops = np.repeat(start, count), np.repeat(stop, count)
+        two = _squares_left((splits - starts).astype(float), splits + starts, *before)
+        two += _squares_left((stops - splits).astype(float), splits + stops, *after)
         least = np.minimum.reduceat(two, first)
         places = np.flatnonzero(two == np.repeat(least, count))
         return splits[places[np.searchsorted(places, first)]], least
@@ -294,6 +309,18 @@ class _Lines:
         memory = dot(rest[:-1], rest[1:]) / energy if energy > 0 else 0.0
         # Every line takes a part of the correlation of what it leaves.
         return min(max(memory + 2 * len(breaks) / n, 0.0), _MOST_MEMORY)
+
+
+def _apart(evidence: Floats, bound: float, reach: int) -> Ints:
+    """Return where the evidence is within the bound, the least first, none within reach of one."""
+    taken = np.zeros(len(evidence) + 2 * reach, dtype=bool)
+    chosen = []
+    order = np.argsort(evidence, kind="stable")
+    for place in order[evidence[order] <= bound].tolist():
+        if not taken[place + reach]:
+            taken[place : place + 2 * reach + 1] = True
+            chosen.append(place)
+    return np.array(chosen, dtype=np.int64)
 
 
 def _squares_left(

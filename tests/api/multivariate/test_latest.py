@@ -99,3 +99,19 @@ def test_more_different_timestamps_than_a_day_has_seconds_are_refused_unread(mod
     with pytest.raises(DetectionError) as refused:
         requests.latest({"variables": variables}, "v1.1", models["Outer"])
     assert refused.value.code == "InvalidTimestampFormat"
+
+
+@pytest.mark.parametrize("number", [10**4300 - 1, 10**400, 1e308, -0.5, "9" * 5000, [[[]]]])
+def test_a_number_without_end_is_refused_in_few_words(models: Any, number: Any) -> None:
+    frame = pd.DataFrame(np.zeros((30, 3)), index=TIMES[:30], columns=["a", "b", "c"])
+    for field, version in (("detectingPoints", "v1.1-preview.1"), ("topContributorCount", "v1.1")):
+        with pytest.raises(DetectionError) as refused:
+            requests.latest(asked(frame, **{field: number}), version, models["Outer"])
+        assert refused.value.code == "BadArgument"
+        assert len(refused.value.message) < 250
+    request = asked(frame)
+    request["variables"][1]["values"][3] = number if number != -0.5 else 1e101
+    with pytest.raises(DetectionError) as refused:
+        requests.latest(request, "v1.1", models["Outer"])
+    assert refused.value.code == "VariableParseError"
+    assert len(refused.value.message) < 250
