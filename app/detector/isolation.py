@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 __all__ = ["confine", "hide_memory"]
 
 # Of the kernel's headers; the same on every processor.
-_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _READ = 1 << 2 | 1 << 3
 _EXECUTE_OR_READ = 1 | _READ
@@ -62,7 +63,8 @@ def confine(readable: Iterable[Path], *, memory: int, seconds: int) -> list[str]
     """Take from this process, for good, all that a computation does not need.
 
     It can then open no socket, start no process and signal none; it writes no file, and reads
-    those of `readable`, of Python and of the system's libraries only.
+    those of `readable`, of Python and of the system's libraries only. It ends with the thread that
+    started it.
 
     Parameters
     ----------
@@ -92,6 +94,7 @@ def confine(readable: Iterable[Path], *, memory: int, seconds: int) -> list[str]
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities(libc)
     kept = []

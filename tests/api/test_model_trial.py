@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
+from services import ROOT, until
 
 from detector.api import model_trial
 from detector.api.model_kinds import ENTIRE
@@ -34,6 +39,31 @@ def test_a_model_that_never_returns_is_ended(
     with pytest.raises(ModelRefusedError, match="it is refused") as refused:
         try_out(ENTIRE, write(tmp_path, code), "it")
     assert "was ended after 3 s" in refused.value.details
+
+
+TRY_OUT = """
+import sys
+from pathlib import Path
+from detector.api.model_trial import try_out
+try_out("univariate-entire", Path(sys.argv[1]), "it")
+"""
+
+
+def test_a_trial_ends_with_the_service(tmp_path: Path) -> None:
+    folder = write(tmp_path, "import time\ntime.sleep(600)")
+    service = subprocess.Popen(
+        [sys.executable, "-c", TRY_OUT, str(folder)],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "app")},
+    )
+    try:
+        started = psutil.Process(service.pid)
+        [trial] = until(started.children, "the trial")
+        status = Path(f"/proc/{trial.pid}/status")
+        until(lambda: "NoNewPrivs:\t1" in status.read_text(), "the trial is confined")
+    finally:
+        service.kill()
+        service.wait()
+    until(lambda: not trial.is_running(), "the trial has ended")
 
 
 def test_a_model_cannot_shadow_a_module_of_python(tmp_path: Path) -> None:

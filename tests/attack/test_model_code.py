@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -211,6 +214,18 @@ def test_code_that_is_allowed_is_tried_where_it_reaches_nothing(
     assert reason in refusal["reason"]
     assert "failed its trial" in refusal["reason"]
     assert_answers_as_before(registry.allowing)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux hides it")
+def test_no_other_process_of_its_user_reads_its_keys(registry: Registry) -> None:
+    # Root reads everything; without capabilities it is a user like any other.
+    ordinary = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
+    with subprocess.Popen([*ordinary, "sleep", "60"], env={"A": SECRET}) as shown:
+        for process, is_read in ((shown, True), (registry.strict.process, False)):
+            cat = [*ordinary, "cat", f"/proc/{process.pid}/environ"]
+            read = subprocess.run(cat, capture_output=True, text=True, check=False)
+            assert (SECRET in read.stdout) == is_read, read.stderr
+        shown.kill()
 
 
 class Pickled:

@@ -97,9 +97,12 @@ def try_out(name: str, folder: Path, label: str) -> None:
 
 
 def _answer(output: IO[bytes] | None) -> dict[str, Any]:
-    # It writes once, less than a pipe holds. Foreign code may have written something else.
-    with contextlib.suppress(ValueError, TypeError):
-        return dict(json.loads(output.read(_LONGEST_ANSWER))) if output else {}
+    # It writes once, less than a pipe holds. Foreign code may have written something else, or hold
+    # the pipe open where it could start a process.
+    if output is not None:
+        os.set_blocking(output.fileno(), False)
+        with contextlib.suppress(ValueError, TypeError):
+            return dict(json.loads(output.read(_LONGEST_ANSWER)))
     return {}
 
 
