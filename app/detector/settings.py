@@ -287,13 +287,13 @@ class Settings(JobSettings):
         default=1,
         ge=1,
         validation_alias="DETECTOR_CONCURRENT_DETECTIONS",
-        description="Detections that one worker runs at a time.",
+        description="Small and large detections that one worker runs at a time, of each so many.",
     )
     waiting_detections: int = Field(
         default=16,
         ge=0,
         validation_alias="DETECTOR_WAITING_DETECTIONS",
-        description="Detections that may wait in one worker for their turn; above it 429.",
+        description="Detections of each size that may wait in one worker; above it 429.",
     )
     body_seconds: float = Field(
         default=30,

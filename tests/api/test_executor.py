@@ -1,4 +1,4 @@
-"""Whose turn it is: the cheap before the costly, but not for ever."""
+"""Light, large and huge work does not wait for each other, and each is bounded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from detector.api.errors import GatewayError
-from detector.api.executor import BoundedExecutor
+from detector.api.executor import Lanes
 
 SMALL, LARGE, HUGE = 3_000, 500_000, 5_000_000
 
@@ -52,11 +52,9 @@ def work() -> Iterator[Work]:
     work.end()
 
 
-def run(
-    check: Callable[[BoundedExecutor], Coroutine[Any, Any, None]], *, threads: int, waiting: int
-) -> None:
+def run(check: Callable[[Lanes], Coroutine[Any, Any, None]], *, threads: int, waiting: int) -> None:
     async def checked() -> None:
-        executor = BoundedExecutor(threads, waiting, name="test", what="detections")
+        executor = Lanes(threads, waiting, name="test", what="detections")
         try:
             await check(executor)
         finally:
@@ -65,9 +63,7 @@ def run(
     asyncio.run(checked())
 
 
-async def begun(
-    executor: BoundedExecutor, *given: tuple[Callable[[], str], int]
-) -> list[asyncio.Task[str]]:
+async def begun(executor: Lanes, *given: tuple[Callable[[], str], int]) -> list[asyncio.Task[str]]:
     """Ask for work, one after the other."""
     tasks = []
     for work, cost in given:
@@ -76,43 +72,39 @@ async def begun(
     return tasks
 
 
-def test_small_work_passes_by_large_work_that_waits(work: Work) -> None:
-    async def check(executor: BoundedExecutor) -> None:
+def test_small_work_does_not_wait_for_large_or_huge_work(work: Work) -> None:
+    async def check(executor: Lanes) -> None:
         tasks = await begun(
             executor,
-            (work.of("first", held=True), LARGE),
-            *[(work.of(f"large {place}"), LARGE) for place in range(4)],
-            (work.of("small"), SMALL),
+            (work.of("large", held=True), LARGE),
+            (work.of("huge", held=True), HUGE),
+            (work.of("large that waits"), LARGE),
         )
-        work.end("first")
-        assert (await asyncio.gather(*tasks))[-1] == "small"
-        assert work.order[:2] == ["first", "small"]
-        assert work.order[2:] == [f"large {place}" for place in range(4)]
+        assert await executor.run(work.of("small"), cost=SMALL) == "small"
+        assert "large that waits" not in work.order
+        work.end()
+        await asyncio.gather(*tasks)
 
     run(check, threads=1, waiting=16)
 
 
-def test_large_work_has_its_turn_before_what_came_much_later(work: Work) -> None:
-    async def check(executor: BoundedExecutor) -> None:
+def test_work_of_a_kind_is_done_in_the_order_of_its_arrival(work: Work) -> None:
+    async def check(executor: Lanes) -> None:
+        names = [f"large {place}" for place in range(5)]
         tasks = await begun(
             executor,
-            (work.of("first", held=True), 0),
-            (work.of("large"), 66_000),
-            (work.of("a"), 0),
+            (work.of("first", held=True), LARGE),
+            *[(work.of(name), LARGE) for name in names],
         )
-        # What is 66,000 bytes lets others go first for a second.
-        later = asyncio.get_running_loop().time() + 1.02
-        await until(lambda: asyncio.get_running_loop().time() > later)
-        tasks += await begun(executor, (work.of("b"), 0))
         work.end("first")
         await asyncio.gather(*tasks)
-        assert work.order == ["first", "a", "large", "b"]
+        assert work.order == ["first", *names]
 
     run(check, threads=1, waiting=16)
 
 
 def test_large_work_that_waits_does_not_refuse_small_work(work: Work) -> None:
-    async def check(executor: BoundedExecutor) -> None:
+    async def check(executor: Lanes) -> None:
         tasks = await begun(
             executor,
             (work.of("first", held=True), LARGE),
@@ -122,35 +114,34 @@ def test_large_work_that_waits_does_not_refuse_small_work(work: Work) -> None:
             await executor.run(work.of("one too many"), cost=LARGE)
         assert refused.value.status == 429
         assert refused.value.headers == {"Retry-After": "1"}
-        assert "4 detections run and wait" in refused.value.message
-        tasks += await begun(executor, (work.of("small"), SMALL))
+        assert "4 large detections run and wait" in refused.value.message
+        assert await executor.run(work.of("small"), cost=SMALL) == "small"
         work.end("first")
         await asyncio.gather(*tasks)
-        assert work.order[1] == "small"
         assert await executor.run(work.of("large again"), cost=LARGE) == "large again"
 
     run(check, threads=1, waiting=3)
 
 
-def test_huge_work_runs_one_at_a_time_and_leaves_a_thread_to_others(work: Work) -> None:
-    async def check(executor: BoundedExecutor) -> None:
+def test_huge_work_runs_one_at_a_time(work: Work) -> None:
+    async def check(executor: Lanes) -> None:
         tasks = await begun(
             executor,
             (work.of("huge", held=True), HUGE),
             (work.of("second huge"), HUGE),
-            (work.of("large"), LARGE),
+            *[(work.of(f"large {place}"), LARGE) for place in range(2)],
         )
-        assert await tasks[2] == "large"
-        assert work.order == ["huge", "large"]
+        await asyncio.gather(*tasks[2:])
+        assert "second huge" not in work.order
         work.end("huge")
         await asyncio.gather(*tasks)
-        assert work.order[2] == "second huge"
+        assert work.order[-1] == "second huge"
 
     run(check, threads=2, waiting=16)
 
 
 def test_work_is_counted_to_its_end_though_its_client_has_gone(work: Work) -> None:
-    async def check(executor: BoundedExecutor) -> None:
+    async def check(executor: Lanes) -> None:
         (task,) = await begun(executor, (work.of("left", held=True), SMALL))
         await until(lambda: bool(work.order))
         task.cancel()
@@ -174,17 +165,17 @@ def test_work_is_counted_to_its_end_though_its_client_has_gone(work: Work) -> No
 
 
 def test_an_error_is_raised_where_the_work_was_asked_for() -> None:
-    async def check(executor: BoundedExecutor) -> None:
+    async def check(executor: Lanes) -> None:
         with pytest.raises(ZeroDivisionError):
-            await executor.run(lambda: 1 // 0)
-        assert await executor.run(lambda: 1) == 1
+            await executor.run(lambda: 1 // 0, cost=0)
+        assert await executor.run(lambda: 1, cost=0) == 1
 
     run(check, threads=1, waiting=0)
 
 
 def test_what_waits_is_given_up_when_the_service_stops(work: Work) -> None:
     async def check() -> None:
-        executor = BoundedExecutor(1, 4, name="test", what="detections")
+        executor = Lanes(1, 4, name="test", what="detections")
         running, waiting = await begun(
             executor, (work.of("running", held=True), SMALL), (work.of("waiting"), SMALL)
         )

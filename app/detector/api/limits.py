@@ -7,7 +7,7 @@ from fastapi import Request
 
 from detector.api.bodies import Bodies, Body
 from detector.api.errors import GatewayError
-from detector.api.executor import BoundedExecutor
+from detector.api.executor import Lanes
 from detector.settings import Settings
 
 __all__ = ["Limits"]
@@ -21,7 +21,7 @@ class Limits:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._bodies = Bodies(settings.max_bodies_bytes)
-        self._detections = BoundedExecutor(
+        self._detections = Lanes(
             settings.concurrent_detections,
             settings.waiting_detections,
             name="detection",

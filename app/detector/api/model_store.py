@@ -13,9 +13,8 @@ import requests
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from detector.api.errors import GatewayError, let_go
+from detector.api.errors import GatewayError
 from detector.api.executor import BoundedExecutor
-from detector.errors import DetectionError
 from detector.jobs.queue import QueueError
 from detector.multivariate.model import MultivariateModel
 from detector.tracking import server
@@ -121,10 +120,6 @@ class ModelStore:
                 f"{error} Nothing was begun; send the request again when that is done.",
                 {"Retry-After": "5"},
             ) from error
-        except DetectionError as error:
-            # Many may wait until the refusal is written.
-            let_go(error)
-            raise
         except _UNAVAILABLE as error:
             _log.error("model store unavailable", extra={"reason": _reason(error)})
             if _is_full_disk(error):
