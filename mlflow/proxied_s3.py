@@ -23,7 +23,7 @@ from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
 
 @contextmanager
-def explained(address: str) -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Turn an error of the store into one that tells the client what is wrong and what to do."""
     store = f"The S3 store at {os.environ['MLFLOW_S3_ENDPOINT_URL']}"
     try:
@@ -32,7 +32,7 @@ def explained(address: str) -> Iterator[None]:
         response = getattr(error, "response", {})
         if response.get("Error", {}).get("Code") in ("404", "NoSuchKey"):
             raise  # a missing file is an answer, which MLflow knows to give
-        raise MlflowException(f"{store} refuses {address}: {error}", INTERNAL_ERROR) from error
+        raise MlflowException(f"{store} refuses: {error}", INTERNAL_ERROR) from error
     except BotoCoreError as error:
         raise MlflowException(
             f"{store} does not answer ({error}): look at `docker compose logs minio`, and start it "
@@ -53,21 +53,21 @@ class ProxiedS3ArtifactRepository(ArtifactRepository):
         )
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
-        with explained(self.artifact_uri):
+        with explained():
             self._s3.log_artifact(local_file, artifact_path)
 
     def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
-        with explained(self.artifact_uri):
+        with explained():
             self._s3.log_artifacts(local_dir, artifact_path)
 
     def list_artifacts(self, path: str | None = None) -> list[FileInfo]:
-        with explained(self.artifact_uri):
+        with explained():
             return self._s3.list_artifacts(path)
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
-        with explained(self.artifact_uri):
+        with explained():
             self._s3._download_file(remote_file_path, local_path)
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
-        with explained(self.artifact_uri):
+        with explained():
             self._s3.delete_artifacts(artifact_path)

@@ -181,6 +181,8 @@ def make_users(buckets: Mapping[str, str]) -> None:
             ],
         }
         try:
+            # To another store, what makes a user is an object to write.
+            admin.policy_list()
             admin.policy_add(f"only-{name}", policy=allowed)
             admin.user_add(user, os.environ[f"{user.upper()}_STORE_SECRET"])
             admin.policy_set(f"only-{name}", user=user)
