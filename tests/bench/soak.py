@@ -21,6 +21,7 @@ import functools
 import http.client
 import itertools
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -299,7 +300,9 @@ def files(stack: Stack) -> set[str]:
         out = stack.compose(
             "exec", "-T", service, "find", *TEMPORARY, "-type", "f", check=False
         ).stdout
-        found |= {f"{service}:{line}" for line in out.splitlines()}
+        # A worker that started again has another folder.
+        named = (re.sub(r"(/detector-work)-\w+", r"\1", line) for line in out.splitlines())
+        found |= {f"{service}:{line}" for line in named}
     return found
 
 

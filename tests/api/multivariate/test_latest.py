@@ -14,6 +14,7 @@ from detector.api.multivariate import requests
 from detector.errors import DetectionError
 from detector.multivariate.model import MultivariateModel
 
+MODELS = "/anomalydetector/v1.1/multivariate/models"
 WINDOW = 28
 TIMES = pd.date_range("2026-01-01", periods=90, freq="min")
 
@@ -115,3 +116,16 @@ def test_a_number_without_end_is_refused_in_few_words(models: Any, number: Any) 
         requests.latest(request, "v1.1", models["Outer"])
     assert refused.value.code == "VariableParseError"
     assert len(refused.value.message) < 250
+
+
+def test_a_body_of_many_more_values_than_the_model_has_is_refused_unread(
+    factory: Any, model_id: str, kit: Any
+) -> None:
+    many = [1] * kit.MINUTES
+    variables = [
+        {"variable": f"v{place}", "timestamps": many, "values": many} for place in range(300)
+    ]
+    refused = factory.call(f"{MODELS}/{model_id}:detect-last", {"variables": variables})
+    assert refused.status == 400
+    assert refused.json["code"] == "DataExceedsLimit"
+    assert "more than 64560 values" in refused.json["message"]

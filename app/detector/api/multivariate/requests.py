@@ -31,6 +31,8 @@ __all__ = ["DATA_SCHEMAS", "Latest", "detection", "latest", "page", "training"]
 MOST_CONTRIBUTORS = 30
 LONGEST_NAME = 24
 MOST_TIMESTAMPS, MOST_VARIABLES, MOST_POINTS = 2880, 300, 10
+# Of a variable, beside its timestamps and values; names may hold commas.
+_VALUES_BESIDE = 100
 MOST_LISTED = 1000
 
 # The previews had no such field, and told of every variable.
@@ -138,6 +140,14 @@ def latest(body: Any, version: str, model: MultivariateModel) -> Latest:
     rows = points + model.options.sliding_window - 1
     frame = _frame(variables, rows, shared_only=model.options.align.mode == "Inner")
     return Latest(frame, points, contributors)
+
+
+def most_values(variables: int) -> int:
+    """Return how many values in JSON the largest request for so many variables has, generously.
+
+    What holds more is refused before it is read; what holds a little more, with what is wrong.
+    """
+    return _VALUES_BESIDE * MOST_VARIABLES + 2 * variables * 2 * MOST_TIMESTAMPS
 
 
 def page(query: Mapping[str, str], version: str) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from detector.api.multivariate import requests as asked
 from detector.api.multivariate import responses as answer
 from detector.api.multivariate import schemas
 from detector.api.versions import PREVIEWS, V1_1, LastPreview, Multivariate, Preview
-from detector.api.wire import Json, parse
+from detector.api.wire import MOST_VALUES, Json, parse
 from detector.errors import DetectionError
 from detector.jobs import submission
 from detector.multivariate.alignment import align
@@ -298,7 +298,8 @@ def _check_queue(settings: Settings) -> None:
 
 
 def _detect(request: Request, body: bytes, model: MultivariateModel, version: str) -> Response:
-    last = asked.latest(parse(body), version, model)
+    most = min(MOST_VALUES, asked.most_values(len(model.variables)))
+    last = asked.latest(parse(body, most=most), version, model)
     request.state.points = last.frame.size
     started = time.perf_counter()
     policy, window = model.options.align, model.options.sliding_window
