@@ -36,16 +36,19 @@ def is_local(address: str) -> bool:
         return address == "localhost"
 
 
-def check_secrets(*names: str) -> None:
-    """Refuse development credentials where others can reach the endpoint or MLflow."""
-    unset = [name for name in names if os.environ[name] == DEVELOPMENT_SECRET]
+def check_secrets(variables: dict[str, str]) -> None:
+    """Refuse development credentials where others can reach the endpoint or MLflow.
+
+    Given are the settings of .env by name, and the variables that have their values here.
+    """
+    unset = [name for name, here in variables.items() if os.environ[here] == DEVELOPMENT_SECRET]
     for name in ("BIND_ADDRESS", "MLFLOW_BIND_ADDRESS"):
         address = os.environ[name]
         if unset and not is_local(address):
             raise SetupError(
-                f"{name} is {address}, which others can reach, but {' and '.join(unset)} is "
-                f"still '{DEVELOPMENT_SECRET}'. Set secrets of your own in .env (`make up` writes "
-                "random ones on first use), or bind to 127.0.0.1."
+                f"{name} is {address}, which others can reach, and these still have their value "
+                f"for development: {', '.join(unset)}. Set secrets of your own in .env (`make up` "
+                "writes random ones on first use), or bind to 127.0.0.1."
             )
 
 
@@ -88,7 +91,8 @@ def s3_client(name: str, secret: str) -> Any:
 
 def bucket() -> None:
     """Make the buckets that are not there, and for each a user that reaches nothing else."""
-    check_secrets("MINIO_ROOT_PASSWORD", "MLFLOW_STORE_SECRET", "DETECTOR_STORE_SECRET")
+    secrets = ("MINIO_ROOT_PASSWORD", "MLFLOW_STORE_SECRET", "DETECTOR_STORE_SECRET")
+    check_secrets({name: name for name in secrets})
     # Model files lie in one bucket, and data for training and detection in another: requests that
     # name data can then never read a model.
     destination = os.environ["MLFLOW_ARTIFACTS_DESTINATION"]
@@ -271,7 +275,7 @@ def check_database() -> None:
 
 def migrate() -> None:
     """Bring the database to the schema of this MLflow."""
-    check_secrets("MYSQL_PASSWORD")
+    check_secrets({"MYSQL_PASSWORD": "MYSQL_PASSWORD"})
     check_database()
     from mlflow.db import commands
     from sqlalchemy.exc import DBAPIError
@@ -286,7 +290,9 @@ def migrate() -> None:
 
 def server() -> None:
     """Become the tracking server."""
-    check_secrets("MYSQL_PASSWORD", "AWS_SECRET_ACCESS_KEY")
+    check_secrets(
+        {"MYSQL_PASSWORD": "MYSQL_PASSWORD", "MLFLOW_STORE_SECRET": "AWS_SECRET_ACCESS_KEY"}
+    )
     check_accounts()
     os.environ["MLFLOW_BACKEND_STORE_URI"] = database_uri()
     os.execvp("mlflow", ["mlflow", "server"])  # noqa: S606

@@ -21,7 +21,7 @@ from pathlib import Path
 from detector import isolation
 given = Path(sys.argv[1])
 """
-CONFINE = START + "not_taken = isolation.confine([given], memory=300 << 20, seconds=2)\n"
+CONFINE = START + "unconfined = isolation.confine([given], memory=300 << 20, seconds=2)\n"
 
 
 def run(
@@ -77,7 +77,7 @@ def test_it_may_compute_with_threads_and_read_what_it_is_given(tmp_path: Path) -
         "import threading, numpy\n"
         "thread = threading.Thread(target=lambda: numpy.ones(9).sum())\n"
         "thread.start(); thread.join()\n"
-        "print(given.joinpath('given').read_text(), not_taken)"
+        "print(given.joinpath('given').read_text(), unconfined)"
     )
     done = run(program, tmp_path, OPENBLAS_NUM_THREADS="1")
     assert done.stdout == "read []\n", done.stderr

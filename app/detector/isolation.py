@@ -97,12 +97,12 @@ def confine(readable: Iterable[Path], *, memory: int, seconds: int) -> list[str]
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities(libc)
-    kept = []
+    unconfined = []
     if not _restrict_files(libc, readable):
-        kept.append("files")
+        unconfined.append("files")
     if not _refuse_calls():
-        kept += ["the network", "other processes"]
-    return kept
+        unconfined += ["the network", "other processes"]
+    return unconfined
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> None:

@@ -287,13 +287,14 @@ class Settings(JobSettings):
         default=1,
         ge=1,
         validation_alias="DETECTOR_CONCURRENT_DETECTIONS",
-        description="Small and large detections that one worker runs at a time, of each so many.",
+        description="How many small and how many large detections one worker runs at a time; of "
+        "many variables it runs one.",
     )
     waiting_detections: int = Field(
         default=16,
         ge=0,
         validation_alias="DETECTOR_WAITING_DETECTIONS",
-        description="Detections of each size that may wait in one worker; above it 429.",
+        description="How many detections of each kind may wait in one worker; above it 429.",
     )
     body_seconds: float = Field(
         default=30,

@@ -87,10 +87,11 @@ def test_no_series_takes_ten_times_the_usual_one_of_its_length(
     if options.get("imputeMode") == "fixed":
         options = {"imputeFixedValue": 0.0} | options
     usual = seconds(operation, 100 + 10 * wave(24, apart) + NOISE + SPIKES, apart)
-    assert seconds(operation, values, apart, **options) < 10 * usual
+    # `bench/worst_case.py` measures both; what is refused here took seconds.
+    assert seconds(operation, values, apart, **options) < max(10 * usual, 0.5)
 
 
-def test_a_small_request_waits_for_one_large_one_at_most(begin: Any) -> None:
+def test_a_small_request_does_not_wait_for_large_ones(begin: Any) -> None:
     service = begin(DETECTOR_CONCURRENT_DETECTIONS="1", DETECTOR_WAITING_DETECTIONS="16")
     service.wait()
     timestamps = np.datetime_as_string(hours(2), unit="s").tolist()
@@ -117,9 +118,9 @@ def test_a_small_request_waits_for_one_large_one_at_most(begin: Any) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         asked = [threads.submit(ask, "large", CHANGE_POINT, large) for _ in range(6)]
-        # With the first answer all others have arrived, and the second one runs.
+        # With the first answer all others have arrived.
         until(lambda: answered, "the first answer", pause=0.001)
         asked.append(threads.submit(ask, "small", ENTIRE, small))
         assert {each.result() for each in asked} == {200}
-    # The first, the one that ran when it came, and one that may have ended just then.
-    assert answered.index("small") <= 3
+    # Behind the first, and one that may have ended just then.
+    assert answered.index("small") <= 2

@@ -7,12 +7,9 @@ from typing import TypeVar
 
 from detector.api.errors import GatewayError, let_go
 
-__all__ = ["BoundedExecutor", "Lanes"]
+__all__ = ["BoundedExecutor"]
 
 _Result = TypeVar("_Result")
-# Bytes of a request. Light work, such as a series of a thousand points, costs up to the first; what
-# costs more than the second takes so much memory that it runs alone of its kind.
-_LIGHT, _HUGE = 65_536, 2_097_152
 
 
 class BoundedExecutor:
@@ -74,44 +71,3 @@ def _letting_go(work: Callable[[], _Result]) -> _Result:
         # Many may wait until their refusal is written.
         let_go(error)
         raise
-
-
-class Lanes:
-    """Threads for light, for large and for huge work, so that none waits for another kind.
-
-    Parameters
-    ----------
-    threads, waiting : int
-        How much light and how much large work runs at once, and how much of each may wait. Of huge
-        work one runs at a time.
-    name, what : str
-        As of `BoundedExecutor`.
-    """
-
-    def __init__(self, threads: int, waiting: int, *, name: str, what: str) -> None:
-        self._light, self._large, self._huge = (
-            BoundedExecutor(count, waiting, name=f"{size} {name}", what=f"{size} {what}")
-            for size, count in (("light", threads), ("large", threads), ("huge", 1))
-        )
-
-    async def run(self, work: Callable[[], _Result], *, cost: int) -> _Result:
-        """Do the work when its turn among work of about its cost comes.
-
-        Parameters
-        ----------
-        work : callable
-        cost : int
-            Bytes of the request.
-
-        Raises
-        ------
-        GatewayError
-            429, when too much of that cost runs and waits already.
-        """
-        lane = self._light if cost <= _LIGHT else self._large if cost <= _HUGE else self._huge
-        return await lane.run(work)
-
-    def close(self) -> None:
-        """Wait for what is running, and give up what waits."""
-        for lane in (self._light, self._large, self._huge):
-            lane.close()

@@ -7,12 +7,14 @@ from fastapi import Request
 
 from detector.api.bodies import Bodies, Body
 from detector.api.errors import GatewayError
-from detector.api.executor import Lanes
+from detector.api.executor import BoundedExecutor
 from detector.settings import Settings
 
 __all__ = ["Limits"]
 
 _Result = TypeVar("_Result")
+# Up to so many bytes, a series of about a thousand points, a request is small.
+_SMALL = 65_536
 
 
 class Limits:
@@ -21,11 +23,19 @@ class Limits:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._bodies = Bodies(settings.max_bodies_bytes)
-        self._detections = Lanes(
-            settings.concurrent_detections,
-            settings.waiting_detections,
-            name="detection",
-            what="detections",
+        # Threads of their own, so that none waits for another kind.
+        self._small, self._large, self._multivariate = (
+            BoundedExecutor(
+                threads,
+                settings.waiting_detections,
+                name=f"{kind} detection",
+                what=f"{kind} detections",
+            )
+            for kind, threads in (
+                ("small", settings.concurrent_detections),
+                ("large", settings.concurrent_detections),
+                ("multivariate", 1),
+            )
         )
 
     async def read(self, request: Request, *, times: int = 1) -> bytes:
@@ -68,16 +78,33 @@ class Limits:
                 "(DETECTOR_MAX_POINTS).",
             )
 
-    async def run(self, detect: Callable[[], _Result], *, cost: int) -> _Result:
-        """Run a detection when its turn comes; refuse, with 429, when too many wait already.
+    async def run(self, detect: Callable[[], _Result], *, size: int) -> _Result:
+        """Run a detection in one series when its turn comes.
 
         Parameters
         ----------
-        cost
-            The bytes of the body: what is small does not wait behind what is large.
+        detect : callable
+        size : int
+            Bytes of the body: what is small does not wait behind what is large.
+
+        Raises
+        ------
+        GatewayError
+            429, when too many of about that size wait already.
         """
-        return await self._detections.run(detect, cost=cost)
+        return await (self._small if size <= _SMALL else self._large).run(detect)
+
+    async def run_multivariate(self, detect: Callable[[], _Result]) -> _Result:
+        """Run a detection in many variables, which may take much memory, when its turn comes.
+
+        Raises
+        ------
+        GatewayError
+            429, when too many wait already.
+        """
+        return await self._multivariate.run(detect)
 
     def close(self) -> None:
         """Wait for what is running, and let go of the threads."""
-        self._detections.close()
+        for each in (self._small, self._large, self._multivariate):
+            each.close()

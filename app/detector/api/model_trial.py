@@ -86,8 +86,8 @@ def try_out(name: str, folder: Path, label: str) -> None:
         trial.kill()
         answer = _answer(trial.stdout)
     if answer.get("outcome") == _PASSED:
-        if reached := answer.get("not_taken"):
-            _log.warning("trial not confined", extra={"model": name, "reaches": reached})
+        if unconfined := answer.get("unconfined"):
+            _log.warning("trial not confined", extra={"model": name, "unconfined": unconfined})
         return
     ended = f"Its process ended with {trial.returncode}, or was ended after {_SECONDS} s."
     raise ModelRefusedError(
@@ -126,14 +126,14 @@ def _main() -> None:
     os.dup2(nowhere, sys.stdout.fileno())
     kind = KINDS[name]
     columns = kind.series.columns({"series": example().to_dict("records"), **kind.params})
-    not_taken = isolation.confine([folder], memory=_MEMORY, seconds=_SECONDS)
+    unconfined = isolation.confine([folder], memory=_MEMORY, seconds=_SECONDS)
     try:
         found = load(name, folder, "it")(columns, dict(kind.params))
         check_shapes(kind, found, len(columns.values), "it")
         outcome = _PASSED
     except BaseException as error:  # noqa: BLE001 - foreign code may raise anything
         outcome = f"{type(error).__name__}: {error}"[: _LONGEST_ANSWER // 4]
-    os.write(answers, json.dumps({"outcome": outcome, "not_taken": not_taken}).encode())
+    os.write(answers, json.dumps({"outcome": outcome, "unconfined": unconfined}).encode())
     os._exit(0)
 
 

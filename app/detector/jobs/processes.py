@@ -7,11 +7,9 @@ import logging
 import logging.config
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pandas as pd
@@ -26,8 +24,6 @@ from detector.tracking import runs, server, training
 from detector.tracking.server import is_outage
 
 _log = logging.getLogger("detector.jobs")
-# How often to look whether a queue that could not be opened can be.
-_QUEUE_SECONDS = 5.0
 
 
 def train_in_this_process(model_id: str) -> int:
@@ -36,7 +32,8 @@ def train_in_this_process(model_id: str) -> int:
     Returns
     -------
     int
-        0 when the model is READY, or FAILED and says why; ``EX_TEMPFAIL`` when MLflow was away.
+        0 when the model is READY, or FAILED and says why; ``EX_TEMPFAIL`` when MLflow or
+        the queue was away.
     """
     _set_up()
     stop = threading.Event()
@@ -81,28 +78,10 @@ def run_worker(*, until_stdin_closes: bool = False) -> None:
         Stop also when the process that started this one is gone.
     """
     _set_up()
-    ready: list[Worker] = []
+    worker = Worker(JobSettings())
     if until_stdin_closes:
-        _when_stdin_closes(lambda: ready[0].stop() if ready else os._exit(0))
-    ready.append(_open_worker(JobSettings()))
-    ready[0].run()
-
-
-def _open_worker(settings: JobSettings) -> Worker:
-    """Return the worker when its queue can be opened; say once why it cannot be."""
-    said = ""
-    while True:
-        try:
-            return Worker(settings)
-        except sqlite3.Error as error:
-            reason = (
-                f"The worker waits: its queue {settings.queue} cannot be opened ({error}). Is the "
-                "folder writable, with space left? DETECTOR_QUEUE names another."
-            )
-            if reason != said:
-                said = reason
-                _log.error(reason)
-            time.sleep(_QUEUE_SECONDS)
+        _when_stdin_closes(worker.stop)
+    worker.run()
 
 
 def _when_stdin_closes(then: Callable[[], None]) -> None:

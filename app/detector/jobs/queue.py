@@ -1,8 +1,8 @@
 """The queues of work that outlives a request.
 
-A queue only says that there is work. What is asked, how far it is and what came of it stand in the
-runs of MLflow (`detector.tracking.runs`), so a queue that is lost loses no job: the worker looks
-for runs that are neither READY nor FAILED and that nobody works on, and takes them up again.
+The runs of MLflow (`detector.tracking.runs`) hold what is asked, how far it is and what came of it,
+so the worker finds the jobs of a lost queue again. The queue alone holds the address of data whose
+query grants access to it: a job that loses it is FAILED.
 
 A row is the id of a job, as JSON. Huey's own rows are pickles, which run the code of whoever wrote
 them.

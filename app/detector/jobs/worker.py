@@ -140,7 +140,7 @@ class Worker:
             self._alive = Path(tempfile.gettempdir()) / _ALIVE
             self._queues = queues()
             server.connect(patient=True)
-        # The last, where no folder takes a temporary file.
+        # FileNotFoundError: no folder takes a temporary file.
         except (QueueError, server.TrackingError, FileNotFoundError) as error:
             if str(error) != self._waits_for:
                 self._waits_for = str(error)
@@ -274,7 +274,9 @@ class Worker:
         if code is None:
             raise Stopped
         if code == os.EX_TEMPFAIL:
-            raise ConnectionError("the training could not reach MLflow")
+            raise ConnectionError(
+                "the training could not reach MLflow or the queue; its log says which"
+            )
         if code != 0:
             reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise DetectionError(

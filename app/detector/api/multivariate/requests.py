@@ -145,7 +145,8 @@ def latest(body: Any, version: str, model: MultivariateModel) -> Latest:
 def most_values(variables: int) -> int:
     """Return how many values in JSON the largest request for so many variables has, generously.
 
-    What holds more is refused before it is read; what holds a little more, with what is wrong.
+    A body above this is refused unread. One that is only slightly too large passes, and is refused
+    later with the field that is wrong.
     """
     return _VALUES_BESIDE * MOST_VARIABLES + 2 * variables * 2 * MOST_TIMESTAMPS
 

@@ -233,9 +233,7 @@ async def _detect_last(call: _Call, version: str, model_id: str) -> Response:
     trained = await call.store.ask(lambda: call.store.model(model_id))
     state.model = model_id
     # A large body takes its memory when its turn comes.
-    return await call.limits.run(
-        lambda: _detect(call.request, body, trained, version), cost=len(body)
-    )
+    return await call.limits.run_multivariate(lambda: _detect(call.request, body, trained, version))
 
 
 def _fitting(records: list[ModelRecord]) -> int:
