@@ -11,6 +11,7 @@ import pytest
 
 from detector.api.errors import GatewayError
 from detector.api.limits import Limits
+from detector.settings import Settings
 
 SMALL, LARGE = 3_000, 500_000
 
@@ -27,7 +28,32 @@ class Work:
         if not held:
             end.set()
 
-        def limits(threads: int, waiting: int) -> Limits:
+        def run() -> str:
+            self.order.append(name)
+            assert end.wait(20)
+            return name
+
+        return run
+
+    def end(self, *names: str) -> None:
+        for name in names or self._ends:
+            self._ends[name].set()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def work() -> Iterator[Work]:
+    work = Work()
+    yield work
+    work.end()
+
+
+def limits(threads: int, waiting: int) -> Limits:
     return Limits(Settings(concurrent_detections=threads, waiting_detections=waiting))
 
 
