@@ -41,6 +41,9 @@ def main() -> None:
         "-s3",
         "-s3.port=9000",
         f"-s3.config={IDENTITIES}",
+        # What else would listen where S3 does.
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
         "-filer",
         # One master, which waits for no others; as many volumes as the disk has room for.
         "-master.peers=none",

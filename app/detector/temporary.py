@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import re
 import shutil
 import tempfile
@@ -38,20 +39,24 @@ def made(prefix: str, place: Path) -> Iterator[Path]:
 def sweep(prefix: str, place: Path) -> None:
     """Remove the folders of processes that were killed."""
     for folder in place.glob(f"{prefix}*"):
-        # It may be another user's, or be swept by another process.
+        # It may be swept by another process meanwhile.
         with contextlib.suppress(OSError):
             if not _is_in_use(folder):
                 shutil.rmtree(folder)
 
 
 def _is_in_use(folder: Path) -> bool:
-    lock = folder / _LOCK
-    if lock.exists():
-        with lock.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+    if folder.lstat().st_uid != os.geteuid():
+        return True
+    with contextlib.suppress(FileNotFoundError):
+        # Whoever made the folder may have put anything in place of the file.
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
         return False
     # Metrics of an older version, whose workers are in the names; or made just now.
     numbers = [re.search(r"_(\d+)\.db$", path.name) for path in folder.iterdir()]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,35 +189,3 @@ def test_without_mlflow_at_the_start_it_waits_and_says_so(
     assert service.call("/health/ready").status == 503
     kit.until(lambda: "No MLflow tracking server answers" in service.output, "the log", 30)
     assert "Retrying" not in service.output
-
-
-def test_a_folder_that_cannot_be_written_is_said_once(tmp_path: Path, kit: Any) -> None:
-    folder, output = tmp_path / "folder", tmp_path / "output"
-    folder.mkdir()
-    folder.chmod(0o555)
-    # Without its capabilities root may write no more than others.
-    ordinary = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
-    kept = {name: os.environ[name] for name in os.environ if not name.startswith("MLFLOW")}
-    with output.open("w") as written:
-        service = subprocess.Popen(
-            [*ordinary, sys.executable, "-m", "detector", "serve"],
-            cwd=folder,
-            env=kept
-            | {
-                "PYTHONPATH": str(kit.ROOT / "app"),
-                "PORT": str(kit.free_port()),
-                "DETECTOR_MODEL_REFRESH_SECONDS": "0.01",
-            },
-            stdout=written,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        kit.until(lambda: "its queue jobs.db cannot be opened" in output.read_text(), "the log", 30)
-        kit.until(lambda: "mlflow.db cannot be opened" in output.read_text(), "the log", 30)
-    finally:
-        service.terminate()
-        service.wait(20)
-    log = output.read_text()
-    assert "Traceback" not in log
-    assert "WARNING" not in log
-    assert log.count("cannot be opened") == 2

@@ -73,6 +73,7 @@ def create() -> FastAPI:
         service.models.stop()
         service.store.close()
         service.limits.close()
+        service.uploads.close()
 
     app = FastAPI(
         title="Anomaly Detector",

@@ -107,15 +107,17 @@ async def put_dataset(
 
 
 @router.get("/datasets", responses=_LIST)
-async def list_datasets(request: Request, access: DataAccess) -> Response:
+async def list_datasets(request: Request, access: DataAccess, uploads: ServiceUploads) -> Response:
     """List what is kept."""
-    return await _answered(request, "list-datasets", _list(access))
+    return await _answered(request, "list-datasets", _list(access, uploads))
 
 
 @router.delete("/datasets/{name}", status_code=204, responses=_DELETE)
-async def delete_dataset(request: Request, name: str, access: DataAccess) -> Response:
+async def delete_dataset(
+    request: Request, name: str, access: DataAccess, uploads: ServiceUploads
+) -> Response:
     """Delete what is kept under a name."""
-    return await _answered(request, "delete-dataset", _delete(name, access))
+    return await _answered(request, "delete-dataset", _delete(name, access, uploads))
 
 
 async def _answered(request: Request, operation: str, answer: Awaitable[Response]) -> Response:
@@ -152,8 +154,8 @@ async def _put(request: Request, name: str, access: Access, uploads: UploadRoom)
     return Json({"dataSource": source}, status_code=201)
 
 
-async def _list(access: Access) -> Json:
-    found = await run_sync(datasets, access)
+async def _list(access: Access, uploads: UploadRoom) -> Json:
+    found = await uploads.look(lambda: datasets(access))
     return Json(
         {
             "datasets": [
@@ -169,8 +171,8 @@ async def _list(access: Access) -> Json:
     )
 
 
-async def _delete(name: str, access: Access) -> Response:
-    await run_sync(remove, name, access)
+async def _delete(name: str, access: Access, uploads: UploadRoom) -> Response:
+    await uploads.look(lambda: remove(name, access))
     return Response(status_code=204)
 
 

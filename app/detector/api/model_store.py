@@ -77,7 +77,7 @@ class ModelStore:
         def look() -> _Answer:
             # Where the store is away, those who waited meanwhile do not wait for it again.
             if self._failed is not None and self._failed[0] > came:
-                raise self._failed[1]
+                raise self._failed[1].with_traceback(None)
             try:
                 return self._answer(lambda: call(self._listed))
             except GatewayError as error:

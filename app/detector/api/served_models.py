@@ -126,7 +126,8 @@ class ServedModels:
         if name in self._loaded and self._loaded[name].version == version:
             return
         if name in self._refused and self._refused[name][0] == version:
-            raise self._refused[name][1]
+            # Each raise would add to its traceback, for as long as the alias points to it.
+            raise self._refused[name][1].with_traceback(None)
         try:
             model = self._load(name, version)
         except ModelRefusedError as refusal:

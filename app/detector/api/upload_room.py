@@ -6,18 +6,23 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from detector.api.errors import GatewayError
+from detector.api.executor import BoundedExecutor
 from detector.datasource import Access
 from detector.datasource.uploads import sweep
 from detector.settings import Settings
 
 __all__ = ["LAST_ANSWER", "Upload", "UploadRoom", "no_room"]
 
+_Result = TypeVar("_Result")
+# A client of the store takes 11 MB while it is asked.
+_LOOKING, _WAITING = 4, 32
 # The rest of a refused body must not be taken for a request.
 LAST_ANSWER = {"Connection": "close"}
 
@@ -49,7 +54,24 @@ class UploadRoom:
         # Where there is no store, they are kept in the first folder.
         self._folder = access.folders[0] if access.store_url is None else None
         self._uploads: list[Upload] = []
+        self._looking = BoundedExecutor(
+            _LOOKING, _WAITING, name="datasets", what="requests to list or delete data sets"
+        )
         sweep(access)
+
+    async def look(self, work: Callable[[], _Result]) -> _Result:
+        """List or delete what is kept, in a thread; the store may be slow.
+
+        Raises
+        ------
+        GatewayError
+            429, when too many wait already.
+        """
+        return await self._looking.run(work)
+
+    def close(self) -> None:
+        """Wait for what is running."""
+        self._looking.close()
 
     def crowded(self) -> GatewayError | None:
         """Return the refusal of another upload where as many as may are arriving."""
