@@ -370,9 +370,7 @@ def report_memory(watch: Watch, quiet_until: float, end: float, last: float) -> 
     """Print how much memory the containers had; return what grew."""
     failures = []
     settled = quiet_until + 0.25 * (end - quiet_until)
-    print(
-        "\n| container | memory, quiet | kept, first quarter | kept, last quarter | most | afterwards |"
-    )
+    print("\n| container | quiet | kept, first quarter | kept, last quarter | most | afterwards |")
     print("|---|---|---|---|---|---|")
     for name in WATCHED:
         first = watch.floor(name, quiet_until, settled)
