@@ -1,7 +1,8 @@
-"""Clients that do not behave, for `soak.py`: python attackers.py URL KEY MODEL_ID DATA SECONDS
+"""Clients that do not behave: python attackers.py URL KEY MODEL_ID DATA SECONDS [WITHOUT ...]
 
-Each kind is a thread that attacks until the time is up. What came of it is printed as one line of
-JSON: by kind, how often each status was answered, and how often the connection was closed.
+Each kind but those left out is a thread that attacks until the time is up. What came of it is
+printed as one line of JSON: by kind, how often each status was answered, and how often the
+connection was closed.
 """
 
 from __future__ import annotations
@@ -284,10 +285,12 @@ ATTACKS: tuple[Callable[[Attackers], None], ...] = (
 
 
 def main() -> None:
-    url, key, model_id, data, seconds = sys.argv[1:]
+    url, key, model_id, data, seconds, *without = sys.argv[1:]
     attack = Attackers(url, key, model_id, data, float(seconds))
     threads = [
-        threading.Thread(target=each, args=(attack,), name=each.__name__) for each in ATTACKS
+        threading.Thread(target=each, args=(attack,), name=each.__name__)
+        for each in ATTACKS
+        if each.__name__ not in without
     ]
     for thread in threads:
         thread.start()

@@ -1,6 +1,6 @@
 """Usual clients beside ones that attack, while services are killed: ``make soak``.
 
-    python tests/bench/soak.py [--minutes 10] [--picture docs/soak.png]
+    python tests/bench/soak.py [--minutes 10] [--picture docs/soak.png] [--without trainings ...]
 
 Starts a stack of its own, measures usual requests while nothing else happens, then lets
 `attackers.py` loose on it for the minutes given, with the S3 store, MLflow, the worker and the
@@ -36,6 +36,7 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "app"), str(ROOT / "tests")]
 
+import attackers
 import matplotlib.pyplot as plt
 import services
 from compose import Stack, wait_until
@@ -270,14 +271,16 @@ def prepare(stack: Stack) -> tuple[str, str]:
     return kept["dataSource"], model["modelId"]
 
 
-def attack(stack: Stack, data: str, model_id: str, seconds: float, started: float) -> Attacked:
+def attack(
+    stack: Stack, data: str, model_id: str, seconds: float, without: list[str], started: float
+) -> Attacked:
     """Let the attackers loose, and kill services meanwhile."""
     begun = time.monotonic()
     script = Path(__file__).with_name("attackers.py")
     # On another machine they would leave this one's cores alone.
-    attackers = subprocess.Popen(
+    attacking = subprocess.Popen(
         ["nice", "-n", "10", sys.executable, script, stack.endpoint, KEY, model_id, data,
-         str(seconds)],
+         str(seconds), *without],
         stdout=subprocess.PIPE,
     )  # fmt: skip
     kills = {}
@@ -288,7 +291,7 @@ def attack(stack: Stack, data: str, model_id: str, seconds: float, started: floa
         stack.compose("kill", service)
         time.sleep(AWAY_SECONDS)
         stack.compose("start", service)
-    out, _ = attackers.communicate(timeout=seconds + 300)
+    out, _ = attacking.communicate(timeout=seconds + 300)
     return Attacked(json.loads(out), kills)
 
 
@@ -411,7 +414,7 @@ def say(text: str) -> None:
     print(f"... {text}", file=sys.stderr, flush=True)
 
 
-def soak(stack: Stack, minutes: float, picture: Path | None) -> list[str]:
+def soak(stack: Stack, minutes: float, without: list[str], picture: Path | None) -> list[str]:
     """Run it all on a running stack; print what was seen, and return what did not hold."""
     wait_until(lambda: Client(stack.endpoint).is_ready(), "the endpoint is ready")
     data, model_id = prepare(stack)
@@ -424,7 +427,7 @@ def soak(stack: Stack, minutes: float, picture: Path | None) -> list[str]:
             time.sleep(QUIET_SECONDS)
             before, quiet_until = files(stack), time.monotonic() - started
             say(f"the attack, for {minutes:g} minutes")
-            attacked = attack(stack, data, model_id, minutes * 60, started)
+            attacked = attack(stack, data, model_id, minutes * 60, without, started)
             end = time.monotonic() - started
             say("the attack is over; what was begun must end")
         left = settle(stack, before)
@@ -445,13 +448,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10, help="how long the attack lasts")
     parser.add_argument("--picture", type=Path, help="draw what was seen into this file")
+    names = [each.__name__ for each in attackers.ATTACKS]
+    parser.add_argument("--without", nargs="*", choices=names, default=[], help="leave attacks out")
     given = parser.parse_args()
     stack = Stack("anomaly-detector-soak", port=5057, detector_port=5060, API_KEYS=KEY)
     stack.compose("down", "--volumes")
     try:
         say("the stack is built and started")
         stack.up()
-        failures = soak(stack, given.minutes, given.picture)
+        failures = soak(stack, given.minutes, given.without, given.picture)
     finally:
         stack.compose("down", "--volumes", check=False)
     for failure in failures:
