@@ -101,6 +101,7 @@ KEY = "0123456789abcdef"
         ({"DETECTOR_CORS_ORIGINS": "https://a.example/page"}, "with no path"),
         ({"DETECTOR_TRUSTED_PROXIES": "*"}, "'*' is no address or network"),
         ({"DETECTOR_MAX_BODIES_BYTES": "1000000"}, "must be at least 55924053"),
+        ({"DETECTOR_WORKERS": "5"}, "must be at least 279620265"),
     ],
 )
 def test_what_lets_others_in_is_refused(

@@ -271,9 +271,9 @@ class Settings(JobSettings):
         default=256 * 1024 * 1024,
         ge=1,
         validation_alias="DETECTOR_MAX_BODIES_BYTES",
-        description="The most bytes that the bodies of all requests of one worker may have "
-        "together, those still arriving included; above it 429. A quarter is kept for bodies of "
-        "at most 1 MiB.",
+        description="The most bytes that the bodies of all requests may have together, those still "
+        "arriving included; each worker process has an equal part, and above it 429. A quarter is "
+        "kept for bodies of at most 1 MiB.",
     )
     max_points: int = Field(
         default=8640,
@@ -372,6 +372,11 @@ class Settings(JobSettings):
         return proxies
 
     @property
+    def worker_bodies_bytes(self) -> int:
+        """The most bytes that the bodies of one worker process may have together."""
+        return self.max_bodies_bytes // self.workers
+
+    @property
     def reachable_address(self) -> str:
         """The address at which clients reach the service."""
         published = self.published_address if self.in_container else None
@@ -406,12 +411,13 @@ class Settings(JobSettings):
     @model_validator(mode="after")
     def _let_the_largest_body_in(self) -> "Settings":
         # The large ones share three quarters, and one of many variables has ten times the bytes.
-        least = 40 * self.max_body_bytes // 3
+        least = 40 * self.max_body_bytes // 3 * self.workers
         if self.max_bodies_bytes < least:
             raise ValueError(
                 f"DETECTOR_MAX_BODIES_BYTES ({self.max_bodies_bytes}) must be at least {least}: "
                 f"the largest body has 10 times DETECTOR_MAX_BODY_BYTES ({self.max_body_bytes}), "
-                "and large ones may take three quarters"
+                "large ones may take three quarters, and each of the DETECTOR_WORKERS "
+                f"({self.workers}) has an equal part"
             )
         return self
 

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from detector.api import bodies as bodies_module
 from detector.api.bodies import LARGE, Bodies, Body
 from detector.api.errors import GatewayError
 
@@ -130,6 +131,68 @@ def test_the_small_body_that_takes_longest_gives_way_to_a_new_one() -> None:
             await anyio.wait_all_tasks_blocked()
             assert ended == [0, 1, 2, 3, 4]
             tasks.cancel_scope.cancel()
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("first", "others"), [(b"{", 15), (b"a" * 10 * MEGABYTE, 2)], ids=["small", "large"]
+)
+def test_a_body_that_gives_way_to_itself_holds_nothing(
+    monkeypatch: pytest.MonkeyPatch, first: bytes, others: int
+) -> None:
+    monkeypatch.setattr(bodies_module, "_PATIENCE_SECONDS", 0)
+
+    async def work() -> None:
+        # Room for 16 small ones in a quarter, or for 3 large ones in the rest.
+        bodies = Bodies(4 * MEGABYTE if len(first) == 1 else 40 * MEGABYTE)
+        more, ended = anyio.Event(), []
+
+        async def growing() -> AsyncIterator[bytes]:
+            yield first
+            await more.wait()
+            for _ in range(2):
+                yield b"a" * 100_000
+
+        async def grow() -> None:
+            body = Body(20)
+            with pytest.raises(GatewayError, match="slowly") as refused:
+                await bodies.read(growing(), body, most=MOST)
+            assert refused.value.status == 429
+            body.release()
+            ended.append(body)
+
+        async def withhold() -> None:
+            body = Body(20)
+            try:
+                await bodies.read(arriving(first, end=anyio.Event()), body, most=MOST)
+            finally:
+                body.release()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(grow)
+            await anyio.wait_all_tasks_blocked()
+            for _ in range(others):
+                tasks.start_soon(withhold)
+            await anyio.wait_all_tasks_blocked()
+            more.set()
+            await anyio.wait_all_tasks_blocked()
+            assert len(ended) == 1
+            tasks.cancel_scope.cancel()
+        for pool in (bodies._small, bodies._large):
+            assert (pool._held, pool.arriving) == (0, {})
+
+    run(work)
+
+
+def test_a_body_that_gave_way_cannot_grow() -> None:
+    async def work() -> None:
+        bodies = Bodies(4 * MEGABYTE)
+        body, _ = await read(bodies, b"usual")
+        body.give_way()
+        with pytest.raises(GatewayError, match="slowly"):
+            body.grow(MEGABYTE, bodies._small)
+        assert body.bytes == 0
 
     run(work)
 

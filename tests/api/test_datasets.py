@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import socket
@@ -12,8 +13,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from starlette.requests import Request
 
+from detector.api import datasets
+from detector.api.errors import GatewayError
+from detector.api.upload_room import UploadRoom
 from detector.datasource import Access, read
+from detector.settings import Settings
 
 TABLE = b"timestamp,speed,load\n2021-01-01T00:00:00Z,1,10\n2021-01-01T00:01:00Z,2,20\n"
 SERIES = b"timestamp,value\n2021-01-01T00:00:00Z,1\n"
@@ -212,6 +218,67 @@ def test_an_announced_size_is_refused_before_a_byte_is_sent(
     headers = (f"Content-Length: {MOST + 1}", "Expect: 100-continue")
     with connect(keeper, kit, *headers) as connection:
         assert status(connection) == 413
+
+
+def arriving(
+    content: bytes, *, size: int, whole: bool, waiting: asyncio.Event | None = None
+) -> Request:
+    """Return an upload that announces a size, and after its content is silent or at its end."""
+    parts = [{"type": "http.request", "body": content, "more_body": not whole}]
+
+    async def receive() -> Any:
+        if parts:
+            return parts.pop()
+        if waiting:
+            waiting.set()
+        await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+    headers = [(b"content-length", str(size).encode())]
+    return Request({"type": "http", "method": "PUT", "headers": headers}, receive)
+
+
+def test_an_upload_that_is_too_large_takes_no_room_from_others(tmp_path: Path) -> None:
+    access = Access(folders=(tmp_path,))
+
+    async def work() -> None:
+        room, waiting = UploadRoom(Settings(), access), asyncio.Event()
+        huge = arriving(b"timestamp", size=10**15, whole=False, waiting=waiting)
+        task = asyncio.create_task(datasets.put_dataset(huge, "huge", access, room))
+        # Until the rest of it is waited for.
+        async with asyncio.timeout(10):
+            await waiting.wait()
+        honest = arriving(TABLE, size=len(TABLE), whole=True)
+        answer = await datasets.put_dataset(honest, "honest", access, room)
+        assert answer.status_code == 201
+        assert not task.done()
+        assert (await task).status_code == 413
+
+    asyncio.run(work())
+
+
+def test_an_upload_that_falls_silent_leaves_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(datasets, "_SILENT_SECONDS", 0.1)
+    access = Access(folders=(tmp_path,))
+
+    async def work() -> None:
+        room = UploadRoom(Settings(), access)
+        silent = [
+            datasets.put_dataset(arriving(b"t", size=100, whole=False), "x", access, room)
+            for _ in range(Settings().concurrent_uploads)
+        ]
+        async with asyncio.timeout(10):
+            refused = await asyncio.gather(*silent, return_exceptions=True)
+        for each in refused:
+            assert isinstance(each, GatewayError)
+            assert each.status == 408
+            assert "Nothing of the body arrived for 0.1 seconds" in each.message
+        honest = arriving(TABLE, size=len(TABLE), whole=True)
+        assert (await datasets.put_dataset(honest, "x", access, room)).status_code == 201
+
+    asyncio.run(work())
 
 
 def test_memory_does_not_grow_with_an_upload(service: Any) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from detector.api.limits import Limits
+from detector.settings import Settings
+
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 NO_MODEL = "00000000-0000-4000-8000-000000000000"
@@ -59,6 +62,16 @@ def test_a_body_that_does_not_arrive_is_not_waited_for(guarded: Any, kit: Any) -
         head = f"POST {ENTIRE} HTTP/1.1\r\nHost: x\r\n{kit.HEADER}: {kit.KEYS[0]}\r\n"
         connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 408")
+
+
+def test_the_bytes_of_bodies_are_shared_by_the_workers() -> None:
+    one, four = (Limits(Settings(workers=workers)) for workers in (1, 4))
+    try:
+        assert one._bodies._large._most == 192 * 1024**2
+        assert four._bodies._large._most == 48 * 1024**2
+    finally:
+        one.close()
+        four.close()
 
 
 def test_more_than_can_wait_are_told_to_come_back(follower: Any) -> None:

@@ -67,6 +67,27 @@ def test_a_deep_body_is_refused(service: Any, body: bytes) -> None:
         assert answer.json["code"] == "InvalidJsonFormat"
 
 
+DEEP = '["\u2200",' + "[" * 100_000 + "]" * 100_000 + "]"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32"])
+def test_what_is_not_in_utf_8_is_refused(service: Any, encoding: str) -> None:
+    for text in ("[NaN]", "[\u2200]", DEEP):
+        body = text.encode(encoding)
+        with pytest.raises(DetectionError) as refused:
+            parse(body)
+        assert refused.value.code == "InvalidJsonFormat"
+        for path in (ENTIRE, MODELS):
+            answer = service.call(path, body)
+            assert (answer.status, answer.json["code"]) == (400, "InvalidJsonFormat")
+
+
+def test_a_mark_of_utf_8_is_no_content() -> None:
+    assert parse(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+    with pytest.raises(DetectionError, match="must be in UTF-8"):
+        parse(b'["\xff"]')
+
+
 def depth(value: Any) -> int:
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return max(map(depth, parts), default=0) + isinstance(value, (dict, list))

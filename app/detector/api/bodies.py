@@ -42,7 +42,15 @@ class Body:
         self._turn: asyncio.Semaphore | None = None
 
     def grow(self, size: int, pool: "_Pool") -> None:
-        """Count so many bytes, in a pool that may be another one than before."""
+        """Count so many bytes, in a pool that may be another one than before.
+
+        Raises
+        ------
+        GatewayError
+            429 where there is no room, or the body has given way.
+        """
+        if self.gave_way:
+            raise _gave_way()
         if pool is self._pool:
             pool.take(self, size - self.bytes)
         else:
@@ -105,6 +113,8 @@ class _Pool:
                     f"room for {self._most} (DETECTOR_MAX_BODIES_BYTES)"
                 )
             oldest.give_way()
+            if oldest is body:
+                raise _gave_way()
         self._held += size
         self.arriving[body] = None
 
@@ -149,7 +159,7 @@ class Bodies:
             content = await self._arrive(chunks, body, most)
         body.arrived()
         if body.gave_way:
-            raise _too_much("The body arrived slowly, and others needed its room")
+            raise _gave_way()
         if body.arrival.cancelled_caught:
             raise TimeoutError
         if content and len(content) > LARGE:
@@ -184,6 +194,10 @@ class Bodies:
             except GatewayError as error:
                 return error
         return None
+
+
+def _gave_way() -> GatewayError:
+    return _too_much("The body arrived slowly, and others needed its room")
 
 
 def _too_much(what: str) -> GatewayError:

@@ -28,6 +28,8 @@ router = APIRouter()
 _Refusal = DetectionError | GatewayError
 
 _BLOCK = 1024 * 1024
+# Longer than a network that recovers is silent.
+_SILENT_SECONDS = 30
 _READ_ON_BYTES, _READ_ON_SECONDS = 8 * _BLOCK, 1
 
 
@@ -135,13 +137,14 @@ async def _answered(request: Request, operation: str, answer: Awaitable[Response
 
 async def _put(request: Request, name: str, access: Access, uploads: UploadRoom) -> Json:
     stem_of(name)
-    crowded = uploads.crowded()
-    if crowded:
-        if "expect" not in request.headers:
-            await _read_on(request.stream())
-        raise crowded
     announced = request.headers.get("content-length", "")
     size = int(announced) if announced.isascii() and announced.isdigit() else 0
+    # What can never be kept must take no room from others while it is read on.
+    refused = uploads.crowded() or (too_large(name, access) if size > access.max_bytes else None)
+    if refused:
+        if "expect" not in request.headers:
+            await _read_on(request.stream())
+        raise refused
     with uploads.taken(size) as upload:
         receive = _Receive(request, name, access, uploads, upload)
         try:
@@ -188,11 +191,11 @@ class _Receive:
 
     async def write_to(self, file: BinaryIO) -> None:
         """Write the body; refuse it as soon as it is known to be too large or no data."""
-        refused = self._refused_unread()
+        refused: _Refusal | None = self.uploads.lacking()
         if refused and "expect" in self.request.headers:
             # The client waits to be told whether to send anything.
             raise refused
-        chunks = self.request.stream()
+        chunks = _steady(self.request.stream())
         try:
             with anyio.fail_after(self.access.seconds):
                 refused = refused or await self._write(chunks, file)
@@ -206,11 +209,6 @@ class _Receive:
         if refused:
             await _read_on(chunks)
             raise refused
-
-    def _refused_unread(self) -> _Refusal | None:
-        if self.upload.announced > self.access.max_bytes:
-            return too_large(self.name, self.access)
-        return self.uploads.lacking()
 
     async def _write(self, chunks: AsyncIterator[bytes], file: BinaryIO) -> _Refusal | None:
         """Write a body up to where it is refused, and return why."""
@@ -242,6 +240,21 @@ class _Receive:
         except OSError as error:
             return no_room(f"{error.strerror} in the folder for temporary files")
         return self.uploads.lacking()
+
+
+async def _steady(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Return what arrives; refuse it, with 408, where nothing more does: others need its place."""
+    while True:
+        try:
+            with anyio.fail_after(_SILENT_SECONDS):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            raise GatewayError(
+                408, f"Nothing of the body arrived for {_SILENT_SECONDS:g} seconds.", LAST_ANSWER
+            ) from None
+        if chunk is None:
+            return
+        yield chunk
 
 
 async def _read_on(chunks: AsyncIterator[bytes]) -> None:

@@ -22,7 +22,7 @@ class Limits:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._bodies = Bodies(settings.max_bodies_bytes)
+        self._bodies = Bodies(settings.worker_bodies_bytes)
         # Threads of their own, so that none waits for another kind.
         self._small, self._large, self._multivariate = (
             BoundedExecutor(

@@ -38,7 +38,7 @@ def _as_list(value: Any) -> Any:
 
 
 def parse(body: bytes, *, most: int = MOST_VALUES) -> Any:
-    """Read JSON whatever its Content-Type said, and the literal NaN that Python writes.
+    """Read JSON in UTF-8 whatever its Content-Type said, and the NaN that Python writes.
 
     Parameters
     ----------
@@ -61,9 +61,13 @@ def parse(body: bytes, *, most: int = MOST_VALUES) -> Any:
     if not body or body.isspace():
         return None
     try:
-        return json.loads(body)
-    except ValueError as error:
-        reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        # Of bytes it would guess the encoding, and the depth was counted in UTF-8.
+        return json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            reason = "it must be in UTF-8"
+        else:
+            reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
         raise DetectionError(
             "InvalidJsonFormat", f"Invalid Json Format: the body is no JSON ({reason})."
         ) from error
