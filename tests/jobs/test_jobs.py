@@ -335,6 +335,29 @@ def test_job_that_loses_every_worker_is_given_up(folder: Path, worker: Start, ki
     assert "3 times" in error["message"]
 
 
+def test_leases_of_ended_jobs_do_not_count_and_are_forgotten(
+    folder: Path, worker: Start, kit: Any
+) -> None:
+    request = DetectionRequest(source="waves.csv", start=START, end=START)
+    ended, deleted, lost = (runs.create_result("no model", request).result_id for _ in range(3))
+    jobs = queue.queues()["detection"]
+    for identity in (ended, deleted, "no such run"):
+        # As of a worker that is killed before it lets go of what it has done.
+        assert leases.Leases(jobs.huey, seconds=0).take(identity)
+    held = leases.Leases(jobs.huey, seconds=60)
+    assert held.take(lost)
+    runs.set_status(ended, runs.FAILED)
+    runs.discard(deleted)
+    assert jobs.leased() == {ended, deleted, lost, "no such run"}
+    assert jobs.unfinished() == {lost}
+    assert submission.unfinished_detections() == 1
+
+    worker()
+
+    kit.until(lambda: jobs.leased() == {lost}, "the others are forgotten")
+    assert held.take(lost) is None
+
+
 def test_only_one_worker_takes_an_attempt(folder: Path) -> None:
     huey = queue.queues()["training"].huey
     workers = [leases.Leases(huey, seconds=60) for _ in range(8)]
