@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from detector.multivariate.alignment import align
 from detector.multivariate.requests import DetectionRequest, TrainingRequest
 from detector.tracking import runs, server
 from detector.tracking import training as tracked
+from detector.tracking.experiments import ensure_experiment
 
 START, ROWS, WINDOW = pd.Timestamp("2026-01-01"), 420, 28
 QUICK, LONG = "3", "10000"
@@ -356,6 +358,23 @@ def test_leases_of_ended_jobs_do_not_count_and_are_forgotten(
 
     kit.until(lambda: jobs.leased() == {lost}, "the others are forgotten")
     assert held.take(lost) is None
+
+
+def test_a_worker_goes_on_beside_runs_it_cannot_read_and_where_rounds_fail(
+    folder: Path, worker: Start, kit: Any
+) -> None:
+    for experiment in (runs.MODELS, runs.RESULTS):
+        MlflowClient().create_run(ensure_experiment(experiment), tags={"detector.status": "x"})
+    # In no queue: it is found in a round.
+    model_id = runs.create_model(asked("waves.csv")).model_id
+    started = worker(TMPDIR=str(folder))
+    kit.until(lambda: status(model_id) == runs.READY, "READY")
+    assert sum("cannot be read" in line["message"] for line in started.log) == 2
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        database.execute("ALTER TABLE tags RENAME TO gone")
+    kit.until(lambda: "tries again" in started.output, "a round fails")
+    (folder / "detector-worker-alive").unlink()
+    kit.until((folder / "detector-worker-alive").exists, "the next round")
 
 
 def test_only_one_worker_takes_an_attempt(folder: Path) -> None:

@@ -177,10 +177,13 @@ class Worker:
         while not self._stopping.is_set():
             with self._told("look for work that nobody does"):
                 self._take_up()
-                if time.monotonic() >= next_expiry:
+            if time.monotonic() >= next_expiry:
+                with self._told("delete what has expired"):
                     runs.expire_results()
                     self._forget_ended()
                     next_expiry = time.monotonic() + _EXPIRY_SECONDS
+            # Also where it failed: what it met is another's, and no new start would mend it.
+            with self._told("tell that it is alive"):
                 self._alive.touch()
             self._stopping.wait(_ROUND_SECONDS)
 
