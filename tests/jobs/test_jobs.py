@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from detector.multivariate.alignment import align
 from detector.multivariate.requests import DetectionRequest, TrainingRequest
 from detector.tracking import runs, server
 from detector.tracking import training as tracked
+from detector.tracking.experiments import ensure_experiment
 
 START, ROWS, WINDOW = pd.Timestamp("2026-01-01"), 420, 28
 QUICK, LONG = "3", "10000"
@@ -333,6 +335,46 @@ def test_job_that_loses_every_worker_is_given_up(folder: Path, worker: Start, ki
     kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
     [error] = runs.get_model(model_id).errors
     assert "3 times" in error["message"]
+
+
+def test_leases_of_ended_jobs_do_not_count_and_are_forgotten(
+    folder: Path, worker: Start, kit: Any
+) -> None:
+    request = DetectionRequest(source="waves.csv", start=START, end=START)
+    ended, deleted, lost = (runs.create_result("no model", request).result_id for _ in range(3))
+    jobs = queue.queues()["detection"]
+    for identity in (ended, deleted, "no such run"):
+        # As of a worker that is killed before it lets go of what it has done.
+        assert leases.Leases(jobs.huey, seconds=0).take(identity)
+    held = leases.Leases(jobs.huey, seconds=60)
+    assert held.take(lost)
+    runs.set_status(ended, runs.FAILED)
+    runs.discard(deleted)
+    assert jobs.leased() == {ended, deleted, lost, "no such run"}
+    assert jobs.unfinished() == {lost}
+    assert submission.unfinished_detections() == 1
+
+    worker()
+
+    kit.until(lambda: jobs.leased() == {lost}, "the others are forgotten")
+    assert held.take(lost) is None
+
+
+def test_a_worker_goes_on_beside_runs_it_cannot_read_and_where_rounds_fail(
+    folder: Path, worker: Start, kit: Any
+) -> None:
+    for experiment in (runs.MODELS, runs.RESULTS):
+        MlflowClient().create_run(ensure_experiment(experiment), tags={"detector.status": "x"})
+    # In no queue: it is found in a round.
+    model_id = runs.create_model(asked("waves.csv")).model_id
+    started = worker(TMPDIR=str(folder))
+    kit.until(lambda: status(model_id) == runs.READY, "READY")
+    assert sum("cannot be read" in line["message"] for line in started.log) == 2
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        database.execute("ALTER TABLE tags RENAME TO gone")
+    kit.until(lambda: "tries again" in started.output, "a round fails")
+    (folder / "detector-worker-alive").unlink()
+    kit.until((folder / "detector-worker-alive").exists, "the next round")
 
 
 def test_only_one_worker_takes_an_attempt(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,18 @@ def test_only_what_changed_is_read_again(seven: list[str], searched: list[int]) 
     ]
     assert count == 7
     assert searched[1:] == [7, 1]
+
+
+def test_an_update_that_reaches_the_store_late_is_seen(seven: list[str]) -> None:
+    models = ModelList()
+    runs.set_status(seven[0], runs.RUNNING)
+    known = models.page(0, 10)[0][0].updated
+    # The clock of another writer goes behind.
+    tags = {records.UPDATED: (known - timedelta(seconds=1)).isoformat(timespec="microseconds")}
+    for name, value in (tags | {records.STATUS: runs.READY}).items():
+        MlflowClient().set_tag(runs.run_id(seven[4]), name, value)
+    shown = {each.model_id: each.status for each in models.page(0, 10)[0]}
+    assert shown[seven[4]] == runs.READY
 
 
 @pytest.mark.parametrize("place", [0, 3, 6])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import sqlite3
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from detector.errors import DetectionError, Stopped
 from detector.multivariate.alignment import AlignPolicy
 from detector.multivariate.requests import DetectionRequest, TrainingRequest
+from detector.multivariate.wire import Diagnostics, training_to_wire
 from detector.tracking import runs
 from detector.tracking.experiments import ensure_experiment
 from detector.tracking.listing import ModelList
@@ -116,3 +120,76 @@ def test_an_experiment_opens_in_the_view_of_model_training(store: Path) -> None:
     assert ensure_experiment("older") == older
     for experiment in (made, MlflowClient().get_experiment(older)):
         assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+STATED = {"detector.status": "x"}
+ASKED = json.dumps(training_to_wire(REQUEST))
+SOUND = STATED | {
+    "detector.updated": "2026-01-01T00:00:00+00:00",
+    "detector.errors": "[]",
+    "detector.queued": "true",
+    "detector.request": ASKED,
+}
+
+
+HOSTILE = [
+    STATED,
+    SOUND | {"detector.updated": "yesterday"},
+    SOUND | {"detector.updated": "0001-01-01T00:00:00+23:00"},
+    SOUND | {"detector.errors": "{"},
+    SOUND | {"detector.errors": "[1]"},
+    SOUND | {"detector.errors": '[{"code": 1, "message": 2}]'},
+    SOUND | {"detector.request": "[" * 3000},
+    SOUND | {"detector.request": "[]"},
+    SOUND | {"detector.request": ASKED.replace('"pump"', r'"\ud800"')},
+    SOUND | {"detector.request": ASKED.replace(json.dumps(SHOWN), "7")},
+]
+
+
+def test_runs_that_another_program_wrote_harm_no_other(
+    store: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model_id = runs.create_model(REQUEST).model_id
+    client, experiment = MlflowClient(), ensure_experiment(runs.MODELS)
+    written = [client.create_run(experiment, tags=tags).info.run_id for tags in HOSTILE]
+    models = ModelList()
+    for _ in range(2):
+        assert [each.model_id for each in models.page(0, 10)[0]] == [model_id]
+        assert model_id in {each.identity for each in runs.unfinished()}
+    for each in written:
+        with pytest.raises(DetectionError, match="Delete the model") as refused:
+            runs.get_model(each)
+        assert refused.value.code == "ModelFailed"
+        runs.delete_model(each)
+        assert client.get_run(each).info.lifecycle_stage == "deleted"
+    told = [each.__dict__["run"] for each in caplog.records if "cannot be read" in each.message]
+    assert set(told) == set(written)
+    # Each for one reason where all of it is read, and for one where only its state is.
+    assert len(told) <= 2 * len(written)
+
+
+def test_a_result_that_another_program_wrote_is_none(store: Path) -> None:
+    experiment = ensure_experiment(runs.RESULTS)
+    for tags in (STATED, {"detector.status": runs.READY}):
+        written = MlflowClient().create_run(experiment, tags=tags).info.run_id
+        with pytest.raises(DetectionError, match="cannot be read") as refused:
+            runs.get_result(written)
+        assert refused.value.code == "ResultNotExist"
+    assert runs.unfinished() == []
+
+
+@pytest.mark.parametrize("told", [[], {}, {"modelState": {}, "variableStates": [1]}, 7])
+def test_diagnostics_that_another_program_wrote_are_none(store: Path, told: object) -> None:
+    model_id = runs.create_model(REQUEST).model_id
+    tag = base64.b64encode(zlib.compress(json.dumps(told).encode())).decode()
+    MlflowClient().set_tag(runs.run_id(model_id), "detector.diagnostics", tag)
+    [listed] = ModelList().page(0, 10)[0]
+    assert listed.variables == 0
+    assert listed.diagnostics == Diagnostics()
+
+
+def test_a_run_without_a_zone_was_updated_at_some_time(store: Path) -> None:
+    tags = SOUND | {"detector.updated": "2026-01-01T00:00:00"}
+    MlflowClient().create_run(ensure_experiment(runs.MODELS), tags=tags)
+    [found] = runs.unfinished()
+    assert found.updated.tzinfo is not None

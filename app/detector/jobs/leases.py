@@ -11,8 +11,9 @@ import time
 import uuid
 
 from huey import Huey
+from huey.constants import EmptyData
 
-from detector.jobs.queue import lease_key
+from detector.jobs.queue import held_until, lease_key
 
 
 class Leases:
@@ -70,9 +71,5 @@ class Leases:
 
     def _until(self, identity: str, attempt: int) -> float | None:
         """Return until when an attempt is held; None where it was not begun."""
-        try:
-            entry = self._huey.get(lease_key(identity, attempt), peek=True)
-            return None if entry is None else float(entry["until"])
-        except (ValueError, TypeError, KeyError, IndexError):
-            # A lease of an older version, or none at all: nobody renews it.
-            return 0.0
+        entry = self._huey.get_raw(lease_key(identity, attempt), peek=True)
+        return None if entry is EmptyData else held_until(entry)

@@ -84,7 +84,7 @@ class Queue:
 
     def sources(self) -> set[str]:
         """Return the jobs whose address is kept."""
-        return self._keys(_SOURCE)
+        return set(self._kept(_SOURCE))
 
     def check(self) -> None:
         """Raise `QueueError` where the queue cannot be written to."""
@@ -96,12 +96,29 @@ class Queue:
         return {identity for identity in rows if identity is not None}
 
     def unfinished(self) -> set[str]:
-        """Return what is in the queue, and what a worker has taken and not finished."""
-        return self.waiting() | {key.split(":")[0] for key in self._keys(_LEASE)}
+        """Return what is in the queue, and what a worker has taken and still works on.
 
-    def _keys(self, prefix: str) -> set[str]:
+        A lease that ran out may be of a job that has ended; a job that has not is put into the
+        queue again.
+        """
+        now, leases = time.time(), self._kept(_LEASE)
+        held = {key.split(":")[0] for key, entry in leases.items() if held_until(entry) > now}
+        return self.waiting() | held
+
+    def leased(self) -> set[str]:
+        """Return the jobs that have a lease, also one that ran out."""
+        return {key.split(":")[0] for key in self._kept(_LEASE)}
+
+    def forget_leases(self, identity: str) -> None:
+        """Forget every attempt at a job."""
+        for key in self._kept(f"{_LEASE}{identity}:"):
+            self.huey.delete(f"{_LEASE}{identity}:{key}")
+
+    def _kept(self, prefix: str) -> dict[str, bytes]:
         kept = self.huey.storage.result_items()
-        return {key.removeprefix(prefix) for key in kept if key.startswith(prefix)}
+        return {
+            key.removeprefix(prefix): value for key, value in kept.items() if key.startswith(prefix)
+        }
 
 
 @functools.lru_cache
@@ -120,6 +137,15 @@ def queues() -> dict[str, Queue]:
 def lease_key(identity: str, attempt: int) -> str:
     """Return under which key of its queue a worker's lease of a job is kept."""
     return f"{_LEASE}{identity}:{attempt}"
+
+
+def held_until(entry: bytes) -> float:
+    """Return until when a lease holds, in seconds since 1970."""
+    try:
+        return float(_Json().deserialize(entry)["until"])
+    except (ValueError, TypeError, KeyError, IndexError):
+        # A lease of an older version, or none at all: nobody renews it.
+        return 0.0
 
 
 def _nobody(identity: str) -> None:

@@ -177,10 +177,13 @@ class Worker:
         while not self._stopping.is_set():
             with self._told("look for work that nobody does"):
                 self._take_up()
-                if time.monotonic() >= next_expiry:
+            if time.monotonic() >= next_expiry:
+                with self._told("delete what has expired"):
                     runs.expire_results()
-                    self._forget_sources()
+                    self._forget_ended()
                     next_expiry = time.monotonic() + _EXPIRY_SECONDS
+            # Also where it failed: what it met is another's, and no new start would mend it.
+            with self._told("tell that it is alive"):
                 self._alive.touch()
             self._stopping.wait(_ROUND_SECONDS)
 
@@ -204,12 +207,13 @@ class Worker:
             return False
         return self._queues[_KINDS[found.experiment]].source(found.identity) is None
 
-    def _forget_sources(self) -> None:
-        """Forget the addresses of what was deleted, or ended while the queue was away."""
+    def _forget_ended(self) -> None:
+        """Forget what the queue keeps of jobs that were deleted, or ended while it was away."""
         for kind, queue in self._queues.items():
-            for identity in queue.sources():
+            for identity in queue.sources() | queue.leased():
                 if not runs.is_unfinished(identity, _EXPERIMENTS[kind]):
                     queue.forget_source(identity)
+                    queue.forget_leases(identity)
 
     def _give_up(self, found: Unfinished) -> None:
         silence = datetime.now(UTC) - found.updated

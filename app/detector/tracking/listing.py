@@ -5,8 +5,8 @@ MLflow takes a second to write out a thousand runs, and cannot count them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from datetime import datetime
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -19,8 +19,12 @@ from detector.tracking.runs import MODELS
 
 __all__ = ["ModelList", "has_models"]
 
+# When a run was updated, as its tag says, and its model; None for a run that cannot be read.
+_Known = tuple[str, ModelRecord | None]
 # How many models may have changed since the last time, or else all are read.
 _CHANGED = 20
+# After so long all are read again: an update that arrived late is not always among the first.
+_READ_SECONDS = 60.0
 # The most that MLflow finds at once is far more.
 _PAGE = 1000
 _LAST_UPDATED_FIRST = (f"tags.`{records.UPDATED}` DESC",)
@@ -39,27 +43,31 @@ class ModelList:
     """
 
     def __init__(self) -> None:
-        # By the id of the run, in order.
-        self._models: dict[str, ModelRecord] = {}
+        # By the id of the run, in order: its tag of when it was updated, and what it says.
+        self._models: dict[str, _Known] = {}
+        self._read_at = 0.0
 
     def page(self, skip: int, top: int) -> tuple[list[ModelRecord], int]:
         """Return at most `top` models after the first `skip`, and how many there are."""
-        if not (self._models and self._catch_up()):
-            self._models = self._read()
-        models = list(self._models.values())
+        young = time.monotonic() - self._read_at < _READ_SECONDS
+        if not (self._models and young and self._catch_up()):
+            self._models, self._read_at = self._read(), time.monotonic()
+        models = [model for _, model in self._models.values() if model is not None]
         return models[skip : skip + top], len(models)
 
     def _catch_up(self) -> bool:
         """Read what was updated since the last time; return False where more may have changed."""
-        changed: dict[str, ModelRecord] = {}
-        for run in _search(0, _CHANGED):
+        changed: dict[str, _Known] = {}
+        # All of them: by its writer's clock, an update may be older than one that is known.
+        first = _search(0, _CHANGED)
+        for run in first:
             known = self._models.get(run.info.run_id)
-            if known is not None and known.updated == _updated(run):
-                break
-            changed[run.info.run_id] = records.model_of(run)
-        else:
+            if known is None or known[0] != _updated(run):
+                changed[run.info.run_id] = _known(run)
+        if len(changed) == len(first):
             return False
-        models = changed | {run: each for run, each in self._models.items() if run not in changed}
+        others = {run: each for run, each in self._models.items() if run not in changed}
+        models = dict(sorted((changed | others).items(), key=lambda each: each[1][0], reverse=True))
         # Where one was deleted or restored there are fewer or more. To put a thousand in order
         # takes MLflow ten times as long as to find the last one of any order.
         if [run.info.run_id in models for run in _search(len(models) - 1, 2, order=())] != [True]:
@@ -67,17 +75,21 @@ class ModelList:
         self._models = models
         return True
 
-    def _read(self) -> dict[str, ModelRecord]:
-        models: dict[str, ModelRecord] = {}
+    def _read(self) -> dict[str, _Known]:
+        models: dict[str, _Known] = {}
         while True:
             runs = _search(len(models), _PAGE)
-            models |= {run.info.run_id: records.model_of(run) for run in runs}
+            models |= {run.info.run_id: _known(run) for run in runs}
             if len(runs) < _PAGE:
                 return models
 
 
-def _updated(run: Run) -> datetime:
-    return datetime.fromisoformat(run.data.tags[records.UPDATED])
+def _known(run: Run) -> _Known:
+    return _updated(run), records.where_readable(run, records.model_of)
+
+
+def _updated(run: Run) -> str:
+    return str(run.data.tags.get(records.UPDATED, ""))
 
 
 def _search(skip: int, top: int, *, order: Sequence[str] = _LAST_UPDATED_FIRST) -> list[Run]:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import itertools
 import json
+import logging
 import uuid
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+import orjson
 from mlflow.entities import Run
 
 from detector.multivariate.requests import DetectionRequest, TrainingRequest
@@ -24,10 +27,15 @@ from detector.multivariate.wire import (
     Diagnostics,
     detection_from_wire,
     detection_result_to_wire,
+    detection_to_wire,
     diagnostics_from_wire,
     diagnostics_to_wire,
     training_from_wire,
+    training_to_wire,
 )
+
+_log = logging.getLogger("detector.models")
+_Record = TypeVar("_Record")
 
 # The tags of a run. Runs of older versions have them too: they keep their names.
 STATUS, UPDATED, ERRORS = "detector.status", "detector.updated", "detector.errors"
@@ -40,6 +48,8 @@ DIAGNOSTICS = "detector.diagnostics"
 _TAG_BYTES = 6000
 # Far more than 301 variables and 10,000 epochs take.
 _UNPACKED_BYTES = 4 * 1024 * 1024
+# What reading raises where another program wrote the tags of a run.
+UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 # What a training logs as the number of its variables.
 VARIABLES = "variables"
 
@@ -85,12 +95,13 @@ class ModelRecord:
     @property
     def diagnostics_on_wire(self) -> dict[str, Any]:
         """The diagnostics by their names on the wire."""
-        with contextlib.suppress(ValueError, zlib.error):
+        with contextlib.suppress(ValueError, RecursionError, zlib.error):
             # Behind its end there may be what an attempt before this one left.
             told: dict[str, Any] = json.loads(
                 zlib.decompressobj().decompress(self.packed, _UNPACKED_BYTES)
             )
-            return told
+            if _are_diagnostics(told):
+                return told
         return diagnostics_to_wire(Diagnostics())
 
     @property
@@ -156,6 +167,27 @@ class Unfinished:
     withheld: bool
 
 
+def where_readable(run: Run, read: Callable[[Run], _Record]) -> _Record | None:
+    """Return what a run says; None, and a warning, for one whose tags cannot be read.
+
+    Whoever may write to MLflow may make such a run.
+    """
+    try:
+        return read(run)
+    except UNREADABLE as error:
+        _warn(run.info.run_id, f"{type(error).__name__}: {error}"[:200])
+        return None
+
+
+# Once for each run, as runs are read every few seconds.
+@functools.lru_cache(1000)
+def _warn(run_id: str, reason: str) -> None:
+    _log.warning(
+        "A run cannot be read, and is passed over: another program wrote its tags. Delete it.",
+        extra={"run": run_id, "reason": reason},
+    )
+
+
 def model_of(run: Run, diagnostics: Mapping[str, Any] | None = None) -> ModelRecord:
     """Return the model that a run is.
 
@@ -165,13 +197,14 @@ def model_of(run: Run, diagnostics: Mapping[str, Any] | None = None) -> ModelRec
         By their names on the wire, in place of those of its tags.
     """
     tags = run.data.tags
+    request = training_from_wire(json.loads(tags[ASKED]))
     return ModelRecord(
         model_id=identity_of(run),
         created=created_at(run),
-        updated=datetime.fromisoformat(tags[UPDATED]),
-        request=training_from_wire(json.loads(tags[ASKED])),
+        updated=updated_at(run),
+        request=request,
         status=tags[STATUS],
-        errors=json.loads(tags[ERRORS]),
+        errors=_errors_in(tags, training_to_wire(request)),
         packed=_packed_in(tags) if diagnostics is None else _pack(diagnostics),
         withheld=WITHHELD in tags,
         logged_variables=int(run.data.params.get(VARIABLES, 0)),
@@ -181,13 +214,14 @@ def model_of(run: Run, diagnostics: Mapping[str, Any] | None = None) -> ModelRec
 def result_of(run: Run, found: Mapping[str, Any]) -> ResultRecord:
     """Return the batch detection that a run is."""
     tags = run.data.tags
+    request = detection_from_wire(json.loads(tags[ASKED]))
     return ResultRecord(
         result_id=identity_of(run),
         model_id=tags[MODEL],
         created=created_at(run),
-        request=detection_from_wire(json.loads(tags[ASKED])),
+        request=request,
         status=tags[STATUS],
-        errors=json.loads(tags[ERRORS]),
+        errors=_errors_in(tags, detection_to_wire(request)),
         found={**detection_result_to_wire(), **found},
         withheld=WITHHELD in tags,
     )
@@ -199,10 +233,21 @@ def unfinished_of(run: Run, experiment: str) -> Unfinished:
     return Unfinished(
         experiment=experiment,
         identity=identity_of(run),
-        updated=datetime.fromisoformat(tags[UPDATED]),
+        updated=updated_at(run),
         queued=tags[QUEUED] == "true",
         withheld=WITHHELD in tags,
     )
+
+
+def _errors_in(tags: Mapping[str, str], asked: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the errors; ValueError or TypeError where an answer cannot tell of them and of what
+    was asked.
+    """
+    errors: list[dict[str, str]] = json.loads(tags[ERRORS])
+    if not all(isinstance(each["code"] + each["message"], str) for each in errors):
+        raise TypeError("the errors are no texts")
+    orjson.dumps([asked, errors])
+    return errors
 
 
 def diagnostics_to_tags(diagnostics: Diagnostics) -> dict[str, str]:
@@ -213,6 +258,16 @@ def diagnostics_to_tags(diagnostics: Diagnostics) -> dict[str, str]:
         _part(number): base64.b64encode(packed[start : start + _TAG_BYTES]).decode()
         for number, start in enumerate(parts)
     }
+
+
+def _are_diagnostics(told: Any) -> bool:
+    """Say whether an answer can tell of diagnostics, which another program may have written."""
+    return (
+        isinstance(told, dict)
+        and isinstance(told.get("modelState"), dict)
+        and isinstance(told.get("variableStates"), list)
+        and all(isinstance(each, dict) for each in told["variableStates"])
+    )
 
 
 def _pack(wire: Mapping[str, Any]) -> bytes:
@@ -231,6 +286,11 @@ def _part(number: int) -> str:
 def identity_of(run: Run) -> str:
     """Return the id of the model or result that a run is."""
     return str(uuid.UUID(run.info.run_id))
+
+
+def updated_at(run: Run) -> datetime:
+    """Return when a run last gave a sign of life, in UTC."""
+    return datetime.fromisoformat(run.data.tags[UPDATED]).astimezone(UTC)
 
 
 def created_at(run: Run) -> datetime:

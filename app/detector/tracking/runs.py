@@ -77,15 +77,18 @@ def get_model(model_id: str) -> ModelRecord:
     Raises
     ------
     DetectionError
-        ``ModelNotExist`` for one that never was or is deleted.
+        ``ModelNotExist`` for one that never was or is deleted, ``ModelFailed`` for one whose run
+        another program wrote, so that it cannot be read.
     """
-    run = run_of(model_id, MODELS)
-    if run is None:
+    run = _run_of_model(model_id)
+    record = records.where_readable(run, lambda run: records.model_of(run, _diagnostics(run)))
+    if record is None:
         raise DetectionError(
-            "ModelNotExist",
-            f"The model does not exist: there is none with the id '{model_id[:50]}'.",
+            "ModelFailed",
+            f"The run of the model '{model_id}' in MLflow cannot be read: another program wrote "
+            "its tags. Delete the model and train another one.",
         )
-    return records.model_of(run, _diagnostics(run))
+    return record
 
 
 def delete_model(model_id: str) -> None:
@@ -98,8 +101,17 @@ def delete_model(model_id: str) -> None:
     DetectionError
         ``ModelNotExist``.
     """
-    record = get_model(model_id)
-    MlflowClient().delete_run(run_id(record.model_id))
+    MlflowClient().delete_run(_run_of_model(model_id).info.run_id)
+
+
+def _run_of_model(model_id: str) -> Run:
+    run = run_of(model_id, MODELS)
+    if run is None:
+        raise DetectionError(
+            "ModelNotExist",
+            f"The model does not exist: there is none with the id '{model_id[:50]}'.",
+        )
+    return run
 
 
 def discard(identity: str) -> None:
@@ -180,8 +192,15 @@ def get_result(result_id: str) -> ResultRecord:
             f"The result does not exist: there is none with the id '{result_id[:50]}', or it is "
             f"older than {KEPT.days} days.",
         )
-    if run.data.tags[records.STATUS] != READY:
-        return records.result_of(run, {})
+    record = records.where_readable(run, lambda run: records.result_of(run, {}))
+    if record is None:
+        raise DetectionError(
+            "ResultNotExist",
+            f"The run of the result '{result_id}' in MLflow cannot be read: another program wrote "
+            "its tags. Send the request for the detection again.",
+        )
+    if record.status != READY:
+        return record
     with tempfile.TemporaryDirectory() as folder:
         path = mlflow.artifacts.download_artifacts(
             run_id=run.info.run_id, artifact_path=_RESULT, dst_path=folder
@@ -202,13 +221,19 @@ def expire_results() -> int:
 
 
 def unfinished() -> list[Unfinished]:
-    """Return what is neither READY nor FAILED."""
+    """Return what is neither READY nor FAILED; without runs that cannot be read."""
     names = {ensure_experiment(name): name for name in (MODELS, RESULTS)}
     status = f"tags.`{records.STATUS}`"
     runs = MlflowClient().search_runs(
         list(names), f"{status} != '{READY}' and {status} != '{FAILED}'"
     )
-    return [records.unfinished_of(run, names[run.info.experiment_id]) for run in runs]
+    read = (
+        records.where_readable(
+            run, lambda run: records.unfinished_of(run, names[run.info.experiment_id])
+        )
+        for run in runs
+    )
+    return [found for found in read if found is not None]
 
 
 def is_unfinished(identity: str, experiment: str) -> bool:
