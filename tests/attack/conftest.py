@@ -10,10 +10,18 @@ from typing import Any
 
 import cgroups
 import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 from services import ROOT, Service, start_detector
 
-from detector.tracking import server
+from detector.multivariate.model import TrainingOptions
+from detector.multivariate.requests import ONE_TABLE, TrainingRequest
+from detector.tracking import runs, server, training
+
+NAMES = [f"variable{place:03}" for place in range(300)]
+ROWS, WINDOW = 200, 28
+MODELS = "/anomalydetector/v1.1/multivariate/models"
 
 
 def stack_memory(service: str) -> int:
@@ -66,3 +74,33 @@ def limited(tmp_path: Path) -> Iterator[Callable[..., tuple[Service, cgroups.Gro
             return service, group
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def frame() -> pd.DataFrame:
+    minutes = pd.date_range("2026-01-01", periods=ROWS, freq="min")
+    values = np.random.default_rng(1).normal(size=(ROWS, len(NAMES)))
+    return pd.DataFrame(values, index=minutes, columns=NAMES)
+
+
+@pytest.fixture
+def many_variables(
+    limited: Any, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
+    """Return a service with its limit of memory, its group, and a model of 300 variables."""
+    service, group = limited()
+    service.wait()
+    before = mlflow.get_tracking_uri()
+    monkeypatch.chdir(service.folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    server.connect()
+    record = runs.create_model(
+        TrainingRequest(
+            source="data.csv", schema=ONE_TABLE, start=frame.index[0], end=frame.index[-1]
+        ),
+        queued=False,
+    )
+    options = TrainingOptions(sliding_window=WINDOW, epochs=1)
+    training.train_model(record.model_id, lambda: frame, options)
+    yield service, group, f"{MODELS}/{record.model_id}:detect-last"
+    mlflow.set_tracking_uri(before)

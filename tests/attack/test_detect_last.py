@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import mlflow
 import numpy as np
-import pandas as pd
-import pytest
 
-from detector.multivariate.model import TrainingOptions
-from detector.multivariate.requests import ONE_TABLE, TrainingRequest
-from detector.tracking import runs, server, training
+from .conftest import NAMES, WINDOW
 
 MODELS = "/anomalydetector/v1.1/multivariate/models"
-NAMES = [f"variable{place:03}" for place in range(300)]
-TIMESTAMPS, ROWS, WINDOW = 2880, 200, 28
-
-
-@pytest.fixture(scope="module")
-def frame() -> pd.DataFrame:
-    minutes = pd.date_range("2026-01-01", periods=ROWS, freq="min")
-    values = np.random.default_rng(1).normal(size=(ROWS, len(NAMES)))
-    return pd.DataFrame(values, index=minutes, columns=NAMES)
-
-
-@pytest.fixture
-def attacked(limited: Any, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Return a service with its limit of memory, and the address of a model of 300 variables."""
-    service, group = limited()
-    service.wait()
-    before = mlflow.get_tracking_uri()
-    monkeypatch.chdir(service.folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    server.connect()
-    record = runs.create_model(
-        TrainingRequest(
-            source="data.csv", schema=ONE_TABLE, start=frame.index[0], end=frame.index[-1]
-        ),
-        queued=False,
-    )
-    options = TrainingOptions(sliding_window=WINDOW, epochs=1)
-    training.train_model(record.model_id, lambda: frame, options)
-    yield service, group, f"{MODELS}/{record.model_id}:detect-last"
-    mlflow.set_tracking_uri(before)
+TIMESTAMPS = 2880
 
 
 def request(*, apart: int) -> bytes:
@@ -67,9 +32,9 @@ def ask_eight_times_at_once(service: Any, path: str, body: bytes) -> list[Any]:
 
 
 def test_eight_of_the_largest_requests_at_once_are_answered_or_refused_within_its_memory(
-    attacked: Any,
+    many_variables: Any,
 ) -> None:
-    service, group, path = attacked
+    service, group, path = many_variables
     largest = request(apart=0)
     answers = ask_eight_times_at_once(service, path, largest)
     assert {answer.status for answer in answers} <= {200, 429}
