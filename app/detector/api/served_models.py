@@ -128,7 +128,11 @@ class ServedModels:
         if name in self._refused and self._refused[name][0] == version:
             raise self._refused[name][1]
         try:
-            model = self._load(name, version)
+            try:
+                model = self._load(name, version)
+            except model_files.FilesError as error:
+                reason = f"Version {version} of the model '{name}' is refused: {error}"
+                raise ModelRefusedError(reason) from error
         except ModelRefusedError as refusal:
             # Its trial takes time and memory, and what it does will not change.
             self._refused[name] = (version, refusal)
