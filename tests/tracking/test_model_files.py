@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import mlflow
@@ -101,3 +103,74 @@ def test_a_download_is_a_copy(logged: Path, tmp_path: Path) -> None:
     copy = model_files.download(URI, "", tmp_path / "copy")
     (logged / "model.py").write_text("changed later")
     assert (copy / "model.py").read_text() == model_files.code_of(EntireAnomalyDetector)
+
+
+def test_a_version_elsewhere_is_refused_before_anything_is_fetched(
+    logged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Host(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers.get("Authorization", ""))
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None: ...
+
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "secret")
+    client = mlflow.MlflowClient()
+    with HTTPServer(("127.0.0.1", 0), Host) as host:
+        thread = threading.Thread(target=host.serve_forever)
+        thread.start()
+        try:
+            evil = f"http://127.0.0.1:{host.server_port}/files"
+            # Also by way of an experiment, and of a version that is where another is.
+            where = client.create_experiment("evil", artifact_location=evil)
+            run = client.create_run(where).info.run_id
+            version = client.create_model_version("entire", evil).version
+            for source in (f"runs:/{run}/model", f"models:/entire/{version}"):
+                client.create_model_version("entire", source)
+            for number in range(2, 5):
+                uri = f"models:/entire/{number}"
+                with pytest.raises(model_files.FilesError, match="not in the store"):
+                    model_files.is_built_in(uri, EntireAnomalyDetector)
+                with pytest.raises(model_files.FilesError, match="not in the store"):
+                    model_files.size_of(uri, "")
+        finally:
+            host.shutdown()
+            thread.join()
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://evil.example/files",
+        "https://user:secret@evil.example/files",
+        "mlflow-artifacts://evil.example/files",
+        "mlflow-artifacts:/1/../2",
+        "mlflow-artifacts:/1/%2e%2e/2",
+        "mlflow-artifacts:/1?x=y",
+        "s3://evil/files",
+        "file:///etc",
+        "file://evil.example/etc",
+        "/etc",
+        "mlruns/../../etc",
+        "",
+    ],
+)
+def test_a_location_outside_the_store_is_refused(store: Path, location: str) -> None:
+    with pytest.raises(model_files.FilesError) as refused:
+        model_files.check_location(location)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("location", ["mlflow-artifacts:/1/models/m-1/artifacts", "mlruns/1/m"])
+def test_a_location_in_the_store_is_taken(store: Path, location: str) -> None:
+    model_files.check_location(location)
+
+
+def test_more_than_may_be_fetched_is_refused(logged: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    with pytest.raises(model_files.FilesError, match="more than 10 bytes"):
+        model_files.download(URI, "", tmp_path / "copy", most=10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import sqlite3
 import zlib
@@ -193,3 +194,22 @@ def test_a_run_without_a_zone_was_updated_at_some_time(store: Path) -> None:
     MlflowClient().create_run(ensure_experiment(runs.MODELS), tags=tags)
     [found] = runs.unfinished()
     assert found.updated.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    "content", [b"no gzip", gzip.compress(b"[" * 3000), gzip.compress(b"{}" + b" " * 2000)]
+)
+def test_a_result_that_cannot_be_read_says_so(
+    store: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setattr(runs, "_LARGEST_RESULT", 1000)
+    request = DetectionRequest(source="pump.csv", start=START, end=START)
+    result_id = runs.create_result("a model", request).result_id
+    runs.store_result(result_id, [], [])
+    runs.set_status(result_id, runs.READY)
+    assert runs.get_result(result_id).found == {"variableStates": [], "results": []}
+    (store / "result.json.gz").write_bytes(content)
+    MlflowClient().log_artifact(runs.run_id(result_id), str(store / "result.json.gz"))
+    with pytest.raises(DetectionError, match="cannot be read") as refused:
+        runs.get_result(result_id)
+    assert refused.value.code == "ResultNotExist"

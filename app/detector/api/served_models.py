@@ -129,7 +129,11 @@ class ServedModels:
             # Each raise would add to its traceback, for as long as the alias points to it.
             raise self._refused[name][1].with_traceback(None)
         try:
-            model = self._load(name, version)
+            try:
+                model = self._load(name, version)
+            except model_files.FilesError as error:
+                reason = f"Version {version} of the model '{name}' is refused: {error}"
+                raise ModelRefusedError(reason) from error
         except ModelRefusedError as refusal:
             # Its trial takes time and memory, and what it does will not change.
             self._refused[name] = (version, refusal)

@@ -12,6 +12,7 @@ import gzip
 import json
 import re
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,6 +48,9 @@ CREATED, RUNNING, READY, FAILED = "CREATED", "RUNNING", "READY", "FAILED"
 # What MLflow's own pages show for each status.
 _SHOWN = {CREATED: "SCHEDULED", RUNNING: "RUNNING", READY: "FINISHED", FAILED: "FAILED"}
 _DIAGNOSTICS, _RESULT = "diagnostics.json", "result.json.gz"
+_DAMAGED_RESULT = (ValueError, TypeError, RecursionError, EOFError, zlib.error, gzip.BadGzipFile)
+# Of a result, unpacked: several times what one batch detection may find.
+_LARGEST_RESULT = 1 << 29
 _LONGEST_MESSAGE = 2000
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.I)
 # What reading raises where the files of a model are others, or not whole.
@@ -154,15 +158,18 @@ def load_model(model_id: str) -> MultivariateModel:
 def _read_model(model_id: str, model_uri: str) -> MultivariateModel:
     # Not through MLflow's pyfunc, which would run the code that was logged with the model.
     path = "artifacts/model"
-    size = model_files.size_of(model_uri, path)
-    reason = f"'{path}' holds {size} bytes"
-    if 0 < size <= model_files.LARGEST:
-        with tempfile.TemporaryDirectory() as folder:
-            files = model_files.download(model_uri, path, Path(folder))
-            try:
-                return MultivariateModel.load(files)
-            except _DAMAGED as error:
-                reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+    try:
+        size = model_files.size_of(model_uri, path)
+        reason = f"'{path}' holds {size} bytes"
+        if 0 < size <= model_files.LARGEST:
+            with tempfile.TemporaryDirectory() as folder:
+                files = model_files.download(model_uri, path, Path(folder))
+                try:
+                    return MultivariateModel.load(files)
+                except _DAMAGED as error:
+                    reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+    except model_files.FilesError as error:
+        reason = str(error).rstrip(".")
     raise DetectionError(
         "ModelFailed",
         f"The files of the model '{model_id}' are not those of a model: {reason}. Train another "
@@ -202,10 +209,31 @@ def get_result(result_id: str) -> ResultRecord:
     if record.status != READY:
         return record
     with tempfile.TemporaryDirectory() as folder:
-        path = mlflow.artifacts.download_artifacts(
-            run_id=run.info.run_id, artifact_path=_RESULT, dst_path=folder
-        )
-        return records.result_of(run, json.loads(gzip.decompress(Path(path).read_bytes())))
+        try:
+            path = model_files.download(f"runs:/{run.info.run_id}", _RESULT, Path(folder))
+            return records.result_of(run, json.loads(_unpacked(path)))
+        except (
+            ValueError,
+            TypeError,
+            RecursionError,
+            EOFError,
+            zlib.error,
+            gzip.BadGzipFile,
+        ) as error:
+            raise DetectionError(
+                "ResultNotExist",
+                f"The file of the result '{result_id}' cannot be read: {str(error)[:300]}. Send "
+                "the request for the detection again.",
+            ) from error
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return what a file holds that is packed; ValueError where that is too much."""
+    with gzip.open(path) as packed:
+        content = packed.read(_LARGEST_RESULT + 1)
+    if len(content) > _LARGEST_RESULT:
+        raise ValueError(f"it holds more than {_LARGEST_RESULT} bytes")
+    return content
 
 
 def expire_results() -> int:
