@@ -24,7 +24,7 @@ _Known = tuple[str, ModelRecord | None]
 # How many models may have changed since the last time, or else all are read.
 _CHANGED = 20
 # After so long all are read again: an update that arrived late is not always among the first.
-_READ_SECONDS = 60.0
+_READ_SECONDS = 600.0
 # The most that MLflow finds at once is far more.
 _PAGE = 1000
 _LAST_UPDATED_FIRST = (f"tags.`{records.UPDATED}` DESC",)
