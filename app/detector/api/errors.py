@@ -151,7 +151,7 @@ GATEWAY_CODES: dict[int, str] = {
     "message names the setting",
     404: "there is no such route or API version, or the version has no such route",
     405: "the route does not know this method",
-    408: "the body took too long to arrive",
+    408: "the body took too long to arrive, or nothing of an upload arrived for 30 s",
     413: "the body is too large, or has more points than `DETECTOR_MAX_POINTS`",
     429: "too much runs, waits or arrives already; `Retry-After` says when to come back",
     500: "the service failed; its log says why",
