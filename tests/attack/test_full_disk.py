@@ -212,6 +212,8 @@ def test_a_full_temporary_folder_ends_none_of_several_workers_and_leftovers_go(
         "DETECTOR_WORKERS": "2",
     }
     first = begin(**settings).wait()
+    # Ready is the one that was asked; a model is loaded through the temporary folder.
+    until(lambda: first.output.count('"model loaded"') == 6, "both workers have their models")
     ours = [path for path in MEMORY.glob("detector-metrics-*") if _is_of(path, first)]
     assert len(ours) == 1
     for path in ours[0].glob("*.db"):
