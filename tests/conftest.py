@@ -1,24 +1,56 @@
-"""What the tests share: the upstream package, imported in silence, and two series."""
+"""What the tests share: the upstream package, imported in silence, services, and two series."""
 
 import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import services
+from services import Service, start_detector
 
 with warnings.catch_warnings():
     # MLflow and the upstream package warn while they are imported, of nothing that is ours.
     warnings.simplefilter("ignore")
     import anomaly_detector  # noqa: F401
-    import mlflow.pyfunc  # noqa: F401
+    import mlflow.pyfunc
+
+    from detector.tracking import server
 
 
 @pytest.fixture(scope="session")
 def kit() -> Any:
     """Return what starts services and asks them, for tests in any folder."""
     return services
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Return what starts a service that is stopped after the test."""
+    begun: list[Service] = []
+
+    def start(**environment: Any) -> Service:
+        begun.append(start_detector(tmp_path / str(len(begun)), **environment))
+        return begun[-1]
+
+    yield start
+    for each in begun:
+        each.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store without runs; MLflow takes seconds to make one."""
+    folder = tmp_path_factory.mktemp("empty")
+    before = mlflow.get_tracking_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        server.connect()
+    mlflow.set_tracking_uri(before)
+    return folder / "mlflow.db"
 
 
 @pytest.fixture

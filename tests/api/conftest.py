@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,20 +122,6 @@ def model_id(factory: Service, begun_model: Answer) -> str:
 
     until(trained, "the model is READY", 120, pause=0.5)
     return model_id
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Return what starts a service that is stopped after the test."""
-    begun: list[Service] = []
-
-    def start(**environment: str) -> Service:
-        begun.append(start_detector(tmp_path / str(len(begun)), **environment))
-        return begun[-1]
-
-    yield start
-    for each in begun:
-        each.stop()
 
 
 @pytest.fixture

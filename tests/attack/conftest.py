@@ -32,33 +32,6 @@ def stack_memory(service: str) -> int:
     return int(found[1]) * 1024 ** {"m": 2, "g": 3}[found[2]]
 
 
-@pytest.fixture(scope="session")
-def attacked_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the database of a store without runs; MLflow takes seconds to make one."""
-    folder = tmp_path_factory.mktemp("store")
-    before = mlflow.get_tracking_uri()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        server.connect()
-    mlflow.set_tracking_uri(before)
-    return folder / "mlflow.db"
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Return what starts a service that is stopped after the test."""
-    begun: list[Service] = []
-
-    def start(**environment: Any) -> Service:
-        begun.append(start_detector(tmp_path / str(len(begun)), **environment))
-        return begun[-1]
-
-    yield start
-    for each in begun:
-        each.stop()
-
-
 @pytest.fixture
 def limited(tmp_path: Path) -> Iterator[Callable[..., tuple[Service, cgroups.Group]]]:
     """Return what starts a service with the memory of the stack's, as a container has it."""

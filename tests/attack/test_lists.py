@@ -20,11 +20,11 @@ COUNT = 200
 
 
 @pytest.fixture
-def many(attacked_store: Path, tmp_path: Path) -> Path:
+def many(empty_store: Path, tmp_path: Path) -> Path:
     """Return the folder of a service to come, with many models that are READY."""
     folder = tmp_path / "0"
     keep_data(folder)
-    shutil.copy(attacked_store, folder)
+    shutil.copy(empty_store, folder)
     before = mlflow.get_tracking_uri()
     make_models(folder / "mlflow.db", COUNT)
     mlflow.set_tracking_uri(before)

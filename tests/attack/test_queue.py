@@ -51,10 +51,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def folder(place: Path, attacked_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(place: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work where a worker has its store, its queue and its data."""
     keep_data(place)
-    shutil.copy(attacked_store, place)
+    shutil.copy(empty_store, place)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     before = mlflow.get_tracking_uri()
     server.connect()

@@ -12,19 +12,6 @@ import pytest
 from detector.tracking import server
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a store without runs; MLflow takes seconds to make one."""
-    folder = tmp_path_factory.mktemp("empty")
-    before = mlflow.get_tracking_uri()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        server.connect()
-    mlflow.set_tracking_uri(before)
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
 def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Work in a folder whose store has no runs."""
