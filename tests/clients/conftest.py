@@ -36,9 +36,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def run_javascript() -> Callable[..., Any]:
     """Return what runs a program of the folder ``javascript`` and reads what it found."""
     if not shutil.which("node") or not MODULES.exists():
-        pytest.skip(
-            "the clients of Node are not installed: install Node and npm, then make clients"
-        )
+        pytest.skip("Azure's clients for Node are not here: install npm, then run make clients")
 
     def run(program: str, *arguments: str, asked: Any, endpoint: str, **environment: str) -> Any:
         done = subprocess.run(

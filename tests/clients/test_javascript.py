@@ -1,4 +1,4 @@
-"""The clients of JavaScript, real ones from npm, do their quick starts and find what Azure found."""
+"""Azure's JavaScript clients do their quick starts, and find what Azure found."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import quick_starts
 import recordings
+from services import HEADER, KEYS, Service
 
 START, END = "2021-01-02T00:00:00Z", "2021-01-02T05:00:00Z"
 VARIABLES = [f"series_{number}" for number in range(5)]
@@ -48,16 +49,10 @@ def asked(source: str | None = None) -> dict[str, Any]:
     }
 
 
-def upload(service: Any, content: bytes) -> str:
-    kept = service.call("/datasets/javascript", content, method="PUT", headers=key())
+def upload(service: Service, content: bytes) -> str:
+    kept = service.call("/datasets/javascript", content, method="PUT", headers={HEADER: KEYS[0]})
     assert kept.status == 201, kept.content
     return str(kept.json["dataSource"])
-
-
-def key() -> dict[str, str]:
-    from services import HEADER, KEYS
-
-    return {HEADER: KEYS[0]}
 
 
 def found(univariate: Any) -> dict[str, Any]:
@@ -90,7 +85,7 @@ def check_training(trained: Any, base: str) -> None:
     assert trained["gone"] == {**trained["gone"], "status": 404, "code": "ModelNotExist"}
 
 
-def test_rest_client_of_version_1_1(served: Any, run_javascript: Run) -> None:
+def test_rest_client_of_version_1_1(served: Service, run_javascript: Run) -> None:
     source = upload(served, recordings.SAMPLE.read_bytes())
     answers = run_javascript("rest.cjs", asked=asked(source), endpoint=served.url)
     univariate, trained = answers["univariate"], answers["multivariate"]
@@ -119,7 +114,9 @@ def test_rest_client_of_version_1_1(served: Any, run_javascript: Run) -> None:
         ("ai-anomaly-detector-beta-3", "v1.1-preview"),
     ],
 )
-def test_client_of_a_preview(package: str, version: str, served: Any, run_javascript: Run) -> None:
+def test_client_of_a_preview(
+    package: str, version: str, served: Service, run_javascript: Run
+) -> None:
     source = upload(served, recordings.SAMPLE_ZIP.read_bytes())
     answers = run_javascript("betas.cjs", package, asked=asked(source), endpoint=served.url)
     univariate, trained = answers["univariate"], answers["multivariate"]
@@ -135,7 +132,7 @@ def test_client_of_a_preview(package: str, version: str, served: Any, run_javasc
         assert len(trained["last"]["results"]) == 1
 
 
-def test_client_of_beta_2(served: Any, run_javascript: Run) -> None:
+def test_client_of_beta_2(served: Service, run_javascript: Run) -> None:
     answers = run_javascript(
         "betas.cjs", "ai-anomaly-detector-beta-2", asked=asked(), endpoint=served.url
     )
@@ -143,7 +140,7 @@ def test_client_of_beta_2(served: Any, run_javascript: Run) -> None:
     check_refusals(answers["univariate"])
 
 
-def test_client_of_version_1_0(served: Any, run_javascript: Run) -> None:
+def test_client_of_version_1_0(served: Service, run_javascript: Run) -> None:
     answers = run_javascript("v1.cjs", asked=asked(), endpoint=served.url)
     assert found(answers["univariate"]) == quick_starts.AZURE_FOUND
     assert "severity" not in answers["univariate"]["entire"]
