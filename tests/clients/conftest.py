@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,41 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         service.stop()
 
 
-@pytest.fixture(scope="session")
-def run_javascript() -> Callable[..., Any]:
-    """Return what runs a program of the folder ``javascript`` and reads what it found."""
-    if not shutil.which("node") or not MODULES.exists():
-        pytest.skip("Azure's clients for Node are not here: install npm, then run make clients")
+class Programs:
+    """Runs the programs of this folder, which are quick starts with a client of Azure's."""
 
-    def run(program: str, *arguments: str, asked: Any, endpoint: str, **environment: str) -> Any:
+    def javascript(self, name: str, *arguments: str, **asked: Any) -> Any:
+        """Run a program for Node, and return what it found."""
+        if not shutil.which("node") or not MODULES.exists():
+            pytest.skip("Azure's clients for Node are not here: install npm, then run make clients")
+        return self._run(["node", str(FOLDER / "javascript" / name), *arguments], {}, **asked)
+
+    def python(self, name: str, package: str, **asked: Any) -> Any:
+        """Run a program for Python with a package that lies in a folder of its own."""
+        folder = FOLDER / "python" / package
+        if not folder.exists():
+            pytest.skip(f"the client {package} is not here: run make clients")
+        program = str(FOLDER / "python" / name)
+        return self._run(
+            [sys.executable, "-W", "ignore", program], {"PYTHONPATH": str(folder)}, **asked
+        )
+
+    def _run(
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        *,
+        asked: Any,
+        endpoint: str,
+        **more: str,
+    ) -> Any:
         done = subprocess.run(
-            ["node", str(FOLDER / "javascript" / program), *arguments],
+            command,
             input=json.dumps(asked),
             env=os.environ
             | {"ANOMALY_DETECTOR_ENDPOINT": endpoint, "ANOMALY_DETECTOR_API_KEY": KEYS[0]}
-            | environment,
+            | environment
+            | more,
             capture_output=True,
             text=True,
             timeout=170,
@@ -53,4 +76,8 @@ def run_javascript() -> Callable[..., Any]:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    return run
+
+@pytest.fixture(scope="session")
+def programs() -> Programs:
+    """Return what runs the quick starts."""
+    return Programs()

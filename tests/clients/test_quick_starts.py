@@ -1,8 +1,7 @@
-"""Azure's JavaScript clients do their quick starts, and find what Azure found."""
+"""Quick starts with Azure's clients for JavaScript, and an old one for Python."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -13,7 +12,6 @@ from services import HEADER, KEYS, Service
 
 START, END = "2021-01-02T00:00:00Z", "2021-01-02T05:00:00Z"
 VARIABLES = [f"series_{number}" for number in range(5)]
-Run = Callable[..., Any]
 
 
 def asked(source: str | None = None) -> dict[str, Any]:
@@ -50,7 +48,7 @@ def asked(source: str | None = None) -> dict[str, Any]:
 
 
 def upload(service: Service, content: bytes) -> str:
-    kept = service.call("/datasets/javascript", content, method="PUT", headers={HEADER: KEYS[0]})
+    kept = service.call("/datasets/quick-start", content, method="PUT", headers={HEADER: KEYS[0]})
     assert kept.status == 201, kept.content
     return str(kept.json["dataSource"])
 
@@ -85,9 +83,9 @@ def check_training(trained: Any, base: str) -> None:
     assert trained["gone"] == {**trained["gone"], "status": 404, "code": "ModelNotExist"}
 
 
-def test_rest_client_of_version_1_1(served: Service, run_javascript: Run) -> None:
+def test_rest_client_of_version_1_1(served: Service, programs: Any) -> None:
     source = upload(served, recordings.SAMPLE.read_bytes())
-    answers = run_javascript("rest.cjs", asked=asked(source), endpoint=served.url)
+    answers = programs.javascript("rest.cjs", asked=asked(source), endpoint=served.url)
     univariate, trained = answers["univariate"], answers["multivariate"]
     assert found(univariate) == quick_starts.AZURE_FOUND
     entire = recordings.read("azure/entire_daily47_live.json")["response"]
@@ -114,11 +112,19 @@ def test_rest_client_of_version_1_1(served: Service, run_javascript: Run) -> Non
         ("ai-anomaly-detector-beta-3", "v1.1-preview"),
     ],
 )
-def test_client_of_a_preview(
-    package: str, version: str, served: Service, run_javascript: Run
-) -> None:
+def test_client_of_a_preview(package: str, version: str, served: Service, programs: Any) -> None:
     source = upload(served, recordings.SAMPLE_ZIP.read_bytes())
-    answers = run_javascript("betas.cjs", package, asked=asked(source), endpoint=served.url)
+    answers = programs.javascript("betas.cjs", package, asked=asked(source), endpoint=served.url)
+    check_preview(answers, version, served)
+
+
+def test_python_client_of_a_preview(served: Service, programs: Any) -> None:
+    source = upload(served, recordings.SAMPLE_ZIP.read_bytes())
+    answers = programs.python("beta_5.py", "beta-5", asked=asked(source), endpoint=served.url)
+    check_preview(answers, "v1.1-preview.1", served)
+
+
+def check_preview(answers: Any, version: str, served: Service) -> None:
     univariate, trained = answers["univariate"], answers["multivariate"]
     assert found(univariate) == quick_starts.AZURE_FOUND
     assert len(univariate["entire"]["severity"]) == 47
@@ -132,16 +138,16 @@ def test_client_of_a_preview(
         assert len(trained["last"]["results"]) == 1
 
 
-def test_client_of_beta_2(served: Service, run_javascript: Run) -> None:
-    answers = run_javascript(
+def test_client_of_beta_2(served: Service, programs: Any) -> None:
+    answers = programs.javascript(
         "betas.cjs", "ai-anomaly-detector-beta-2", asked=asked(), endpoint=served.url
     )
     assert found(answers["univariate"]) == quick_starts.AZURE_FOUND
     check_refusals(answers["univariate"])
 
 
-def test_client_of_version_1_0(served: Service, run_javascript: Run) -> None:
-    answers = run_javascript("v1.cjs", asked=asked(), endpoint=served.url)
+def test_client_of_version_1_0(served: Service, programs: Any) -> None:
+    answers = programs.javascript("v1.cjs", asked=asked(), endpoint=served.url)
     assert found(answers["univariate"]) == quick_starts.AZURE_FOUND
     assert "severity" not in answers["univariate"]["entire"]
     check_refusals(answers["univariate"])
