@@ -54,19 +54,32 @@ def read_bytes(content: bytes, access: Access, name: str = "file.csv", **options
     return read(name, access, **{**EVER, **options})
 
 
+def parts_of(table: pd.DataFrame, count: int = 3) -> dict[str, bytes]:
+    """Return a table as Spark writes it: every so many rows in a part, with a header each."""
+    written = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+    return {"_SUCCESS": b""} | {
+        f"part-{part:05}-{written}-c000.csv": table.iloc[part::count].to_csv().encode()
+        for part in range(count)
+    }
+
+
 class Web:
     """A server on this machine; each path does what a test says."""
 
     def __init__(self) -> None:
         self.pages: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
         self.asked: list[str] = []
-        pages, asked = self.pages, self.asked
+        self.server_name = "Web"
+        pages, asked, web = self.pages, self.asked, self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 asked.append(self.path)
                 with contextlib.suppress(OSError):
                     pages[self.path.split("?")[0]](self)
+
+            def version_string(self) -> str:
+                return web.server_name
 
             def log_message(self, *arguments: object) -> None:
                 pass

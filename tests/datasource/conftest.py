@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from clients.azurite import Azurite, running
 from sources import TABLE, Web
 
 from detector.datasource import Access, remove, store
@@ -30,6 +31,12 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def access(folder: Path) -> Access:
     return Access(folders=(folder,), seconds=20)
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    with running() as started:
+        yield started
 
 
 @pytest.fixture

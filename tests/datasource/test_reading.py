@@ -229,7 +229,7 @@ WRONG_FILES: dict[str, tuple[bytes, str, str]] = {
     "Latin-1 time": (TABLE + b"2021-01-02\xe9,1,2\n", "ReadingFileError", "row 4 is not UTF-8"),
     "Latin-1 value": (TABLE + b"2021-01-02,1,\xe9\n", "VariableParseError", "Row 4"),
     "NUL": (TABLE + b"2021-01-02,1,\0\n", "VariableParseError", "Row 4"),
-    "gzip": (b"\x1f\x8b\x08" + bytes(50), "ReadingFileError", ""),
+    "gzip": (b"\x1f\x8b\x08" + bytes(50), "ReadingFileError", "gzip"),
     "picture": (b"\x89PNG\r\n\x1a\n" + bytes(50), "ReadingFileError", "UTF-8"),
     "half a zip": (packed({"a.csv": SERIES})[:60], "ReadingFileError", "zip"),
     "empty zip": (packed({}), "NoVariablesFound", "file.csv"),
