@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-from detector.datasource.local import too_many_files
+from detector.datasource import folder
 from detector.datasource.stream import File, shorten
 from detector.errors import DetectionError
-from detector.multivariate.alignment import MOST_VARIABLES
 
 __all__ = ["SIGNATURE", "members"]
 
@@ -52,16 +51,16 @@ def members(stream: BinaryIO, name: str) -> list[File]:
         raise DetectionError(
             "ReadingFileError", f"The zip '{shorten(name)}' cannot be read: {error}."
         ) from error
-    found = [entry for entry in archive.infolist() if _is_variable(entry.filename)]
-    if len(found) > MOST_VARIABLES:
-        raise too_many_files(name)
+    top = [entry for entry in archive.infolist() if _is_at_the_top(entry.filename)]
+    names = set(folder.chosen((entry.filename for entry in top), name))
+    found = [entry for entry in top if entry.filename in names]
     for entry in found:
         _check(entry, name)
     return [_member(archive, entry) for entry in found]
 
 
-def _is_variable(name: str) -> bool:
-    return name.lower().endswith(".csv") and "/" not in name and "\\" not in name and name[0] != "."
+def _is_at_the_top(name: str) -> bool:
+    return "/" not in name and "\\" not in name
 
 
 def _check(entry: zipfile.ZipInfo, archive: str) -> None:

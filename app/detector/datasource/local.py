@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from detector.datasource import folder
 from detector.datasource.access import Access
 from detector.datasource.stream import File, shorten
 from detector.errors import DetectionError
-from detector.multivariate.alignment import MOST_VARIABLES
 from detector.multivariate.requests import redacted
 
-__all__ = ["find", "path_of", "too_many_files"]
+__all__ = ["find", "path_of"]
 
 # Opened without waiting for a writer, should it be a FIFO.
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -66,26 +66,13 @@ def find(source: str, access: Access) -> File | list[File]:
     path = path_of(source, access)
     if not path.is_dir():
         return File(path.name, lambda: _open(path, access))
-    files = []
     with os.scandir(path) as entries:
-        for entry in entries:
-            if entry.name.lower().endswith(".csv") and not entry.name.startswith("."):
-                files.append(_inside(path / entry.name, source, access))
-                if len(files) > MOST_VARIABLES:
-                    raise too_many_files(source)
-    return sorted(files, key=lambda file: file.name)
+        # A folder may be called like a file: Spark does that.
+        names = (entry.name for entry in entries if not (path / entry.name).is_dir())
+        return [_inside(path / name, access) for name in folder.chosen(names, source)]
 
 
-def too_many_files(source: str) -> DetectionError:
-    """Return the refusal of more variables than can be scored."""
-    return DetectionError(
-        "DataExceedsLimit",
-        f"'{shorten(source)}' holds more than {MOST_VARIABLES} CSV files, and at most "
-        f"{MOST_VARIABLES} variables can be scored together.",
-    )
-
-
-def _inside(entry: Path, source: str, access: Access) -> File:
+def _inside(entry: Path, access: Access) -> File:
     # A link in the folder must not lead out of it either; its own name is the variable's.
     path = path_of(str(entry), access)
     return File(entry.name, lambda: _open(path, access))

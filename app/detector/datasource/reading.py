@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from detector.arrays import Floats, Ints
-from detector.datasource import archive, local, s3, table, web
+from detector.datasource import archive, blob, local, s3, table, web
 from detector.datasource.access import Access
+from detector.datasource.folder import is_part
 from detector.datasource.stream import Budget, Counted, File, shorten
-from detector.errors import DetectionError
+from detector.errors import DetectionError, listed
 from detector.multivariate.alignment import MOST_ROWS
+from detector.multivariate.requests import redacted
 
 __all__ = ["check", "describe", "read"]
 
@@ -59,7 +61,8 @@ def read(
     ----------
     source : str
         The ``dataSource``: of a CSV file of all variables (``timestamp`` and a column for each),
-        or of a zip, folder or S3 prefix of one CSV file for each (``timestamp,value``).
+        or of a zip, a folder, an S3 prefix, or a container or folder of blob storage, with one CSV
+        file for each (``timestamp,value``) or with the parts of one table, as Spark names them.
     schema : str
         ``OneTable`` or ``MultiTable``. What the source is decides; but a single CSV file with the
         columns ``timestamp,value`` is a variable called ``value`` in the first, and called as the
@@ -85,7 +88,7 @@ def read(
     budget = Budget(access)
     found = _find(source, access)
     if isinstance(found, list):
-        return _read_folder(found, source, window, budget)
+        return _read_folder(found, redacted(source), window, budget)
     with found.open() as opened:
         if _is_zip(opened):
             return _read_folder(archive.members(opened, found.name), found.name, window, budget)
@@ -121,7 +124,7 @@ def _find(source: str, access: Access) -> File | list[File]:
     if scheme == "s3":
         return s3.find(source, access)
     if scheme in web.SCHEMES:
-        return web.find(source, access)
+        return blob.find(source, access)
     return local.find(source, access)
 
 
@@ -156,6 +159,8 @@ def _read_folder(
     """Read one CSV file for each variable; where there is a single file, one of all variables."""
     if not files:
         raise _no_variables(name)
+    if is_part(files[0].name):
+        return _read_parts(files, name, window, budget)
     if len(files) == 1:
         with files[0].open() as opened:
             return _read_file(files[0], opened, window, budget, as_variable=True)
@@ -176,11 +181,41 @@ def _read_folder(
     return _merge(columns, name, window, budget)
 
 
+def _read_parts(
+    files: Sequence[File], name: str, window: table.Window, budget: Budget
+) -> pd.DataFrame:
+    """Read one table of all variables, whose rows are spread over files in any order."""
+    variables: list[str] = []
+    rows: table.Rows | None = None
+    for file in sorted(files, key=lambda file: file.name):
+        with file.open() as opened:
+            stream = Counted(opened, file.name, budget)
+            # A task of Spark's that had no rows may leave a file of no bytes.
+            if not stream.peek():
+                continue
+            names = table.header(stream)
+            found = sorted(each for each in names if each != table.TIMESTAMP)
+            if rows is None:
+                variables = found
+                rows = table.Rows(len(variables), window, budget, shorten(name), alone=True)
+            elif found != variables:
+                raise DetectionError(
+                    "FileColumnsNotExist",
+                    f"'{stream.name}' has other columns ({listed(found)}) than the parts before it "
+                    f"({listed(variables)}). Parts of one table have the same.",
+                )
+            rows.read(stream, names)
+    if rows is None:
+        raise _no_variables(name)
+    return table.frame(*rows.finish(), variables)
+
+
 def _no_variables(name: str) -> DetectionError:
     return DetectionError(
         "NoVariablesFound",
-        f"No variables found: '{shorten(name)}' has no CSV file at its top level. Each variable is "
-        "one, with the columns timestamp and value; those in folders below are left out.",
+        f"No variables found: '{shorten(name)}' has no CSV file at its top level, or only empty "
+        "parts. Each variable is one, with the columns timestamp and value; those in folders below "
+        "are left out.",
     )
 
 

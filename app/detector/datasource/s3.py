@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any, BinaryIO, cast
 
+from detector.datasource import folder
 from detector.datasource.access import Access
-from detector.datasource.local import too_many_files
 from detector.datasource.stream import File, shorten
 from detector.errors import DetectionError
-from detector.multivariate.alignment import MOST_VARIABLES
 
 __all__ = ["client", "explained", "find", "parse"]
 
@@ -55,14 +54,19 @@ def find(source: str, access: Access) -> File | list[File]:
         if not key.endswith("/") and _is_there(s3, bucket, key):
             return _file(bucket, key, access)
         prefix = key.removesuffix("/") + "/"
-        listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/")
-    keys = [entry["Key"] for entry in listed.get("Contents", [])]
-    if not keys and not listed.get("CommonPrefixes"):
+        names = folder.chosen(_names(s3, bucket, prefix, source), source)
+    return [_file(bucket, prefix + name, access) for name in names]
+
+
+def _names(s3: Any, bucket: str, prefix: str, source: str) -> Iterator[str]:
+    is_there = False
+    pages = s3.get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
+        found = page.get("Contents", [])
+        is_there = is_there or bool(found or page.get("CommonPrefixes"))
+        yield from (entry["Key"][len(prefix) :] for entry in found)
+    if not is_there:
         raise DetectionError("FileNotExist", f"File '{shorten(source)}' does not exist.")
-    variables = [each for each in keys if each.lower().endswith(".csv")]
-    if len(variables) > MOST_VARIABLES or listed["IsTruncated"]:
-        raise too_many_files(source)
-    return [_file(bucket, each, access) for each in sorted(variables)]
 
 
 @contextmanager

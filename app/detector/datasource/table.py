@@ -49,10 +49,10 @@ def header(stream: Counted) -> list[str]:
         The names of its columns, ``timestamp`` among them; none empty, none twice.
     """
     line = stream.first_line()
-    if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line:
-        raise _unreadable(stream.name, "it is UTF-16 or no text at all")
     if line.startswith(b"\x1f\x8b"):
         raise _unreadable(stream.name, "it is compressed with gzip")
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line:
+        raise _unreadable(stream.name, "it is UTF-16 or no text at all")
     variables = line.count(b",")
     if variables > MOST_VARIABLES:
         raise DetectionError(
@@ -136,8 +136,7 @@ def collect(
         The variables, by name; NaN where missing.
     """
     rows = Rows(len(names) - 1, window, budget, stream.name, alone=alone)
-    for times, values in _blocks(stream, names):
-        rows.add(times, values)
+    rows.read(stream, names)
     return rows.finish()
 
 
@@ -240,7 +239,7 @@ def _explain(message: str, names: Sequence[str], file: str) -> DetectionError:
 
 
 class Rows:
-    """The rows of one file that lie in a window.
+    """The rows of a table, in one file or in parts, that lie in a window.
 
     Of the rows before the start, those from the last ``look_back`` complete ones on are kept, so
     that there are enough of them also where only complete rows count.
@@ -258,6 +257,11 @@ class Rows:
         self._before: list[tuple[Ints, Floats]] = []
         self._count = 0
         self._kept_before = self._new_before = 0
+
+    def read(self, stream: Counted, names: Sequence[str]) -> None:
+        """Take the rows below the header of a file that are wanted."""
+        for times, values in _blocks(stream, names):
+            self.add(times, values)
 
     def add(self, times: Ints, values: Floats) -> None:
         """Take those rows of a block that are wanted."""
@@ -278,7 +282,7 @@ class Rows:
         self._budget.hold_cells(len(times) * self._variables, self._name)
 
     def finish(self) -> tuple[Ints, Floats]:
-        """Return the rows in rising order; of rows of the same time, the last of the file."""
+        """Return the rows in rising order; of rows of the same time, the last that was read."""
         self._prune()
         parts = self._before + self._parts
         self._before, self._parts = [], []

@@ -8,24 +8,26 @@ import ipaddress
 import re
 import socket
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, cast
-from urllib.parse import unquote, urljoin, urlsplit
+from email.message import Message
+from typing import Protocol
+from urllib.parse import urljoin, urlsplit
 
 from detector.datasource.access import Access
-from detector.datasource.stream import File, shorten
+from detector.datasource.stream import shorten
 from detector.errors import DetectionError
 from detector.multivariate.requests import redacted
 
-__all__ = ["SCHEMES", "find", "parse"]
+__all__ = ["SCHEMES", "Address", "Answer", "fetch", "no_data", "parse", "refusal"]
 
 SCHEMES = {"http": 80, "https": 443}
+_REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
+_BLOB_VERSION = "2020-10-02"
 _SILENT_SECONDS = 30
 _BLOCK = 1024 * 1024
 
@@ -94,30 +96,72 @@ def parse(text: str, access: Access) -> Address:
     return Address(text, parts.scheme, host, port, target, may_be_private)
 
 
-def find(source: str, access: Access) -> File:
-    """Return the file at an address, which is fetched when it is opened."""
-    address = parse(source, access)
-    name = unquote(urlsplit(source).path).rsplit("/", 1)[-1]
-    return File(name or address.host, lambda: _fetch(address, access))
+@dataclass(frozen=True)
+class Answer:
+    """How a host answered: from where, after redirects, with what status and headers."""
+
+    address: Address
+    status: int
+    headers: Message
 
 
-@contextmanager
-def _fetch(address: Address, access: Access) -> Iterator[BinaryIO]:
-    """Fetch a file to a disk where it has no name, so that nothing is left of it."""
-    deadline = time.monotonic() + access.seconds
-    with tempfile.TemporaryFile() as file:
-        for _ in range(_MOST_REDIRECTS + 1):
-            leads_to = _get(address, access, deadline, cast(BinaryIO, file))
-            if leads_to is None:
-                file.seek(0)
-                yield cast(BinaryIO, file)
-                return
-            address = parse(urljoin(address.text, leads_to), access)
-    raise _no_data(address, f"it redirects more than {_MOST_REDIRECTS} times")
+class Sink(Protocol):
+    """What takes the bytes of a file."""
+
+    def write(self, block: bytes, /) -> object:
+        """Take some bytes."""
 
 
-def _get(address: Address, access: Access, deadline: float, file: BinaryIO) -> str | None:
-    """Write what is at an address to a file, or return where it leads instead."""
+def fetch(address: Address, access: Access, sink: Sink, deadline: float) -> Answer:
+    """Follow an address, and write the file there to a sink where the status is 200.
+
+    Parameters
+    ----------
+    deadline : float
+        By the monotonic clock, in seconds.
+
+    Raises
+    ------
+    DetectionError
+        ``InvalidBlobURL`` where it leads to what may not be read, ``FileSizeTooLarge``,
+        ``ReadingFileError`` and ``GetDataError``.
+    """
+    for _ in range(_MOST_REDIRECTS + 1):
+        answer = _get(address, access, deadline, sink)
+        if answer.status not in _REDIRECTS:
+            return answer
+        location = answer.headers.get("Location")
+        if not location:
+            raise no_data(address, f"it answers {answer.status} without saying where it leads")
+        address = parse(_joined(address.text, location), access)
+    raise no_data(address, f"it redirects more than {_MOST_REDIRECTS} times")
+
+
+def refusal(answer: Answer) -> DetectionError:
+    """Return what an answer means that brought no file."""
+    if answer.status in (404, 410):
+        return DetectionError(
+            "FileNotExist",
+            f"File '{answer.address.shown}' does not exist: its host answers {answer.status}. It "
+            "must be a CSV file or a zip; a folder is read from Azure's blob storage only.",
+        )
+    if answer.status in (401, 403):
+        return no_data(
+            answer.address,
+            f"it answers {answer.status}, access denied; where the address ends in a SAS token, "
+            "see whether that is still valid and allows to read",
+        )
+    return no_data(answer.address, f"it answers {answer.status}")
+
+
+def _joined(base: str, location: str) -> str:
+    try:
+        return urljoin(base, location)
+    except ValueError:
+        return location
+
+
+def _get(address: Address, access: Access, deadline: float, sink: Sink) -> Answer:
     try:
         with _connected(address, deadline) as connection:
             host = f"[{address.host}]" if ":" in address.host else address.host
@@ -126,12 +170,14 @@ def _get(address: Address, access: Access, deadline: float, file: BinaryIO) -> s
                 "Host": host if usual else f"{host}:{address.port}",
                 "Accept-Encoding": "identity",
                 "User-Agent": "anomaly-detector",
+                # Blob storage then says with a code why it refuses; other hosts ignore it.
+                "x-ms-version": _BLOB_VERSION,
             }
             connection.request("GET", address.target, headers=headers)
             with connection.getresponse() as answer:
-                leads_to = _leads_to(answer, address)
-                if leads_to is None:
-                    _copy(answer, address, access, file)
+                found = Answer(address, answer.status, answer.headers)
+                if answer.status == 200:
+                    _copy(answer, address, access, sink)
         late = time.monotonic() >= deadline
     except (OSError, http.client.HTTPException) as error:
         if time.monotonic() >= deadline:
@@ -139,38 +185,13 @@ def _get(address: Address, access: Access, deadline: float, file: BinaryIO) -> s
         # The text of an HTTPException may quote anything.
         known = isinstance(error, OSError) and not isinstance(error, http.client.HTTPException)
         reason = (getattr(error, "strerror", None) or str(error)) if known else type(error).__name__
-        raise _no_data(address, shorten(reason)) from error
+        raise no_data(address, shorten(reason)) from error
     if late:
         raise _too_late(address, access)
-    return leads_to
+    return found
 
 
-def _leads_to(answer: http.client.HTTPResponse, address: Address) -> str | None:
-    if answer.status in (301, 302, 303, 307, 308):
-        location = answer.headers.get("Location")
-        if not location:
-            raise _no_data(address, f"it answers {answer.status} without saying where it leads")
-        return location
-    if answer.status in (404, 410):
-        raise DetectionError(
-            "FileNotExist",
-            f"File '{address.shown}' does not exist: its host answers {answer.status}. It must be "
-            "a CSV file or a zip; a folder cannot be read from a host.",
-        )
-    if answer.status in (401, 403):
-        raise _no_data(
-            address,
-            f"it answers {answer.status}, access denied; where the address ends in a SAS token, "
-            "see whether that is still valid and allows to read",
-        )
-    if answer.status != 200:
-        raise _no_data(address, f"it answers {answer.status}")
-    return None
-
-
-def _copy(
-    answer: http.client.HTTPResponse, address: Address, access: Access, file: BinaryIO
-) -> None:
+def _copy(answer: http.client.HTTPResponse, address: Address, access: Access, sink: Sink) -> None:
     encoding = answer.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity":
         raise DetectionError(
@@ -185,7 +206,7 @@ def _copy(
         if not block:
             break
         count += len(block)
-        file.write(block)
+        sink.write(block)
     else:
         raise DetectionError(
             "FileSizeTooLarge",
@@ -265,11 +286,12 @@ def _is_public(place: str) -> bool:
     return ip.is_global and not (ip.is_multicast or ip.is_reserved)
 
 
-def _no_data(address: Address, reason: str) -> DetectionError:
+def no_data(address: Address, reason: str) -> DetectionError:
+    """Return the refusal of what a host does not give."""
     return DetectionError("GetDataError", f"'{address.shown}' cannot be fetched: {reason}.")
 
 
 def _too_late(address: Address, access: Access) -> DetectionError:
-    return _no_data(
+    return no_data(
         address, f"it did not arrive within {access.seconds:g} seconds (DETECTOR_DATA_SECONDS)"
     )

@@ -1,0 +1,109 @@
+"""The XML in which blob storage lists blobs, read while it arrives, whoever may have sent it."""
+
+from __future__ import annotations
+
+from xml.parsers import expat
+
+from detector.datasource import web
+from detector.datasource.folder import is_csv
+from detector.errors import DetectionError
+
+__all__ = ["Listing"]
+
+# A blob takes some 1000 bytes of a listing.
+_MOST_BYTES = 64 * 1024**2
+# A name has up to 1024 characters, and a marker some more.
+_LONGEST_TEXT = 8192
+_DEEPEST = 16
+_BLOB = ["EnumerationResults", "Blobs", "Blob", "Name"]
+_FOLDER = ["EnumerationResults", "Blobs", "BlobPrefix", "Name"]
+_MARKER = ["EnumerationResults", "NextMarker"]
+
+
+class Listing:
+    """What lies in a folder, from page after page of a list.
+
+    Parameters
+    ----------
+    prefix : str
+        What the names of the folder's blobs begin with.
+
+    Attributes
+    ----------
+    folders : set of str
+        The base names of folders that are called like CSV files.
+    is_there : bool
+        Whether there was any blob or folder.
+    marker : str
+        What the next page is asked for with; empty after the last.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._bytes = 0
+        self.folders: set[str] = set()
+        self.is_there = False
+        self.marker = ""
+
+    def begin(self, address: web.Address) -> None:
+        """Make ready for a page."""
+        self.marker = ""
+        self._address = address
+        self._files: list[str] = []
+        self._path: list[str] = []
+        self._text = ""
+        # Blob storage declares no document type, with which a few bytes may become many.
+        parser = expat.ParserCreate("utf-8")
+        parser.StartDoctypeDeclHandler = self._refuse
+        parser.StartElementHandler = self._start
+        parser.CharacterDataHandler = self._add
+        parser.EndElementHandler = self._end
+        self._parser = parser
+
+    def write(self, block: bytes) -> None:
+        """Take some bytes of the page."""
+        self._bytes += len(block)
+        if self._bytes > _MOST_BYTES:
+            raise DetectionError(
+                "DataExceedsLimit",
+                f"'{self._address.shown}' holds so much that its list exceeds {_MOST_BYTES} bytes. "
+                "Put the CSV files into a folder of their own.",
+            )
+        self._parse(block)
+
+    def end(self) -> list[str]:
+        """Return the base names of the page's CSV files, folders called like one included."""
+        self._parse(b"", last=True)
+        return self._files
+
+    def _parse(self, block: bytes, *, last: bool = False) -> None:
+        try:
+            self._parser.Parse(block, last)
+        except expat.ExpatError:
+            self._refuse()
+
+    def _refuse(self, *_: object) -> None:
+        raise web.no_data(self._address, "its list of blobs is not the XML of blob storage")
+
+    def _start(self, name: str, _: object) -> None:
+        self._path.append(name)
+        self._text = ""
+        if len(self._path) > _DEEPEST:
+            self._refuse()
+
+    def _add(self, text: str) -> None:
+        if self._path in (_BLOB, _FOLDER, _MARKER):
+            self._text += text
+            if len(self._text) > _LONGEST_TEXT:
+                self._refuse()
+
+    def _end(self, _: str) -> None:
+        if self._path == _MARKER:
+            self.marker = self._text
+        elif self._path in (_BLOB, _FOLDER):
+            self.is_there = True
+            name = self._text.removeprefix(self._prefix).removesuffix("/")
+            # Nothing else was asked for; a name with a slash could lead elsewhere.
+            if self._text.startswith(self._prefix) and "/" not in name and is_csv(name):
+                self._files.append(name) if self._path == _BLOB else self.folders.add(name)
+        self._path.pop()
