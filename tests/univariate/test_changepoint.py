@@ -261,7 +261,6 @@ def test_options_of_anomaly_detection_are_not_looked_at() -> None:
 @pytest.mark.parametrize(
     ("option", "code", "says"),
     [
-        ({"granularity": None}, "RequiredGranularity", "'granularity'"),
         ({"granularity": "hour"}, "InvalidGranularity", "'hour'"),
         ({"customInterval": 0}, "InvalidCustomInterval", "It is 0"),
         ({"period": -1}, "InvalidPeriod", "It is -1"),
