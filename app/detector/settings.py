@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from detector import addresses
 
-__all__ = ["DataSettings", "JobSettings", "Settings"]
+__all__ = ["AddressSettings", "DataSettings", "JobSettings", "Settings"]
 
 # Whoever may try can try many a second: 16 random characters are out of reach, words are not.
 _SHORTEST_KEY = 16
@@ -159,14 +159,8 @@ class JobSettings(DataSettings):
     )
 
 
-class Settings(JobSettings):
-    """The settings of one service, read from the environment.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        For a value that makes no sense, or for an address that others can reach without keys.
-    """
+class AddressSettings(JobSettings):
+    """Where the service listens, and the keys it takes, read from the environment."""
 
     host: str = Field(
         default="127.0.0.1",
@@ -195,6 +189,30 @@ class Settings(JobSettings):
         description="Keys that clients may send, separated by commas; two, so that they can be "
         "rotated. With none, any key is accepted, and the service listens on loopback only. Where "
         f"others can reach it, each has at least {_SHORTEST_KEY} characters.",
+    )
+    _split_keys = field_validator("api_keys", mode="before")(_split)
+
+    @property
+    def reachable_address(self) -> str:
+        """The address at which clients reach the service."""
+        published = self.published_address if self.in_container else None
+        return published or self.host
+
+
+class Settings(AddressSettings):
+    """The settings of one service, read from the environment.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        For a value that makes no sense, or for an address that others can reach without keys.
+    """
+
+    key_header: Literal["required", "optional"] = Field(
+        default="required",
+        validation_alias="DETECTOR_KEY_HEADER",
+        description="Whether requests must have the key header where there are no keys. Where it "
+        "is optional, pages of other sites must send it all the same.",
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -324,7 +342,7 @@ class Settings(JobSettings):
     )
 
     _split_names = field_validator(
-        "api_keys", "allowed_hosts", "cors_origins", "trusted_proxies", mode="before"
+        "allowed_hosts", "cors_origins", "trusted_proxies", mode="before"
     )(_split)
 
     _check_allowed_hosts = field_validator("allowed_hosts")(addresses.hosts_or_any)
@@ -337,12 +355,6 @@ class Settings(JobSettings):
     def worker_bodies_bytes(self) -> int:
         """The most bytes that the bodies of one worker process may have together."""
         return self.max_bodies_bytes // self.workers
-
-    @property
-    def reachable_address(self) -> str:
-        """The address at which clients reach the service."""
-        published = self.published_address if self.in_container else None
-        return published or self.host
 
     @model_validator(mode="after")
     def _require_keys_where_others_reach(self) -> "Settings":

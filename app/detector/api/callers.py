@@ -13,7 +13,7 @@ __all__ = ["Callers"]
 
 _PORT = re.compile(r":\d{1,5}$", re.ASCII)
 # Whoever looks whether the service is well calls it by its address.
-_OPEN_TO_ALL = frozenset({"/health/live", "/health/ready"})
+_OPEN_TO_ALL = frozenset({"/health/live", "/health/ready", "/ready", "/status"})
 _MOST_REMEMBERED = 1024
 
 
