@@ -1,11 +1,12 @@
 """Runs the service: ``python -m detector serve``."""
 
 import contextlib
+import logging.config
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -13,7 +14,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from detector import isolation
-from detector.api import metrics_folder
+from detector.api import container, metrics_folder
 from detector.api.connections import HEAD_SECONDS, backlog, raise_file_limit
 from detector.jobs import processes
 from detector.log import CONFIGURATION
@@ -25,13 +26,15 @@ __all__ = ["serve"]
 _WORKER_PATIENCE_SECONDS = 60
 
 
-def serve(given: Mapping[str, object]) -> None:
+def serve(given: Mapping[str, object], arguments: Sequence[str] = ()) -> None:
     """Serve until told to stop; finish what has begun.
 
     Parameters
     ----------
     given : mapping
         Settings that replace those of the environment: ``host``, ``port``, ``workers``.
+    arguments : sequence of str
+        Of the service's own container, such as ``Eula=accept``.
 
     Raises
     ------
@@ -41,7 +44,10 @@ def serve(given: Mapping[str, object]) -> None:
     for name, value in given.items():
         # Workers are processes of their own, and read the environment.
         os.environ[str(Settings.model_fields[name].validation_alias)] = str(value)
+    logging.config.dictConfig(CONFIGURATION)
     try:
+        container.take_arguments(arguments)
+        container.keep_key()
         settings = Settings()
     except ValidationError as error:
         raise ValueError(_in_words(error)) from None
