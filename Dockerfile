@@ -40,7 +40,7 @@ RUN install -d -o workspace -g workspace /var/lib/detector
 USER workspace
 COPY app/detector /srv/app/detector
 # It is here that BIND_ADDRESS says where the service is reached.
-ENV PYTHONPATH=/srv/app DETECTOR_IN_CONTAINER=true
+ENV PYTHONPATH=/srv/app DETECTOR_IN_CONTAINER=true DETECTOR_TLS_FOLDER=/var/lib/detector/tls
 WORKDIR /srv/app
 EXPOSE 8080
 CMD ["python", "-m", "detector", "serve"]
