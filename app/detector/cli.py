@@ -75,7 +75,8 @@ def _serve(options: argparse.Namespace) -> int:
     # Only who serves needs the web framework.
     from detector.api.server import serve
 
-    given = {"host": options.host, "port": options.port, "workers": options.workers}
+    names = ("host", "port", "workers", "tls")
+    given = {name: getattr(options, name) for name in names}
     try:
         serve(
             {name: value for name, value in given.items() if value is not None}, options.arguments
@@ -124,6 +125,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="the address to listen on (DETECTOR_HOST, 127.0.0.1)")
     serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
     serve.add_argument("--workers", type=int, help="worker processes (DETECTOR_WORKERS, 1)")
+    serve.add_argument(
+        "--tls",
+        choices=("self",),
+        help="answer over TLS with a certificate of a local authority that is made once "
+        "(DETECTOR_TLS); DETECTOR_TLS_CERTIFICATE and DETECTOR_TLS_KEY name one of your own",
+    )
     serve.add_argument(
         "arguments",
         nargs="*",

@@ -234,6 +234,27 @@ class Settings(AddressSettings):
         description="Addresses and networks of proxies whose X-Forwarded-For and "
         "X-Forwarded-Proto are believed, separated by commas.",
     )
+    tls: Literal["self"] | None = Field(
+        default=None,
+        validation_alias="DETECTOR_TLS",
+        description="`self`: the service answers over TLS, with a certificate of a local authority "
+        "that it makes once.",
+    )
+    tls_folder: Path = Field(
+        default=Path("tls"),
+        validation_alias="DETECTOR_TLS_FOLDER",
+        description="Where that authority and the certificate are kept.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        validation_alias="DETECTOR_TLS_CERTIFICATE",
+        description="A certificate in PEM, with those up to its authority, for TLS.",
+    )
+    tls_key: Path | None = Field(
+        default=None,
+        validation_alias="DETECTOR_TLS_KEY",
+        description="The private key of that certificate, in PEM and not encrypted.",
+    )
     workers: int = Field(
         default=1, ge=1, validation_alias="DETECTOR_WORKERS", description="Worker processes."
     )

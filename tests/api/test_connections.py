@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,9 +14,10 @@ import pytest
 import uvicorn
 from services import until
 
-from detector.api import connections
+from detector.api import connections, tls
 
 LARGE = 20_000_000
+HEAD_SECONDS, IDLE_SECONDS = 0.5, 1.5
 
 
 begun: list[int] = []
@@ -29,11 +32,25 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tls.Files:
+    return tls.local(tmp_path_factory.mktemp("tls"), ["127.0.0.1"])
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "TLS"])
+def secure(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
 @pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], socket.socket]]:
-    """Return what connects to a server that has little patience."""
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
-    monkeypatch.setattr(connections, "_ANSWER_SECONDS", 1.0)
+def listener(
+    secure: bool, certificate: tls.Files, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[socket.socket]:
+    """Return the socket of a server that has little patience, with or without TLS."""
+    monkeypatch.setattr(connections, "_HEAD_SECONDS", HEAD_SECONDS)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", IDLE_SECONDS)
+    monkeypatch.setattr(connections, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(connections, "_ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(connections, "_ANSWER_BYTES_PER_SECOND", LARGE)
     monkeypatch.setattr(connections, "_MOST_OPEN", 4)
     monkeypatch.setattr(connections, "_MOST_UNREAD_BYTES", LARGE)
@@ -41,25 +58,39 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], socket.soc
     config = uvicorn.Config(
         application,
         http=connections.Connection,
+        loop="detector.api.connections:Loop",
         lifespan="off",
         log_config=None,
         timeout_keep_alive=60,
+        ssl_certfile=certificate.certificate if secure else None,
     )
     server = uvicorn.Server(config)
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        thread = threading.Thread(target=server.run, args=([listener],))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
-
-        def new() -> socket.socket:
-            made = socket.create_connection(listener.getsockname(), timeout=10)
-            return stack.enter_context(made)
-
         try:
-            yield new
+            yield listening
         finally:
             server.should_exit = True
             thread.join()
+            assert not connections.Connection._open
+
+
+@pytest.fixture
+def connect(
+    secure: bool, listener: socket.socket, certificate: tls.Files
+) -> Iterator[Callable[[], socket.socket]]:
+    """Return what connects to the server."""
+    context = ssl.create_default_context(cafile=str(certificate.authority))
+    with contextlib.ExitStack() as stack:
+
+        def new() -> socket.socket:
+            made = socket.create_connection(listener.getsockname(), timeout=10)
+            if secure:
+                made = context.wrap_socket(made, server_hostname="127.0.0.1")
+            return stack.enter_context(made)
+
+        yield new
 
 
 def ask(connection: socket.socket, size: int = 2) -> None:
@@ -70,8 +101,8 @@ def is_open(connection: socket.socket) -> bool:
     """Say whether nothing has come, neither bytes nor the end."""
     connection.setblocking(False)
     try:
-        connection.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
+        connection.recv(1)
+    except (BlockingIOError, ssl.SSLWantReadError):
         return True
     except ConnectionResetError:
         return False
@@ -134,7 +165,22 @@ def test_a_kept_connection_is_closed_when_it_is_not_used(
     for _ in range(3):
         ask(connection)
         assert answered(connection)
-    until(lambda: not is_open(connection), "it is closed", 5)
+    since = time.monotonic()
+    until(lambda: not is_open(connection), "it is closed", 10)
+    assert time.monotonic() - since > IDLE_SECONDS
+
+
+@pytest.mark.parametrize("sent", [b"G", b"\r\n"])
+def test_a_kept_connection_has_no_more_time_for_its_next_head(
+    connect: Callable[[], socket.socket], sent: bytes
+) -> None:
+    connection = connect()
+    ask(connection)
+    assert answered(connection)
+    since = time.monotonic()
+    connection.sendall(sent)
+    until(lambda: not is_open(connection), "it is closed", 10)
+    assert time.monotonic() - since < IDLE_SECONDS
 
 
 def test_the_oldest_silent_one_gives_way(connect: Callable[[], socket.socket]) -> None:
@@ -200,3 +246,62 @@ def test_a_slow_answer_is_read_to_its_end_and_the_connection_goes_on(
         read += len(chunk)
     ask(connection)
     assert b"200 OK" in connection.recv(65536)[-200:]
+
+
+def test_the_last_answer_of_a_connection_is_read_to_its_end(
+    connect: Callable[[], socket.socket],
+) -> None:
+    connection = connect()
+    connection.sendall(
+        f"GET /?{LARGE} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    )
+    until(lambda: connections.Connection._unread, "it is not read", 5)
+    read = 0
+    while chunk := connection.recv(1 << 20):
+        read += len(chunk)
+    assert read > LARGE
+
+
+def test_a_client_that_does_not_say_good_bye_is_not_waited_for(
+    connect: Callable[[], socket.socket],
+) -> None:
+    connection = connect()
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    # It neither reads nor closes.
+    since = time.monotonic()
+    until(lambda: begun and not connections.Connection._open, "its place is free", 5, pause=0.01)
+    assert time.monotonic() - since < HEAD_SECONDS
+
+
+@pytest.mark.parametrize("secure", [True])
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"])
+def test_a_handshake_that_does_not_end_is_not_waited_for(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    with socket.create_connection(listener.getsockname(), timeout=10) as connection:
+        connection.sendall(sent)
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(4096):
+                pass
+        until(lambda: not connections.Connection._open, "its place is free", 5)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("secure", [True])
+def test_a_handshake_that_does_not_end_gives_way(
+    connect: Callable[[], socket.socket], listener: socket.socket
+) -> None:
+    kept = connect()
+    ask(kept)
+    assert answered(kept)
+    with contextlib.ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(listener.getsockname(), timeout=10))
+            for _ in range(4)
+        ]
+        new = connect()
+        ask(new)
+        assert answered(new)
+        until(lambda: not is_open(silent[0]), "the oldest is closed", 5)
+        ask(kept)
+        assert answered(kept)

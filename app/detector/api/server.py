@@ -14,8 +14,8 @@ import uvicorn
 from pydantic import ValidationError
 
 from detector import isolation
-from detector.api import container, metrics_folder
-from detector.api.connections import HEAD_SECONDS, backlog, raise_file_limit
+from detector.api import container, metrics_folder, tls
+from detector.api.connections import IDLE_SECONDS, backlog, raise_file_limit
 from detector.jobs import processes
 from detector.log import CONFIGURATION
 from detector.settings import Settings
@@ -32,7 +32,8 @@ def serve(given: Mapping[str, object], arguments: Sequence[str] = ()) -> None:
     Parameters
     ----------
     given : mapping
-        Settings that replace those of the environment: ``host``, ``port``, ``workers``.
+        Settings that replace those of the environment: ``host``, ``port``, ``workers``,
+        ``tls``.
     arguments : sequence of str
         Of the service's own container, such as ``Eula=accept``.
 
@@ -52,6 +53,9 @@ def serve(given: Mapping[str, object], arguments: Sequence[str] = ()) -> None:
     except ValidationError as error:
         raise ValueError(_in_words(error)) from None
     _check_folders(settings)
+    secured = tls.prepare(settings)
+    if secured.authority:
+        sys.stderr.write(tls.advice(secured))
     raise_file_limit()
     # The environment holds secrets, and registered models may bring code.
     isolation.hide_memory()
@@ -69,10 +73,12 @@ def serve(given: Mapping[str, object], arguments: Sequence[str] = ()) -> None:
             workers=settings.workers,
             # h11 is there wherever uvicorn is, and the connections are asyncio's.
             http="detector.api.connections:Connection",
-            loop="asyncio",
+            loop="detector.api.connections:Loop",
             ws="none",
             backlog=backlog(),
-            timeout_keep_alive=HEAD_SECONDS,
+            timeout_keep_alive=IDLE_SECONDS,
+            ssl_certfile=secured.certificate,
+            ssl_keyfile=secured.key,
             forwarded_allow_ips=list(settings.trusted_proxies),
             log_config=CONFIGURATION,
             access_log=False,
