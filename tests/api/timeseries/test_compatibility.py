@@ -64,6 +64,15 @@ def test_the_recorded_change_point_request(service: Any) -> None:
     assert answer.json["period"] == recording["response"]["period"]
 
 
+@pytest.mark.parametrize("days", ["daily47", "js60"])
+def test_change_points_and_their_scores_are_the_recorded_ones(service: Any, days: str) -> None:
+    recording = recordings.read(f"azure/changepoint_{days}_live.json")
+    ours = service.call(f"{BASE}/changepoint/detect", recording["request"]).json
+    theirs = recording["response"]
+    assert ours["isChangePoint"] == theirs["isChangePoint"]
+    assert ours["confidenceScores"] == pytest.approx(theirs["confidenceScores"], rel=0, abs=1e-9)
+
+
 def test_version_1_0_has_margins_of_one_percent_and_no_severity(service: Any) -> None:
     request = recordings.read("azure/entire_daily47_live.json")["request"]
     answer = service.call("/anomalydetector/v1.0/timeseries/entire/detect", request).json
