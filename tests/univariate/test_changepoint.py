@@ -52,7 +52,9 @@ def noise(n: int, memory: float, seed: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "flagged"), [("daily47", [20, 27]), ("js60", [22, 37, 51])], ids=["47", "60"]
+    ("name", "flagged"),
+    [("daily47", [20, 27]), ("js60", [22, 37, 51]), ("net257", [225])],
+    ids=["47", "60", "257"],
 )
 def test_recorded_answer_of_the_service_is_met(name: str, flagged: list[int]) -> None:
     recorded = recordings.read(f"azure/changepoint_{name}_live.json")
