@@ -29,6 +29,8 @@ class Azurite:
 
     def __init__(self, port: int, key: str) -> None:
         self._key = base64.b64decode(key)
+        # Of the tokens that were given out; each is a secret.
+        self.signatures: list[str] = []
         self.host = f"127.0.0.1:{port}"
         self.url = f"http://{self.host}/{ACCOUNT}"
         end = _after(1)
@@ -61,7 +63,8 @@ class Azurite:
         asked = {"sv": VERSION, "sr": kind, "sp": allows, "se": end} | (
             {"st": begin} if begin else {}
         )
-        return urlencode(asked | {"sig": self._sign(signed)})
+        self.signatures.append(self._sign(signed))
+        return urlencode(asked | {"sig": self.signatures[-1]})
 
     def _put(self, path: str, asked: str, content: bytes, headers: dict[str, str]) -> None:
         request = urllib.request.Request(
