@@ -36,7 +36,7 @@ class Azurite:
         end = _after(1)
         signed = [ACCOUNT, "rwlc", "b", "sco", "", end, "", "", VERSION, ""]
         asked = {"sv": VERSION, "ss": "b", "srt": "sco", "sp": "rwlc", "se": end}
-        self._all = urlencode(asked | {"sig": self._sign(signed)})
+        self.token_of_all = urlencode(asked | {"sig": self._sign(signed)})
 
     def make(self, container: str, *, public: str = "") -> None:
         """Make a container; `public` is ``blob``, ``container`` or nothing."""
@@ -68,7 +68,7 @@ class Azurite:
 
     def _put(self, path: str, asked: str, content: bytes, headers: dict[str, str]) -> None:
         request = urllib.request.Request(
-            f"{self.url}/{quote(path)}?{self._all}&{asked}", content, headers, method="PUT"
+            f"{self.url}/{quote(path)}?{self.token_of_all}&{asked}", content, headers, method="PUT"
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             assert answer.status == 201

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,8 +65,9 @@ def test_a_public_blob_is_read_without_a_token(filled: Azurite, blobs: Access) -
 def test_the_csv_files_of_a_folder_are_its_variables(
     filled: Azurite, blobs: Access, address: str
 ) -> None:
-    with_token = f"{filled.url}/private/{address}?{filled.token('private')}"
-    for source in (with_token, f"{filled.url}/listed/{address}"):
+    private = f"{filled.url}/private/{address}"
+    by_token = [f"{private}?{token}" for token in (filled.token("private"), filled.token_of_all)]
+    for source in (*by_token, f"{filled.url}/listed/{address}"):
         found = read(source, blobs, schema="MultiTable", **EVER)
         assert found.columns.tolist() == ["a", "b"]
 
@@ -80,6 +82,25 @@ def test_the_csv_files_of_a_container_are_its_variables(
             azurite.put(f"whole/{name}.csv", SERIES)
     source = f"{azurite.url}/{address}?{azurite.token('whole')}"
     assert read(source, blobs, schema="MultiTable", **EVER).columns.tolist() == ["x", "y", "z"]
+
+
+def test_an_account_with_a_host_of_its_own_is_listed(
+    filled: Azurite, blobs: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda _, *rest, **more: usual("127.0.0.1", *rest, **more)
+    )
+    host = f"account1.blob.core.windows.net:{filled.host.split(':')[1]}"
+    allowed = replace(blobs, private_hosts=frozenset({host}))
+    token = filled.token("private")
+    for address in ("private/many", "private/many/"):
+        found = read(f"http://{host}/{address}?{token}", allowed, schema="MultiTable", **EVER)
+        assert found.columns.tolist() == ["a", "b"]
+    assert read(f"http://{host}/private/table.csv?{token}", allowed, **EVER).size
+    # The container is listed as well, and what lies in it is a table beside variables.
+    with refused("FileColumnsNotExist", "table.csv"):
+        read(f"http://{host}/private?{token}", allowed, **EVER)
 
 
 def test_a_folder_is_listed_page_by_page(
