@@ -385,6 +385,7 @@ def test_no_name_in_a_list_leads_elsewhere(storage: Web, allowed: Access) -> Non
         "f/../../other/c.csv",
         "f//c.csv",
         "f/x/c.csv",
+        "f/c.csv/",
         "http://evil.example.com/c.csv",
         "f/",
         "f/..",
@@ -429,6 +430,13 @@ def test_a_list_without_end_is_cut(
     with refused("DataExceedsLimit", "/account/c?...", "1000000 bytes"):
         read(endless, allowed, **EVER)
     assert len(storage.asked) < 20
+
+
+def test_a_list_of_very_many_names_is_cut(storage: Web, allowed: Access) -> None:
+    for tag, name in (("Blob", "f/{}.csv"), ("BlobPrefix", "f/{}.csv/")):
+        many = xml_of(*[name.format(place) for place in range(200_000)], tag=tag)
+        with refused("DataExceedsLimit", "10000 CSV files"):
+            read(listed(storage, many), allowed, **EVER)
 
 
 def test_a_list_that_takes_too_long_is_cut(storage: Web, allowed: Access) -> None:

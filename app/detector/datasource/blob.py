@@ -83,9 +83,8 @@ def find(source: str, access: Access) -> File | list[File]:
     # A container is no blob, whatever blob storage answers who asks for it as one.
     if place is None or (place.prefix and answer.status not in (200, 404)):
         raise _refusal(answer)
-    listing = Listing(place.prefix)
-    names = folder.chosen(_names(place, listing, access), source)
-    return [_file(place, name, access) for name in names if name not in listing.folders]
+    names = folder.chosen(_listed(place, access), source)
+    return [_file(place, name, access) for name in names]
 
 
 def _fetched(address: web.Address, access: Access) -> tuple[BinaryIO | None, web.Answer]:
@@ -115,8 +114,9 @@ def _file(place: Place, name: str, access: Access) -> File:
     return File(name, opened)
 
 
-def _names(place: Place, listing: Listing, access: Access) -> Iterator[str]:
-    """List the CSV files of a folder, page by page."""
+def _listed(place: Place, access: Access) -> list[str]:
+    """Return the base names of the CSV files of a folder, from a list that comes page by page."""
+    listing = Listing(place.prefix)
     deadline = time.monotonic() + access.seconds
     # A list is no data; how long it may be it knows by itself.
     unlimited = replace(access, max_bytes=sys.maxsize)
@@ -126,7 +126,7 @@ def _names(place: Place, listing: Listing, access: Access) -> Iterator[str]:
         answer = web.fetch(page, unlimited, listing, deadline)
         if answer.status != 200:
             raise _refusal(answer, listed=place)
-        yield from listing.end()
+        listing.end()
         if not listing.marker:
             break
     if place.prefix and not listing.is_there:
@@ -134,6 +134,7 @@ def _names(place: Place, listing: Listing, access: Access) -> Iterator[str]:
             "FileNotExist",
             f"File '{place.address.shown}' does not exist: no blob is called so, and no folder.",
         )
+    return listing.files
 
 
 def _place(answer: web.Answer) -> Place | None:

@@ -10,8 +10,9 @@ from detector.errors import DetectionError
 
 __all__ = ["Listing"]
 
-# A blob takes some 1000 bytes of a listing.
+# A blob takes some 1000 bytes of a list.
 _MOST_BYTES = 64 * 1024**2
+_MOST_NAMES = 10_000
 # A name has up to 1024 characters, and a marker some more.
 _LONGEST_TEXT = 8192
 _DEEPEST = 16
@@ -30,8 +31,6 @@ class Listing:
 
     Attributes
     ----------
-    folders : set of str
-        The base names of folders that are called like CSV files.
     is_there : bool
         Whether there was any blob or folder.
     marker : str
@@ -41,7 +40,8 @@ class Listing:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._bytes = 0
-        self.folders: set[str] = set()
+        self._files: list[str] = []
+        self._folders: set[str] = set()
         self.is_there = False
         self.marker = ""
 
@@ -49,7 +49,6 @@ class Listing:
         """Make ready for a page."""
         self.marker = ""
         self._address = address
-        self._files: list[str] = []
         self._path: list[str] = []
         self._text = ""
         # Blob storage declares no document type, with which a few bytes may become many.
@@ -64,23 +63,30 @@ class Listing:
         """Take some bytes of the page."""
         self._bytes += len(block)
         if self._bytes > _MOST_BYTES:
-            raise DetectionError(
-                "DataExceedsLimit",
-                f"'{self._address.shown}' holds so much that its list exceeds {_MOST_BYTES} bytes. "
-                "Put the CSV files into a folder of their own.",
-            )
+            raise self._too_long(f"{_MOST_BYTES} bytes")
         self._parse(block)
 
-    def end(self) -> list[str]:
-        """Return the base names of the page's CSV files, folders called like one included."""
+    def end(self) -> None:
+        """Take the end of the page."""
         self._parse(b"", last=True)
-        return self._files
+
+    @property
+    def files(self) -> list[str]:
+        """The base names of the CSV files, without blobs that only mark a folder."""
+        return [name for name in self._files if name not in self._folders]
 
     def _parse(self, block: bytes, *, last: bool = False) -> None:
         try:
             self._parser.Parse(block, last)
         except expat.ExpatError:
             self._refuse()
+
+    def _too_long(self, limit: str) -> DetectionError:
+        return DetectionError(
+            "DataExceedsLimit",
+            f"'{self._address.shown}' holds so much that its list exceeds {limit}. Put the CSV "
+            "files into a folder of their own.",
+        )
 
     def _refuse(self, *_: object) -> None:
         raise web.no_data(self._address, "its list of blobs is not the XML of blob storage")
@@ -102,8 +108,13 @@ class Listing:
             self.marker = self._text
         elif self._path in (_BLOB, _FOLDER):
             self.is_there = True
-            name = self._text.removeprefix(self._prefix).removesuffix("/")
+            name = self._text.removeprefix(self._prefix)
+            keep = self._files.append
+            if self._path == _FOLDER:
+                name, keep = name.removesuffix("/"), self._folders.add
             # Nothing else was asked for; a name with a slash could lead elsewhere.
             if self._text.startswith(self._prefix) and "/" not in name and is_csv(name):
-                self._files.append(name) if self._path == _BLOB else self.folders.add(name)
+                keep(name)
+            if max(len(self._files), len(self._folders)) > _MOST_NAMES:
+                raise self._too_long(f"{_MOST_NAMES} CSV files")
         self._path.pop()
