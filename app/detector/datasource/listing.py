@@ -8,9 +8,12 @@ from detector.datasource import web
 from detector.datasource.folder import is_csv
 from detector.errors import DetectionError
 
-__all__ = ["Listing"]
+__all__ = ["BLOBS_A_PAGE", "Listing"]
 
-# A blob takes some 1000 bytes of a list.
+# A blob takes some 1000 bytes of a list, and 6000 at most. What the parser keeps of a page may be
+# twenty times its size, where no two elements have the same name.
+BLOBS_A_PAGE = 500
+_MOST_BYTES_A_PAGE = 4 * 1024**2
 _MOST_BYTES = 64 * 1024**2
 _MOST_NAMES = 10_000
 # A name has up to 1024 characters, and a marker some more.
@@ -48,6 +51,7 @@ class Listing:
     def begin(self, address: web.Address) -> None:
         """Make ready for a page."""
         self.marker = ""
+        self._page_bytes = 0
         self._address = address
         self._path: list[str] = []
         self._text = ""
@@ -62,6 +66,9 @@ class Listing:
     def write(self, block: bytes) -> None:
         """Take some bytes of the page."""
         self._bytes += len(block)
+        self._page_bytes += len(block)
+        if self._page_bytes > _MOST_BYTES_A_PAGE:
+            self._refuse()
         if self._bytes > _MOST_BYTES:
             raise self._too_long(f"{_MOST_BYTES} bytes")
         self._parse(block)
