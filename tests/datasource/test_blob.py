@@ -243,7 +243,7 @@ def test_the_limits_hold_for_every_blob(filled: Azurite, blobs: Access) -> None:
     assert read(source, replace(blobs, max_bytes=2 * len(SERIES)), **EVER).size == 4
     with refused("FileSizeTooLarge"):
         read(source, replace(blobs, max_bytes=2 * len(SERIES) - 1), **EVER)
-    with refused("FileSizeTooLarge", "/many/a.csv"):
+    with refused("FileSizeTooLarge", "/many/a.csv'"):
         read(source, replace(blobs, max_bytes=len(SERIES) - 1), **EVER)
 
 
@@ -380,6 +380,7 @@ def test_no_name_in_a_list_leads_elsewhere(storage: Web, allowed: Access) -> Non
     storage.serve("/account/c/f/b.csv", SERIES)
     names = [
         "f/a.csv",
+        "c.csv",
         "../../other/c.csv",
         "/etc/passwd.csv",
         "f/../../other/c.csv",

@@ -65,8 +65,8 @@ class Place:
     def _on_its_host(self, path: str, query: str, access: Access) -> web.Address:
         # The token as it was given, and for no other host.
         token = urlsplit(self.address.text).query
-        query = "&".join(part for part in (token, query) if part)
-        return web.parse(f"{self.container}{path}?{query}", access)
+        asked = "&".join(part for part in (token, query) if part)
+        return web.parse(self.container + path + (f"?{asked}" if asked else ""), access)
 
 
 def find(source: str, access: Access) -> File | list[File]:
