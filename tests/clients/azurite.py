@@ -29,12 +29,14 @@ class Azurite:
 
     def __init__(self, port: int, key: str) -> None:
         self._key = base64.b64decode(key)
+        # Of the tokens that were given out; each is a secret.
+        self.signatures: list[str] = []
         self.host = f"127.0.0.1:{port}"
         self.url = f"http://{self.host}/{ACCOUNT}"
         end = _after(1)
         signed = [ACCOUNT, "rwlc", "b", "sco", "", end, "", "", VERSION, ""]
         asked = {"sv": VERSION, "ss": "b", "srt": "sco", "sp": "rwlc", "se": end}
-        self._all = urlencode(asked | {"sig": self._sign(signed)})
+        self.token_of_all = urlencode(asked | {"sig": self._sign(signed)})
 
     def make(self, container: str, *, public: str = "") -> None:
         """Make a container; `public` is ``blob``, ``container`` or nothing."""
@@ -61,11 +63,12 @@ class Azurite:
         asked = {"sv": VERSION, "sr": kind, "sp": allows, "se": end} | (
             {"st": begin} if begin else {}
         )
-        return urlencode(asked | {"sig": self._sign(signed)})
+        self.signatures.append(self._sign(signed))
+        return urlencode(asked | {"sig": self.signatures[-1]})
 
     def _put(self, path: str, asked: str, content: bytes, headers: dict[str, str]) -> None:
         request = urllib.request.Request(
-            f"{self.url}/{quote(path)}?{self._all}&{asked}", content, headers, method="PUT"
+            f"{self.url}/{quote(path)}?{self.token_of_all}&{asked}", content, headers, method="PUT"
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             assert answer.status == 201

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,8 +65,9 @@ def test_a_public_blob_is_read_without_a_token(filled: Azurite, blobs: Access) -
 def test_the_csv_files_of_a_folder_are_its_variables(
     filled: Azurite, blobs: Access, address: str
 ) -> None:
-    with_token = f"{filled.url}/private/{address}?{filled.token('private')}"
-    for source in (with_token, f"{filled.url}/listed/{address}"):
+    private = f"{filled.url}/private/{address}"
+    by_token = [f"{private}?{token}" for token in (filled.token("private"), filled.token_of_all)]
+    for source in (*by_token, f"{filled.url}/listed/{address}"):
         found = read(source, blobs, schema="MultiTable", **EVER)
         assert found.columns.tolist() == ["a", "b"]
 
@@ -82,10 +84,29 @@ def test_the_csv_files_of_a_container_are_its_variables(
     assert read(source, blobs, schema="MultiTable", **EVER).columns.tolist() == ["x", "y", "z"]
 
 
+def test_an_account_with_a_host_of_its_own_is_listed(
+    filled: Azurite, blobs: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda _, *rest, **more: usual("127.0.0.1", *rest, **more)
+    )
+    host = f"account1.blob.core.windows.net:{filled.host.split(':')[1]}"
+    allowed = replace(blobs, private_hosts=frozenset({host}))
+    token = filled.token("private")
+    for address in ("private/many", "private/many/"):
+        found = read(f"http://{host}/{address}?{token}", allowed, schema="MultiTable", **EVER)
+        assert found.columns.tolist() == ["a", "b"]
+    assert read(f"http://{host}/private/table.csv?{token}", allowed, **EVER).size
+    # The container is listed as well, and what lies in it is a table beside variables.
+    with refused("FileColumnsNotExist", "table.csv"):
+        read(f"http://{host}/private?{token}", allowed, **EVER)
+
+
 def test_a_folder_is_listed_page_by_page(
     filled: Azurite, blobs: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blob, "_BLOBS_A_PAGE", "1")
+    monkeypatch.setattr(listing, "BLOBS_A_PAGE", 1)
     filled.make("paged")
     for place in range(5):
         filled.put(f"paged/v{place}.csv", SERIES)
@@ -222,7 +243,7 @@ def test_the_limits_hold_for_every_blob(filled: Azurite, blobs: Access) -> None:
     assert read(source, replace(blobs, max_bytes=2 * len(SERIES)), **EVER).size == 4
     with refused("FileSizeTooLarge"):
         read(source, replace(blobs, max_bytes=2 * len(SERIES) - 1), **EVER)
-    with refused("FileSizeTooLarge", "/many/a.csv"):
+    with refused("FileSizeTooLarge", "/many/a.csv'"):
         read(source, replace(blobs, max_bytes=len(SERIES) - 1), **EVER)
 
 
@@ -279,7 +300,7 @@ def test_what_is_asked_of_a_container(storage: Web, allowed: Access) -> None:
     asked = [(urlsplit(each).path, parse_qs(urlsplit(each).query)) for each in storage.asked]
     token = {"sv": ["2022"], "sp": ["rl"], "sig": ["s+cret="]}
     page = token | {"restype": ["container"], "comp": ["list"], "prefix": ["f/"]}
-    page |= {"delimiter": ["/"], "maxresults": ["1000"]}
+    page |= {"delimiter": ["/"], "maxresults": ["500"]}
     assert asked == [
         ("/account/c/f", token),
         ("/account/c", page),
@@ -359,11 +380,13 @@ def test_no_name_in_a_list_leads_elsewhere(storage: Web, allowed: Access) -> Non
     storage.serve("/account/c/f/b.csv", SERIES)
     names = [
         "f/a.csv",
+        "c.csv",
         "../../other/c.csv",
         "/etc/passwd.csv",
         "f/../../other/c.csv",
         "f//c.csv",
         "f/x/c.csv",
+        "f/c.csv/",
         "http://evil.example.com/c.csv",
         "f/",
         "f/..",
@@ -387,6 +410,10 @@ HOSTILE = {
     "deep": b"<x>" * 1_000_000,
     "a long name": xml_of("f/" + "x" * 10_000_000 + ".csv"),
     "a long marker": xml_of("f/a.csv", marker="x" * 10_000_000),
+    # Of which the parser would keep twenty times as much.
+    "elements of other names": xml_of("f/a.csv").replace(
+        b"<Blobs>", b"".join(b"<a%d/>" % place for place in range(600_000)) + b"<Blobs>"
+    ),
     "not UTF-8": xml_of("f/a.csv").replace(b"a.csv", b"\xff.csv"),
 }
 
@@ -408,6 +435,13 @@ def test_a_list_without_end_is_cut(
     with refused("DataExceedsLimit", "/account/c?...", "1000000 bytes"):
         read(endless, allowed, **EVER)
     assert len(storage.asked) < 20
+
+
+def test_a_list_of_very_many_names_is_cut(storage: Web, allowed: Access) -> None:
+    for tag, name in (("Blob", "f/{}.csv"), ("BlobPrefix", "f/{}.csv/")):
+        many = xml_of(*[name.format(place) for place in range(20_000)], tag=tag)
+        with refused("DataExceedsLimit", "10000 CSV files"):
+            read(listed(storage, many), allowed, **EVER)
 
 
 def test_a_list_that_takes_too_long_is_cut(storage: Web, allowed: Access) -> None:

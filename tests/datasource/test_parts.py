@@ -65,6 +65,8 @@ def test_parts_in_blob_storage_are_one_table(
     azurite.make("spark")
     # Hadoop's driver of blob storage marks a folder with a blob.
     source = azurite.put("spark/table.csv", b"", hdi_isfolder="true")
+    azurite.put("spark/table.csv/older.csv", b"", hdi_isfolder="true")
+    azurite.put("spark/table.csv/older.csv/_SUCCESS", b"")
     for name, content in parts_of(table).items():
         azurite.put(f"spark/table.csv/{name}", content)
     assert_same(read(f"{source}?{azurite.token('spark')}", allowed, **EVER), table)

@@ -19,9 +19,8 @@ from datetime import UTC, datetime
 from typing import BinaryIO, cast
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
-from detector.datasource import folder, web
+from detector.datasource import folder, listing, web
 from detector.datasource.access import Access
-from detector.datasource.listing import Listing
 from detector.datasource.stream import File
 from detector.errors import DetectionError
 
@@ -30,7 +29,6 @@ __all__ = ["find"]
 # As its `Server` header begins; Azurite is the emulator.
 _SERVER = re.compile(r"(Windows-Azure|Azurite)-Blob/")
 _CODE = re.compile(r"[A-Za-z]{1,60}")
-_BLOBS_A_PAGE = "1000"
 # 404 and 409 where there is no token, and nothing public.
 _ACCESS_DENIED = (401, 403, 404, 409)
 _LACKS_PERMISSION = ("AuthorizationPermissionMismatch", "AuthorizationResourceTypeMismatch")
@@ -61,14 +59,14 @@ class Place:
     def page(self, marker: str, access: Access) -> web.Address:
         """Return the address of a page of the list of what lies here."""
         asked = {"restype": "container", "comp": "list", "delimiter": "/", "prefix": self.prefix}
-        asked |= {"maxresults": _BLOBS_A_PAGE} | ({"marker": marker} if marker else {})
+        asked |= {"maxresults": str(listing.BLOBS_A_PAGE)} | ({"marker": marker} if marker else {})
         return self._on_its_host("", urlencode(asked), access)
 
     def _on_its_host(self, path: str, query: str, access: Access) -> web.Address:
         # The token as it was given, and for no other host.
         token = urlsplit(self.address.text).query
-        query = "&".join(part for part in (token, query) if part)
-        return web.parse(f"{self.container}{path}?{query}", access)
+        asked = "&".join(part for part in (token, query) if part)
+        return web.parse(self.container + path + (f"?{asked}" if asked else ""), access)
 
 
 def find(source: str, access: Access) -> File | list[File]:
@@ -83,9 +81,8 @@ def find(source: str, access: Access) -> File | list[File]:
     # A container is no blob, whatever blob storage answers who asks for it as one.
     if place is None or (place.prefix and answer.status not in (200, 404)):
         raise _refusal(answer)
-    listing = Listing(place.prefix)
-    names = folder.chosen(_names(place, listing, access), source)
-    return [_file(place, name, access) for name in names if name not in listing.folders]
+    names = folder.chosen(_listed(place, access), source)
+    return [_file(place, name, access) for name in names]
 
 
 def _fetched(address: web.Address, access: Access) -> tuple[BinaryIO | None, web.Answer]:
@@ -115,25 +112,27 @@ def _file(place: Place, name: str, access: Access) -> File:
     return File(name, opened)
 
 
-def _names(place: Place, listing: Listing, access: Access) -> Iterator[str]:
-    """List the CSV files of a folder, page by page."""
+def _listed(place: Place, access: Access) -> list[str]:
+    """Return the base names of the CSV files of a folder, from a list that comes page by page."""
+    found = listing.Listing(place.prefix)
     deadline = time.monotonic() + access.seconds
     # A list is no data; how long it may be it knows by itself.
     unlimited = replace(access, max_bytes=sys.maxsize)
     while True:
-        page = place.page(listing.marker, access)
-        listing.begin(page)
-        answer = web.fetch(page, unlimited, listing, deadline)
+        page = place.page(found.marker, access)
+        found.begin(page)
+        answer = web.fetch(page, unlimited, found, deadline)
         if answer.status != 200:
             raise _refusal(answer, listed=place)
-        yield from listing.end()
-        if not listing.marker:
+        found.end()
+        if not found.marker:
             break
-    if place.prefix and not listing.is_there:
+    if place.prefix and not found.is_there:
         raise DetectionError(
             "FileNotExist",
             f"File '{place.address.shown}' does not exist: no blob is called so, and no folder.",
         )
+    return found.files
 
 
 def _place(answer: web.Answer) -> Place | None:
