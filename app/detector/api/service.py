@@ -77,7 +77,11 @@ class Operation:
             f"{-(-points // _BILLED)}",
             "model-id": str(self.model_id(found, columns.options)),
         }
-        return Json(self.to_wire(found, version), headers=headers)
+        answer = self.to_wire(found, version)
+        if "series" not in asked:
+            # Microsoft's program for Power BI, which sends `Series`, reads `IsAnomaly`.
+            answer |= {name[0].upper() + name[1:]: value for name, value in answer.items()}
+        return Json(answer, headers=headers)
 
     def _with_defaults(
         self, asked: dict[str, Any], columns: Columns, version: str

@@ -396,7 +396,9 @@ _CHANGE_POINT_CHECKS: tuple[tuple[str, _Check], ...] = (
 _OPTIONS = (*dict(_CHECKS), "impute_mode", "impute_fixed_value", "boundary_version")
 _CHANGE_POINT_OPTIONS = tuple(dict(_CHANGE_POINT_CHECKS))
 _WIRE_OPTIONS = [_WIRE_NAMES.get(each, each) for each in (*_OPTIONS, *_CHANGE_POINT_OPTIONS)]
-_NAMES = Names([*_WIRE_OPTIONS, "fillUpMode", "fixedValue", "detector", "name", "parameters"])
+_NAMES = Names(
+    [*_WIRE_OPTIONS, "fillUpMode", "fixedValue", "detector", "name", "parameters", "series"]
+)
 _DETECTOR_CHECKS: tuple[tuple[str, _Check], ...] = (
     ("period", _period),
     ("alpha", _alpha),

@@ -270,6 +270,18 @@ def test_every_refusal_is_a_400_with_code_and_header(
 
 
 @pytest.mark.parametrize("operation", ["entire", "last", "changepoint"])
+def test_a_request_in_pascal_case_is_answered_in_both_cases(
+    service: Any, weeks: dict[str, Any], operation: str
+) -> None:
+    usual = service.call(f"{BASE}/{operation}/detect", weeks).json
+    pascal = {"Granularity": "daily", "Series": []}
+    pascal["Series"] = [{"Timestamp": p["timestamp"], "Value": p["value"]} for p in weeks["series"]]
+    answer = service.call(f"{BASE}/{operation}/detect", pascal).json
+    assert {name: answer.pop(name) for name in usual} == usual
+    assert answer == {name[0].upper() + name[1:]: value for name, value in usual.items()}
+
+
+@pytest.mark.parametrize("operation", ["entire", "last", "changepoint"])
 @pytest.mark.parametrize("version", ["v1.0", "v1.1", "v1.1-preview", "v1.1-preview.1"])
 def test_a_missing_granularity_is_none(
     service: Any, weeks: dict[str, Any], version: str, operation: str

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from itertools import accumulate, pairwise
 from typing import Any
 
 import pandas as pd
@@ -93,13 +92,16 @@ def _iso(sent: list[Any]) -> pd.DatetimeIndex:
 
 
 def _in_other_notation(fields: Sequence[tuple[str, list[Any]]]) -> list[pd.DatetimeIndex]:
-    starts = [0, *accumulate(len(sent) for _, sent in fields)]
+    # Nearly always the same moments are in all of them.
+    different = list(dict.fromkeys(moment for _, sent in fields for moment in sent))
     try:
-        read = read_dates([moment for _, sent in fields for moment in sent]).tz_convert(None)
+        read = read_dates(different).tz_convert(None)
     except UnreadableDateError as error:
-        which = max(each for each, start in enumerate(starts[:-1]) if start <= error.place)
-        raise _invalid(*fields[which], error.place - starts[which]) from None
-    return [read[start:end] for start, end in pairwise(starts)]
+        wrong = different[error.place]
+        field, sent = next(each for each in fields if wrong in each[1])
+        raise _invalid(field, sent, sent.index(wrong)) from None
+    places = {moment: place for place, moment in enumerate(different)}
+    return [read.take([places[moment] for moment in sent]) for _, sent in fields]
 
 
 def _invalid(field: str, sent: list[Any], place: int) -> DetectionError:
