@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from detector.api.connections import HEAD_SECONDS
 from detector.api.errors import GatewayError, let_go
 
 __all__ = ["BoundedExecutor"]
@@ -16,6 +17,8 @@ __all__ = ["BoundedExecutor"]
 _Result = TypeVar("_Result")
 # How long work takes is the mean of so much that was done lately.
 _LATELY = 16
+# Nobody is told to wait longer, however many were refused that may never come back.
+_LONGEST_SECONDS = 30.0
 
 
 class BoundedExecutor:
@@ -55,11 +58,13 @@ class BoundedExecutor:
         """
         if self._begun >= self._most:
             seconds = self._seconds_until_a_place()
+            # Who comes back when an idle connection is closed would lose the request.
+            close = {"Connection": "close"} if seconds > HEAD_SECONDS // 2 else {}
             raise GatewayError(
                 429,
                 f"{self._begun} {self._what} run and wait already, the most that this worker "
                 f"takes. Try again in {seconds} s.",
-                {"Retry-After": str(seconds)},
+                {"Retry-After": str(seconds), **close},
             )
         self._begun += 1
         # Counted down when the work is over, also where the client has gone meanwhile.
@@ -70,11 +75,11 @@ class BoundedExecutor:
     def _seconds_until_a_place(self) -> int:
         """Return in how many seconds there is a place for whoever is refused now.
 
-        Each that was refused before takes one too; at the latest, all that are here now have left.
+        Those who were refused before it come back too, and each takes one.
         """
         apart = statistics.fmean(self._lately or [0.0]) / self._at_once
         now = time.monotonic()
-        self._promised = min(max(self._promised, now) + apart, now + self._begun * apart)
+        self._promised = min(max(self._promised, now) + apart, now + _LONGEST_SECONDS)
         return max(1, math.ceil(self._promised - now))
 
     def _timed(self, work: Callable[[], _Result]) -> _Result:
