@@ -315,7 +315,9 @@ class Settings(AddressSettings):
         default=16,
         ge=0,
         validation_alias="DETECTOR_WAITING_DETECTIONS",
-        description="How many detections of each kind may wait in one worker; above it 429.",
+        description="How many large detections, and how many of many variables, may wait for each "
+        "processor that the service may use, and four times as many small ones; above it 429. Each "
+        "worker process has an equal part.",
     )
     body_seconds: float = Field(
         default=30,

@@ -106,6 +106,9 @@ def test_it_runs_alone_and_what_it_has_outlives_it() -> None:
         return bool(info["status"] == "READY")
 
     wait_until(trained, "the model is READY")
+    # The key is beside the data, and is none.
+    for place in ("../api-key", f"file://{DATA}/api-key", f"{DATA}/api-key"):
+        assert alone.ask(MODELS, training(dataSource=place)).json["code"] == "InvalidBlobURL"
     times = {"startTime": minute(0), "endTime": minute(MINUTES - 1)}
     batch = alone.ask(f"{model}:detect-batch", {"dataSource": source, **times})
     assert batch.status == 202, batch.content

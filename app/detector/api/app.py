@@ -111,6 +111,8 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["*"],
+            # Chrome asks before a public page calls a private address; this page is named.
+            allow_private_network=True,
             expose_headers=_READ_BY_PAGES,
         )
     app.add_middleware(Callers, settings=settings)
