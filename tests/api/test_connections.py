@@ -273,7 +273,7 @@ def test_a_client_that_does_not_say_good_bye_is_not_waited_for(
     assert time.monotonic() - since < HEAD_SECONDS
 
 
-@pytest.mark.parametrize("secure", [True])
+@pytest.mark.parametrize("secure", [True], ids=["TLS"])
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"])
 def test_a_handshake_that_does_not_end_is_not_waited_for(
     listener: socket.socket, caplog: pytest.LogCaptureFixture, sent: bytes
@@ -287,7 +287,7 @@ def test_a_handshake_that_does_not_end_is_not_waited_for(
     assert not caplog.records
 
 
-@pytest.mark.parametrize("secure", [True])
+@pytest.mark.parametrize("secure", [True], ids=["TLS"])
 def test_a_handshake_that_does_not_end_gives_way(
     connect: Callable[[], socket.socket], listener: socket.socket
 ) -> None:
