@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import uvicorn
@@ -305,3 +305,74 @@ def test_a_handshake_that_does_not_end_gives_way(
         until(lambda: not is_open(silent[0]), "the oldest is closed", 5)
         ask(kept)
         assert answered(kept)
+
+
+ENTIRE = "POST /anomalydetector/v1.1/timeseries/entire/detect"
+BODY = b'{"series": [' + b", ".join(b'{"value": %d}' % (place % 5) for place in range(20)) + b"]}"
+
+
+def head(version: str, *headers: str, key: str = "any") -> bytes:
+    lines = [f"{ENTIRE} HTTP/{version}", "Host: localhost", f"Ocp-Apim-Subscription-Key: {key}"]
+    lines += [f"Content-Length: {len(BODY)}", *headers]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def read_answer(stream: IO[bytes]) -> tuple[bytes, dict[bytes, bytes], bytes]:
+    """Return the first line of an answer, its headers in lower case, and its body."""
+    first = stream.readline().strip()
+    headers: dict[bytes, bytes] = {}
+    while line := stream.readline().strip():
+        name, _, value = line.partition(b": ")
+        headers[name.lower()] = value
+    return first, headers, stream.read(int(headers.get(b"content-length", 0)))
+
+
+@pytest.fixture
+def raw(service: Any) -> Iterator[socket.socket]:
+    """Return a connection to the whole service."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        yield connection
+
+
+def test_a_client_that_asks_before_it_sends_its_body_is_told_to(raw: socket.socket) -> None:
+    stream = raw.makefile("rb")
+    # The connection goes on after the first, as those of .NET Framework and curl do.
+    for _ in range(2):
+        raw.sendall(head("1.1", "Expect: 100-continue"))
+        assert read_answer(stream)[0].startswith(b"HTTP/1.1 100")
+        raw.sendall(BODY)
+        first, _, body = read_answer(stream)
+        assert first == b"HTTP/1.1 200 OK"
+        assert b"isAnomaly" in body
+
+
+def test_a_client_that_asks_and_does_not_wait_is_answered(raw: socket.socket) -> None:
+    raw.sendall(head("1.1", "Expect: 100-continue") + BODY)
+    stream = raw.makefile("rb")
+    answers = [read_answer(stream)]
+    if answers[0][0].startswith(b"HTTP/1.1 100"):
+        answers.append(read_answer(stream))
+    assert answers[-1][0] == b"HTTP/1.1 200 OK"
+
+
+def test_a_client_that_asks_and_may_not_is_refused_before_its_body(guarded: Any) -> None:
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=10) as connection:
+        stream = connection.makefile("rb")
+        connection.sendall(head("1.1", "Expect: 100-continue", key="wrong"))
+        assert read_answer(stream)[0] == b"HTTP/1.1 401 Unauthorized"
+        # One that sends its body all the same may go on.
+        connection.sendall(BODY + b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert read_answer(stream)[0] == b"HTTP/1.1 200 OK"
+
+
+@pytest.mark.parametrize("headers", [[], ["Connection: keep-alive"]])
+def test_a_client_of_http_1_0_is_answered_and_told_that_this_ends_it(
+    raw: socket.socket, headers: list[str]
+) -> None:
+    raw.sendall(head("1.0", *headers) + BODY)
+    stream = raw.makefile("rb")
+    first, answered, body = read_answer(stream)
+    assert first == b"HTTP/1.1 200 OK"
+    assert b"isAnomaly" in body
+    assert answered[b"connection"].lower() == b"close"
+    assert stream.read() == b""
