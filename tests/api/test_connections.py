@@ -42,11 +42,26 @@ def secure(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
+class Running:
+    """A server in a thread."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        self.address = listener.getsockname()
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],))
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
 @pytest.fixture
-def listener(
+def running(
     secure: bool, certificate: tls.Files, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[socket.socket]:
-    """Return the socket of a server that has little patience, with or without TLS."""
+) -> Iterator[Running]:
+    """Return a server that has little patience, with or without TLS."""
     monkeypatch.setattr(connections, "_HEAD_SECONDS", HEAD_SECONDS)
     monkeypatch.setattr(connections, "IDLE_SECONDS", IDLE_SECONDS)
     monkeypatch.setattr(connections, "_LOOK_SECONDS", 0.1)
@@ -64,28 +79,23 @@ def listener(
         timeout_keep_alive=60,
         ssl_certfile=certificate.certificate if secure else None,
     )
-    server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        try:
-            yield listening
-        finally:
-            server.should_exit = True
-            thread.join()
-            assert not connections.Connection._open
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        running = Running(config, listener)
+        yield running
+        running.stop()
+    assert not connections.Connection._open
 
 
 @pytest.fixture
 def connect(
-    secure: bool, listener: socket.socket, certificate: tls.Files
+    secure: bool, running: Running, certificate: tls.Files
 ) -> Iterator[Callable[[], socket.socket]]:
     """Return what connects to the server."""
-    context = ssl.create_default_context(cafile=str(certificate.authority))
+    context = ssl.create_default_context(cafile=certificate.authority)
     with contextlib.ExitStack() as stack:
 
         def new() -> socket.socket:
-            made = socket.create_connection(listener.getsockname(), timeout=10)
+            made = socket.create_connection(running.address, timeout=10)
             if secure:
                 made = context.wrap_socket(made, server_hostname="127.0.0.1")
             return stack.enter_context(made)
@@ -273,12 +283,22 @@ def test_a_client_that_does_not_say_good_bye_is_not_waited_for(
     assert time.monotonic() - since < HEAD_SECONDS
 
 
+def test_a_client_that_keeps_its_connection_does_not_keep_the_service_from_stopping(
+    connect: Callable[[], socket.socket], running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_HEAD_SECONDS", 60.0)
+    connection = connect()
+    ask(connection)
+    assert answered(connection)
+    running.stop()
+
+
 @pytest.mark.parametrize("secure", [True], ids=["TLS"])
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"])
 def test_a_handshake_that_does_not_end_is_not_waited_for(
-    listener: socket.socket, caplog: pytest.LogCaptureFixture, sent: bytes
+    running: Running, caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
-    with socket.create_connection(listener.getsockname(), timeout=10) as connection:
+    with socket.create_connection(running.address, timeout=10) as connection:
         connection.sendall(sent)
         with contextlib.suppress(ConnectionResetError):
             while connection.recv(4096):
@@ -289,14 +309,14 @@ def test_a_handshake_that_does_not_end_is_not_waited_for(
 
 @pytest.mark.parametrize("secure", [True], ids=["TLS"])
 def test_a_handshake_that_does_not_end_gives_way(
-    connect: Callable[[], socket.socket], listener: socket.socket
+    connect: Callable[[], socket.socket], running: Running
 ) -> None:
     kept = connect()
     ask(kept)
     assert answered(kept)
     with contextlib.ExitStack() as stack:
         silent = [
-            stack.enter_context(socket.create_connection(listener.getsockname(), timeout=10))
+            stack.enter_context(socket.create_connection(running.address, timeout=10))
             for _ in range(4)
         ]
         new = connect()

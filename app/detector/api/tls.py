@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import os
 import re
+import shlex
 import socket
 import ssl
 import textwrap
@@ -85,6 +86,8 @@ def prepare(settings: Settings) -> Files:
 def context(config: Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     """Return what a process speaks TLS with: uvicorn's own, which follows renewed files."""
     made = default()
+    # Older versions of OpenSSL let clients ask for one handshake after the other.
+    made.options |= ssl.OP_NO_RENEGOTIATION
     _follow(asyncio.get_running_loop(), made, _written(prepare(Settings())))
     return made
 
@@ -137,16 +140,17 @@ def local(folder: Path, names: Sequence[str]) -> Files:
 
 def advice(files: Files) -> str:
     """Return how clients are told to trust the authority, as lines of text."""
+    file = shlex.quote(str(files.authority))
     return textwrap.dedent(f"""\
-        TLS: clients call {", ".join(files.names)}, and trust {files.authority}
-          curl    --cacert {files.authority}
-          Python  export REQUESTS_CA_BUNDLE={files.authority} SSL_CERT_FILE={files.authority}
-          Node    export NODE_EXTRA_CA_CERTS={files.authority}
-          Java    keytool -importcert -noprompt -alias anomaly-detector -file {files.authority} \\
+        TLS: clients call {", ".join(files.names)}, and trust {file}
+          curl    --cacert {file}
+          Python  export REQUESTS_CA_BUNDLE={file} SSL_CERT_FILE={file}
+          Node    export NODE_EXTRA_CA_CERTS={file}
+          Java    keytool -importcert -noprompt -alias anomaly-detector -file {file} \\
                     -keystore trust.p12 -storetype PKCS12 -storepass changeit
                   java -Djavax.net.ssl.trustStore=trust.p12 \\
                     -Djavax.net.ssl.trustStorePassword=changeit
-          .NET    Linux: export SSL_CERT_FILE={files.authority}
+          .NET    Linux: export SSL_CERT_FILE={file}
                   Windows: certutil -addstore -user Root authority.pem
         Other names go into DETECTOR_ALLOWED_HOSTS; docs/tls.md says more of each client.
         """)
