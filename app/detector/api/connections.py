@@ -66,6 +66,8 @@ class Connection(H11Protocol):
     _kept: ClassVar[dict["Connection", float]] = {}
     # Those that a place is taken by, from before their handshake.
     _open: ClassVar[set["Connection"]] = set()
+    # Those whose TLS handshake is under way, each of which takes a tenth of a megabyte.
+    _handshakes: ClassVar[dict["Connection", None]] = {}
     # Each with when its answer must be read, and how much of that was left to be sent.
     _unread: ClassVar[dict["Connection", tuple[float, int]]] = {}
     _most: ClassVar[int] = 0
@@ -87,11 +89,18 @@ class Connection(H11Protocol):
             more = self._new if len(self._new) > len(self._kept) else self._kept
             next(iter(more))._drop()
 
+    def begin_handshake(self) -> None:
+        """Count a handshake, in place of the oldest one where there are too many."""
+        self._handshakes[self] = None
+        if len(self._handshakes) > self._most // 4:
+            next(iter(self._handshakes))._drop()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a first request."""
         if self._socket is None:
             self.accept(transport)
         else:
+            self._handshakes.pop(self, None)
             transport.set_read_buffer_limits(high=_BLOCK)  # type: ignore[attr-defined]
             # What is not read waits in the socket's transport, which says so to `_Tls`.
             transport.set_write_buffer_limits(high=sys.maxsize)
@@ -150,6 +159,7 @@ class Connection(H11Protocol):
     def forget(self) -> None:
         """Give its place away."""
         self._speak()
+        self._handshakes.pop(self, None)
         self._unread.pop(self, None)
         self._open.discard(self)
 
@@ -170,6 +180,7 @@ class Connection(H11Protocol):
 
     def _drop(self) -> None:
         self._speak()
+        self._handshakes.pop(self, None)
         self._unread.pop(self, None)
         self._socket.abort()
 
@@ -215,6 +226,7 @@ class _Tls(SSLProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection, and begin the handshake."""
         self._connection.accept(transport)
+        self._connection.begin_handshake()
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -53,7 +53,10 @@ def serve(given: Mapping[str, object], arguments: Sequence[str] = ()) -> None:
     except ValidationError as error:
         raise ValueError(_in_words(error)) from None
     _check_folders(settings)
-    secured = tls.prepare(settings)
+    try:
+        secured = tls.prepare(settings)
+    except ValueError as error:
+        raise ValueError(f"The service does not start: {error}.") from None
     if secured.authority:
         sys.stderr.write(tls.advice(secured))
     raise_file_limit()
@@ -79,6 +82,7 @@ def serve(given: Mapping[str, object], arguments: Sequence[str] = ()) -> None:
             timeout_keep_alive=IDLE_SECONDS,
             ssl_certfile=secured.certificate,
             ssl_keyfile=secured.key,
+            ssl_context_factory=tls.context if secured.certificate else None,
             forwarded_allow_ips=list(settings.trusted_proxies),
             log_config=CONFIGURATION,
             access_log=False,

@@ -1,12 +1,15 @@
 """The certificate of the service: one that it is given, or one of a local authority of its own."""
 
+import asyncio
 import ipaddress
+import logging
 import os
 import re
+import shlex
 import socket
 import ssl
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,11 +27,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from filelock import FileLock
+from uvicorn import Config
 
 from detector.settings import Settings
 
-__all__ = ["Files", "advice", "local", "prepare"]
+__all__ = ["Files", "advice", "context", "local", "prepare"]
 
+_log = logging.getLogger("detector.tls")
+_LOOK_SECONDS = 60.0
 _AUTHORITY_DAYS = 3650
 # Clients refuse longer ones of public authorities, and some those of any.
 _SERVER_DAYS = 397
@@ -60,17 +66,14 @@ def prepare(settings: Settings) -> Files:
     Raises
     ------
     ValueError
-        For a file that is no good, saying in one sentence what to change.
+        For a file that is no good, saying what to change in one sentence, without its stop.
     """
     certificate, key = settings.tls_certificate, settings.tls_key
     if (certificate is None) != (key is None):
-        raise ValueError(
-            f"The service does not start: {_CERTIFICATE} and {_KEY} go together; set both, or none."
-        )
+        raise ValueError(f"{_CERTIFICATE} and {_KEY} go together; set both, or none")
     if settings.tls and certificate:
         raise ValueError(
-            "The service does not start: DETECTOR_TLS=self makes a certificate, and "
-            f"{_CERTIFICATE} names one; set one of them."
+            f"DETECTOR_TLS=self makes a certificate, and {_CERTIFICATE} names one; set one of them"
         )
     if settings.tls:
         return local(settings.tls_folder, _names(settings))
@@ -78,6 +81,34 @@ def prepare(settings: Settings) -> Files:
         return Files()
     _check(certificate, key)
     return Files(certificate, key)
+
+
+def context(config: Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Return what a process speaks TLS with: uvicorn's own, which follows renewed files."""
+    made = default()
+    # Older versions of OpenSSL let clients ask for one handshake after the other.
+    made.options |= ssl.OP_NO_RENEGOTIATION
+    _follow(asyncio.get_running_loop(), made, _written(prepare(Settings())))
+    return made
+
+
+def _follow(loop: asyncio.AbstractEventLoop, made: ssl.SSLContext, seen: list[int]) -> None:
+    """Take up files that have been renewed, renew those of the authority, and look again."""
+    try:
+        # They fit each other: what does not would leave the context without a key.
+        files = prepare(Settings())
+        written = _written(files)
+        if files.certificate and written != seen:
+            made.load_cert_chain(files.certificate, files.key)
+            seen = written
+            _log.info("certificate renewed")
+    except (ValueError, OSError) as error:
+        _log.warning("certificate not renewed", extra={"reason": f"{error}"})
+    loop.call_later(_LOOK_SECONDS, _follow, loop, made, seen)
+
+
+def _written(files: Files) -> list[int]:
+    return [file.stat().st_mtime_ns for file in (files.certificate, files.key) if file]
 
 
 def local(folder: Path, names: Sequence[str]) -> Files:
@@ -101,24 +132,25 @@ def local(folder: Path, names: Sequence[str]) -> Files:
                 _issue(server, issuer, folder / "authority.key", names)
     except OSError as error:
         raise ValueError(
-            f"The service does not start: it keeps its certificates in {folder}, where it cannot "
-            f"read and write ({error.strerror}); set DETECTOR_TLS_FOLDER to a folder of its own."
+            f"the service keeps its certificates in {folder}, where it cannot read and write "
+            f"({error.strerror}); set DETECTOR_TLS_FOLDER to a folder of its own"
         ) from None
     return Files(server, server, authority.absolute(), tuple(names))
 
 
 def advice(files: Files) -> str:
     """Return how clients are told to trust the authority, as lines of text."""
+    file = shlex.quote(str(files.authority))
     return textwrap.dedent(f"""\
-        TLS: clients call {", ".join(files.names)}, and trust {files.authority}
-          curl    --cacert {files.authority}
-          Python  export REQUESTS_CA_BUNDLE={files.authority} SSL_CERT_FILE={files.authority}
-          Node    export NODE_EXTRA_CA_CERTS={files.authority}
-          Java    keytool -importcert -noprompt -alias anomaly-detector -file {files.authority} \\
+        TLS: clients call {", ".join(files.names)}, and trust {file}
+          curl    --cacert {file}
+          Python  export REQUESTS_CA_BUNDLE={file} SSL_CERT_FILE={file}
+          Node    export NODE_EXTRA_CA_CERTS={file}
+          Java    keytool -importcert -noprompt -alias anomaly-detector -file {file} \\
                     -keystore trust.p12 -storetype PKCS12 -storepass changeit
                   java -Djavax.net.ssl.trustStore=trust.p12 \\
                     -Djavax.net.ssl.trustStorePassword=changeit
-          .NET    Linux: export SSL_CERT_FILE={files.authority}
+          .NET    Linux: export SSL_CERT_FILE={file}
                   Windows: certutil -addstore -user Root authority.pem
         Other names go into DETECTOR_ALLOWED_HOSTS; docs/tls.md says more of each client.
         """)
@@ -154,7 +186,7 @@ def _check(certificate: Path, key: Path) -> None:
         except ssl.SSLError as error:
             problem = f"{_CERTIFICATE} and {_KEY} cannot be used for TLS ({error.reason})"
     if problem:
-        raise ValueError(f"The service does not start: {problem}.")
+        raise ValueError(problem)
 
 
 def _problem(certificate: Path, key: Path) -> str | None:
@@ -315,6 +347,6 @@ def _write(file: Path, content: bytes, *, secret: bool) -> None:
 
 def _unfit(file: Path) -> str:
     return (
-        f"The service does not start: {file} is not what belongs to its local authority; put it "
-        f"back, or delete {file.parent} for a new authority, which clients must then trust."
+        f"{file} is not what belongs to the local authority; put it back, or delete {file.parent} "
+        "for a new authority, which clients must then trust"
     )
