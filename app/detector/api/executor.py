@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from detector.api.connections import HEAD_SECONDS
 from detector.api.errors import GatewayError, let_go
 
 __all__ = ["BoundedExecutor"]
@@ -58,13 +57,11 @@ class BoundedExecutor:
         """
         if self._begun >= self._most:
             seconds = self._seconds_until_a_place()
-            # Who comes back when an idle connection is closed would lose the request.
-            close = {"Connection": "close"} if seconds > HEAD_SECONDS // 2 else {}
             raise GatewayError(
                 429,
                 f"{self._begun} {self._what} run and wait already, the most that this worker "
                 f"takes. Try again in {seconds} s.",
-                {"Retry-After": str(seconds), **close},
+                {"Retry-After": str(seconds)},
             )
         self._begun += 1
         # Counted down when the work is over, also where the client has gone meanwhile.
