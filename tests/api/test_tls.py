@@ -214,6 +214,11 @@ def test_services_that_start_together_have_one_authority(tmp_path: Path) -> None
             {"API_KEYS": "0123456789abcdef", "DETECTOR_HOST": "192.0.2.1"},
             ["localhost", "127.0.0.1", "::1", "HOST", "192.0.2.1"],
         ),
+        # Containers that share a volume share the certificate.
+        (
+            {"DETECTOR_IN_CONTAINER": "true", "DETECTOR_ALLOWED_HOSTS": "detector"},
+            ["localhost", "127.0.0.1", "::1", "detector"],
+        ),
     ],
 )
 def test_it_may_be_called_by_the_names_that_are_known(

@@ -101,7 +101,9 @@ class Connection(H11Protocol):
             self.accept(transport)
         else:
             self._handshakes.pop(self, None)
-            transport.set_read_buffer_limits(high=_BLOCK)  # type: ignore[attr-defined]
+            # A part of a record waits for the rest of it, so the lower limit is above a whole one.
+            limits = {"high": _BLOCK, "low": _BLOCK // 2}
+            transport.set_read_buffer_limits(**limits)  # type: ignore[attr-defined]
             # What is not read waits in the socket's transport, which says so to `_Tls`.
             transport.set_write_buffer_limits(high=sys.maxsize)
         super().connection_made(transport)

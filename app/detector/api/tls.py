@@ -35,6 +35,7 @@ __all__ = ["Files", "advice", "context", "local", "prepare"]
 
 _log = logging.getLogger("detector.tls")
 _LOOK_SECONDS = 60.0
+_LOCK_SECONDS = 10.0
 _AUTHORITY_DAYS = 3650
 # Clients refuse longer ones of public authorities, and some those of any.
 _SERVER_DAYS = 397
@@ -125,15 +126,16 @@ def local(folder: Path, names: Sequence[str]) -> Files:
     authority, server = folder / "authority.pem", folder / "server.pem"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Several services may share a folder, and start together.
-        with FileLock(folder / "lock"):
-            issuer = _authority(authority, folder / "authority.key")
-            if not _is_good(server, issuer, names):
-                _issue(server, issuer, folder / "authority.key", names)
+        if not _is_good(server, authority, names):
+            # Several services may share a folder, and start together.
+            with FileLock(folder / "lock", timeout=_LOCK_SECONDS):
+                issuer = _authority(authority, folder / "authority.key")
+                if not _is_good(server, authority, names):
+                    _issue(server, issuer, folder / "authority.key", names)
     except OSError as error:
         raise ValueError(
             f"the service keeps its certificates in {folder}, where it cannot read and write "
-            f"({error.strerror}); set DETECTOR_TLS_FOLDER to a folder of its own"
+            f"({error.strerror or error}); set DETECTOR_TLS_FOLDER to a folder of its own"
         ) from None
     return Files(server, server, authority.absolute(), tuple(names))
 
@@ -159,7 +161,9 @@ def advice(files: Files) -> str:
 def _names(settings: Settings) -> tuple[str, ...]:
     """Return the names and addresses by which clients may call the service."""
     hosts = [_PORT.sub("", host).strip("[]") for host in settings.allowed_hosts]
-    given = [socket.gethostname(), settings.reachable_address, *hosts]
+    # A container's is made up, and another one for each that shares the volume.
+    host = [] if settings.in_container else [socket.gethostname()]
+    given = [*host, settings.reachable_address, *hosts]
     found = ["localhost", "127.0.0.1", "::1"]
     for name in map(str.lower, given):
         address = _address(name)
@@ -251,18 +255,21 @@ def _authority(file: Path, key: Path) -> x509.Certificate:
     return made
 
 
-def _is_good(file: Path, issuer: x509.Certificate, names: Sequence[str]) -> bool:
+def _is_good(file: Path, authority: Path, names: Sequence[str]) -> bool:
     """Say whether the server's certificate can go on: by its issuer, its names and its end."""
     try:
         content = file.read_bytes()
+        issuer = x509.load_pem_x509_certificate(authority.read_bytes())
         kept = x509.load_pem_x509_certificate(content)
         kept.verify_directly_issued_by(issuer)
         fits = load_pem_private_key(content, None).public_key() == kept.public_key()
         alternatives = kept.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (FileNotFoundError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False
-    ends = min(kept.not_valid_after_utc, issuer.not_valid_after_utc)
-    is_lasting = ends - datetime.now(UTC) > _RENEWED_BEFORE
+    now = datetime.now(UTC)
+    is_lasting = kept.not_valid_after_utc > now + _RENEWED_BEFORE and (
+        issuer.not_valid_after_utc > now
+    )
     return fits and is_lasting and set(alternatives) == set(_alternatives(names))
 
 
