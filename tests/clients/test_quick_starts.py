@@ -83,9 +83,16 @@ def check_training(trained: Any, base: str) -> None:
     assert trained["gone"] == {**trained["gone"], "status": 404, "code": "ModelNotExist"}
 
 
-def test_rest_client_of_version_1_1(served: Service, programs: Any) -> None:
-    source = upload(served, recordings.SAMPLE.read_bytes())
-    answers = programs.javascript("rest.cjs", asked=asked(source), endpoint=served.url)
+@pytest.fixture(params=["http", "https"])
+def service(request: pytest.FixtureRequest) -> Service:
+    """Return a service over http and over TLS."""
+    running: Service = request.getfixturevalue("served" if request.param == "http" else "secured")
+    return running
+
+
+def test_rest_client_of_version_1_1(service: Service, programs: Any) -> None:
+    source = upload(service, recordings.SAMPLE.read_bytes())
+    answers = programs.javascript("rest.cjs", asked=asked(source), service=service)
     univariate, trained = answers["univariate"], answers["multivariate"]
     assert found(univariate) == quick_starts.AZURE_FOUND
     entire = recordings.read("azure/entire_daily47_live.json")["response"]
@@ -96,7 +103,7 @@ def test_rest_client_of_version_1_1(served: Service, programs: Any) -> None:
     check_refusals(univariate)
     assert univariate["tooFew"]["header"] == "InvalidSeries"
 
-    base = f"{served.url}/anomalydetector/v1.1"
+    base = f"{service.url}/anomalydetector/v1.1"
     check_training(trained, base)
     assert trained["operationId"] == trained["resultId"]
     assert trained["operationLocation"] == f"{base}/multivariate/detect-batch/{trained['resultId']}"
@@ -112,24 +119,24 @@ def test_rest_client_of_version_1_1(served: Service, programs: Any) -> None:
         ("ai-anomaly-detector-beta-3", "v1.1-preview"),
     ],
 )
-def test_client_of_a_preview(package: str, version: str, served: Service, programs: Any) -> None:
-    source = upload(served, recordings.SAMPLE_ZIP.read_bytes())
-    answers = programs.javascript("betas.cjs", package, asked=asked(source), endpoint=served.url)
-    check_preview(answers, version, served)
+def test_client_of_a_preview(package: str, version: str, service: Service, programs: Any) -> None:
+    source = upload(service, recordings.SAMPLE_ZIP.read_bytes())
+    answers = programs.javascript("betas.cjs", package, asked=asked(source), service=service)
+    check_preview(answers, version, service)
 
 
-def test_python_client_of_a_preview(served: Service, programs: Any) -> None:
-    source = upload(served, recordings.SAMPLE_ZIP.read_bytes())
-    answers = programs.python("beta_5.py", "beta-5", asked=asked(source), endpoint=served.url)
-    check_preview(answers, "v1.1-preview.1", served)
+def test_python_client_of_a_preview(service: Service, programs: Any) -> None:
+    source = upload(service, recordings.SAMPLE_ZIP.read_bytes())
+    answers = programs.python("beta_5.py", "beta-5", asked=asked(source), service=service)
+    check_preview(answers, "v1.1-preview.1", service)
 
 
-def check_preview(answers: Any, version: str, served: Service) -> None:
+def check_preview(answers: Any, version: str, service: Service) -> None:
     univariate, trained = answers["univariate"], answers["multivariate"]
     assert found(univariate) == quick_starts.AZURE_FOUND
     assert len(univariate["entire"]["severity"]) == 47
     check_refusals(univariate)
-    check_training(trained, f"{served.url}/anomalydetector/{version}")
+    check_training(trained, f"{service.url}/anomalydetector/{version}")
     assert trained["zip"] == "PK"
     contributors = "interpretation" if version.endswith(".1") else "contributors"
     anomalies = [each for each in trained["result"]["results"] if each["value"]["isAnomaly"]]
@@ -138,16 +145,16 @@ def check_preview(answers: Any, version: str, served: Service) -> None:
         assert len(trained["last"]["results"]) == 1
 
 
-def test_client_of_beta_2(served: Service, programs: Any) -> None:
+def test_client_of_beta_2(service: Service, programs: Any) -> None:
     answers = programs.javascript(
-        "betas.cjs", "ai-anomaly-detector-beta-2", asked=asked(), endpoint=served.url
+        "betas.cjs", "ai-anomaly-detector-beta-2", asked=asked(), service=service
     )
     assert found(answers["univariate"]) == quick_starts.AZURE_FOUND
     check_refusals(answers["univariate"])
 
 
-def test_client_of_version_1_0(served: Service, programs: Any) -> None:
-    answers = programs.javascript("v1.cjs", asked=asked(), endpoint=served.url)
+def test_client_of_version_1_0(service: Service, programs: Any) -> None:
+    answers = programs.javascript("v1.cjs", asked=asked(), service=service)
     assert found(answers["univariate"]) == quick_starts.AZURE_FOUND
     assert "severity" not in answers["univariate"]["entire"]
     check_refusals(answers["univariate"])
