@@ -1,6 +1,6 @@
 # Two images of the same requirements. The workspace: where `python app/test.py`, notebooks and
 # pytest run, and which the dev container opens; the checkout is mounted at /workspace. The
-# detector: the HTTP service and its worker, with the package built in.
+# detector: the HTTP service and its worker, with the package built in; it also runs by itself.
 ARG PYTHON_VERSION=3.12
 FROM python:${PYTHON_VERSION}-slim-bookworm AS workspace
 
@@ -33,14 +33,21 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /workspace
 CMD ["sleep", "infinity"]
 
+# By itself it keeps all that it has in one volume: models, results, the queue, uploads and its key.
+# In the stack the models lie in MLflow, and the volume has the queue. A volume takes over this
+# folder's owner.
 FROM workspace AS detector
-# The queue lies in a volume, which takes over this folder's owner.
 USER root
 RUN install -d -o workspace -g workspace /var/lib/detector
 USER workspace
 COPY app/detector /srv/app/detector
-# It is here that BIND_ADDRESS says where the service is reached.
-ENV PYTHONPATH=/srv/app DETECTOR_IN_CONTAINER=true
-WORKDIR /srv/app
+# A port can be published only where the service listens on every address; BIND_ADDRESS says where it
+# is published.
+ENV PYTHONPATH=/srv/app DETECTOR_IN_CONTAINER=true DETECTOR_HOST=0.0.0.0
+WORKDIR /var/lib/detector
+VOLUME /var/lib/detector
 EXPOSE 8080
-CMD ["python", "-m", "detector", "serve"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=6 \
+    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ.get(\"PORT\") or 8080}/health/ready', timeout=5)"]
+# What follows the image's name is for it: docker run IMAGE Eula=accept ApiKey=KEY
+ENTRYPOINT ["python", "-m", "detector", "serve"]

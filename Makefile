@@ -1,5 +1,5 @@
 # `make demo` and `make test` first; `make help` lists the rest.
-.PHONY: help demo test serve up down walkthrough engine test-stack lint bench prove soak figures lock
+.PHONY: help demo test clients serve up down walkthrough engine test-stack lint bench prove soak figures lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,10 +21,19 @@ demo: .venv/demo ## the walk-throughs and a real series, embedded: no Docker, no
 
 # Two processes, as many as the tests' own services leave room for on two cores; a file's tests
 # stay in one, with the services they share.
-test: .venv/dev ## every test that runs here; the stack's too where a Docker engine answers
+test: clients ## every test that runs here; the stack's too where a Docker engine answers
 	.venv/bin/python -m pytest -m 'not stack' -n 2 --dist loadfile
 	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory test-stack; \
 	else echo 'The stack tests were not run: no Docker engine answers (make engine, then make test-stack).'; fi
+
+# npm itself writes this file when all is there.
+NODE_CLIENTS := tests/clients/node_modules/.package-lock.json
+clients: tests/clients/python/beta-5 $(if $(shell command -v npm),$(NODE_CLIENTS)) ## install clients of Azure's that the tests run: for Node where npm is there, and an old one for Python
+$(NODE_CLIENTS): tests/clients/package-lock.json
+	npm --prefix tests/clients ci --silent
+tests/clients/python/beta-5: tests/clients/python/beta-5.txt .venv/dev
+	.venv/bin/pip install -q --no-deps --require-hashes --upgrade --target $@ -r $<
+	@touch $@
 
 serve: .venv/demo ## the endpoint for Azure's clients, embedded (PORT, API_KEYS)
 	PYTHONPATH=app .venv/bin/python -m detector serve

@@ -129,7 +129,7 @@ def walk_through(
         source=source,
         start=before.index[0],
         end=before.index[-1],
-        display_name=Path(source).stem[:24],
+        display_name=Path(title).stem[:24],
         sliding_window=options.sliding_window,
         align=options.align,
     )
@@ -274,7 +274,9 @@ def main() -> int:
     epochs = usual if chosen.epochs is None else chosen.epochs
     options = TrainingOptions(sliding_window=chosen.window, epochs=epochs, seed=chosen.seed)
     frame, faults = (read(chosen.file), []) if chosen.file else pump()
-    source, title = chosen.file or "pump", chosen.file or "A pump, 750 minutes"
+    # Absolute, because clients make an URI of it; the pump is made by this very program.
+    source = Path(chosen.file or __file__).resolve().as_uri()
+    title = chosen.file or "A pump, 750 minutes"
     detect_from = chosen.detect_from or frame.index[len(frame) * 3 // 4]
     result = walk_through(frame, source, title, options, detect_from, faults)
     for fault in missed(result, faults):

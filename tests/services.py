@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -96,6 +97,11 @@ class Service:
         )
 
     @property
+    def authority(self) -> Path:
+        """The certificate that a client trusts where the service makes its own."""
+        return self.folder / "tls" / "authority.pem"
+
+    @property
     def output(self) -> str:
         return (self.folder / "output").read_text()
 
@@ -115,8 +121,10 @@ class Service:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         sent = {HEADER: "any"} | (headers or {}) if headers != {} else {}
         request = urllib.request.Request(self.url + path, data=data, method=method, headers=sent)
+        is_secure = self.url.startswith("https:")
+        context = ssl.create_default_context(cafile=self.authority) if is_secure else None
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=30, context=context) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.headers, error.read())
@@ -154,7 +162,10 @@ def start_detector(
         "PORT": str(port),
     }
     arguments = ["detector", "serve"]
-    return Service(folder, arguments, port, group=group, files=files, **settings | environment)
+    service = Service(folder, arguments, port, group=group, files=files, **settings | environment)
+    if "DETECTOR_TLS" in environment:
+        service.url = f"https://127.0.0.1:{port}"
+    return service
 
 
 def start_mlflow(folder: Path, port: int) -> Service:

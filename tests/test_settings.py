@@ -16,10 +16,11 @@ ROOT = Path(__file__).parents[1]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
 # What the stack itself decides: the port is published as DETECTOR_PORT, the worker is a service of
-# its own, the store is the stack's, and the image says that it is one.
+# its own, the store is the stack's, and the image says that it is one and where its volume is.
 DECIDED = {
     "DETECTOR_HOST",
     "DETECTOR_IN_CONTAINER",
+    "DETECTOR_TLS_FOLDER",
     "PORT",
     "DETECTOR_EMBEDDED_WORKER",
     "MLFLOW_S3_ENDPOINT_URL",
@@ -65,7 +66,7 @@ def test_the_example_shows_the_defaults() -> None:
     assert shown.pop(QUEUE) in environment("detector")[QUEUE]
     for name, text in shown.items():
         default = settings(Settings)[name]
-        assert text == ("" if default == () else str(default)), name
+        assert text == ("" if default in ((), None) else str(default)), name
 
 
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,13 @@ _CHANGE_POINT: _Options = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 for bad input or settings."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command is _serve:
+        # After an option; argparse would show them, and one may be a key.
+        options.arguments += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     command: Callable[[argparse.Namespace], int] = options.command
     return command(options)
 
@@ -69,9 +75,12 @@ def _serve(options: argparse.Namespace) -> int:
     # Only who serves needs the web framework.
     from detector.api.server import serve
 
-    given = {"host": options.host, "port": options.port, "workers": options.workers}
+    names = ("host", "port", "workers", "tls")
+    given = {name: getattr(options, name) for name in names}
     try:
-        serve({name: value for name, value in given.items() if value is not None})
+        serve(
+            {name: value for name, value in given.items() if value is not None}, options.arguments
+        )
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return _REFUSED
@@ -116,6 +125,20 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="the address to listen on (DETECTOR_HOST, 127.0.0.1)")
     serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
     serve.add_argument("--workers", type=int, help="worker processes (DETECTOR_WORKERS, 1)")
+    serve.add_argument(
+        "--tls",
+        choices=("self",),
+        help="answer over TLS with a certificate of a local authority that is made once "
+        "(DETECTOR_TLS); DETECTOR_TLS_CERTIFICATE and DETECTOR_TLS_KEY name one of your own",
+    )
+    serve.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="NAME=VALUE",
+        help="what the service's own container was started with: ApiKey=KEY is a key that clients "
+        "may send, Eula=accept lets requests be without one where there are none, the others are "
+        "no longer needed",
+    )
     serve.set_defaults(command=_serve)
     worker = commands.add_parser("worker", help="run trainings and batch detections")
     # For the server that starts a worker of its own: it stops when the server is gone.

@@ -165,8 +165,8 @@ class ChangePointDetector(PythonModel):
         model_input : DataFrame
             12 to 8640 rows with the columns ``timestamp`` and ``value``.
         params : mapping
-            Options by their names on the wire: ``granularity``, which is required,
-            ``customInterval``, ``period``, ``stableTrendWindow``, ``threshold``.
+            Options by their names on the wire: ``granularity``, ``customInterval``, ``period``,
+            ``stableTrendWindow``, ``threshold``.
 
         Returns
         -------

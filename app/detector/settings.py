@@ -1,17 +1,15 @@
 """Every setting of the service: its environment variable, its default and its meaning."""
 
-import ipaddress
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-__all__ = ["DataSettings", "JobSettings", "Settings"]
+from detector import addresses
 
-_HOST = re.compile(r"([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
-_ORIGIN = re.compile(rf"https?://{_HOST.pattern}")
+__all__ = ["AddressSettings", "DataSettings", "JobSettings", "Settings"]
+
 # Whoever may try can try many a second: 16 random characters are out of reach, words are not.
 _SHORTEST_KEY = 16
 
@@ -20,22 +18,6 @@ def _split(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
-    hosts = tuple(host.lower() for host in hosts)
-    wrong = [host for host in hosts if not _HOST.fullmatch(host)]
-    if wrong:
-        raise ValueError(
-            f"'{wrong[0]}' is no host: write a name or an address and, where it is not the "
-            "usual one, a port, such as data.example.com or 10.0.0.5:9000"
-        )
-    return hosts
-
-
-def _hosts_or_any(hosts: tuple[str, ...]) -> tuple[str, ...]:
-    named = _hosts(tuple(host for host in hosts if host != "*"))
-    return (*named, "*") if "*" in hosts else named
 
 
 class DataSettings(BaseSettings):
@@ -116,7 +98,7 @@ class DataSettings(BaseSettings):
         "data_folders", "data_buckets", "data_hosts", "private_data_hosts", mode="before"
     )(_split)
 
-    _check_hosts = field_validator("data_hosts", "private_data_hosts")(_hosts)
+    _check_hosts = field_validator("data_hosts", "private_data_hosts")(addresses.hosts)
 
 
 class JobSettings(DataSettings):
@@ -177,14 +159,8 @@ class JobSettings(DataSettings):
     )
 
 
-class Settings(JobSettings):
-    """The settings of one service, read from the environment.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        For a value that makes no sense, or for an address that others can reach without keys.
-    """
+class AddressSettings(JobSettings):
+    """Where the service listens, and the keys it takes, read from the environment."""
 
     host: str = Field(
         default="127.0.0.1",
@@ -214,6 +190,30 @@ class Settings(JobSettings):
         "rotated. With none, any key is accepted, and the service listens on loopback only. Where "
         f"others can reach it, each has at least {_SHORTEST_KEY} characters.",
     )
+    _split_keys = field_validator("api_keys", mode="before")(_split)
+
+    @property
+    def reachable_address(self) -> str:
+        """The address at which clients reach the service."""
+        published = self.published_address if self.in_container else None
+        return published or self.host
+
+
+class Settings(AddressSettings):
+    """The settings of one service, read from the environment.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        For a value that makes no sense, or for an address that others can reach without keys.
+    """
+
+    key_header: Literal["required", "optional"] = Field(
+        default="required",
+        validation_alias="DETECTOR_KEY_HEADER",
+        description="Whether requests must have the key header where there are no keys. Where it "
+        "is optional, pages of other sites must send it all the same.",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         validation_alias="DETECTOR_ALLOWED_HOSTS",
@@ -233,6 +233,27 @@ class Settings(JobSettings):
         validation_alias="DETECTOR_TRUSTED_PROXIES",
         description="Addresses and networks of proxies whose X-Forwarded-For and "
         "X-Forwarded-Proto are believed, separated by commas.",
+    )
+    tls: Literal["self"] | None = Field(
+        default=None,
+        validation_alias="DETECTOR_TLS",
+        description="`self`: the service answers over TLS, with a certificate of a local authority "
+        "that it makes once.",
+    )
+    tls_folder: Path = Field(
+        default=Path("tls"),
+        validation_alias="DETECTOR_TLS_FOLDER",
+        description="Where that authority and the certificate are kept.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        validation_alias="DETECTOR_TLS_CERTIFICATE",
+        description="A certificate in PEM, with those up to its authority, for TLS.",
+    )
+    tls_key: Path | None = Field(
+        default=None,
+        validation_alias="DETECTOR_TLS_KEY",
+        description="The private key of that certificate, in PEM and not encrypted.",
     )
     workers: int = Field(
         default=1, ge=1, validation_alias="DETECTOR_WORKERS", description="Worker processes."
@@ -294,7 +315,9 @@ class Settings(JobSettings):
         default=16,
         ge=0,
         validation_alias="DETECTOR_WAITING_DETECTIONS",
-        description="How many detections of each kind may wait in one worker; above it 429.",
+        description="How many large detections, and how many of many variables, may wait for each "
+        "processor that the service may use, and four times as many small ones; above it 429. Each "
+        "worker process has an equal part.",
     )
     body_seconds: float = Field(
         default=30,
@@ -342,50 +365,24 @@ class Settings(JobSettings):
     )
 
     _split_names = field_validator(
-        "api_keys", "allowed_hosts", "cors_origins", "trusted_proxies", mode="before"
+        "allowed_hosts", "cors_origins", "trusted_proxies", mode="before"
     )(_split)
 
-    _check_allowed_hosts = field_validator("allowed_hosts")(_hosts_or_any)
+    _check_allowed_hosts = field_validator("allowed_hosts")(addresses.hosts_or_any)
 
-    @field_validator("cors_origins")
-    @classmethod
-    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        origins = tuple(origin.lower() for origin in origins)
-        for origin in origins:
-            if not _ORIGIN.fullmatch(origin):
-                raise ValueError(
-                    f"'{origin}' is no origin: write what browsers send, such as "
-                    "https://plant.example.com or http://localhost:3000, with no path"
-                )
-        return origins
+    _check_origins = field_validator("cors_origins")(addresses.origins)
 
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
-        for proxy in proxies:
-            try:
-                ipaddress.ip_network(proxy)
-            except ValueError:
-                raise ValueError(
-                    f"'{proxy}' is no address or network: write such as 127.0.0.1 or 172.16.0.0/12"
-                ) from None
-        return proxies
+    _check_proxies = field_validator("trusted_proxies")(addresses.proxies)
 
     @property
     def worker_bodies_bytes(self) -> int:
         """The most bytes that the bodies of one worker process may have together."""
         return self.max_bodies_bytes // self.workers
 
-    @property
-    def reachable_address(self) -> str:
-        """The address at which clients reach the service."""
-        published = self.published_address if self.in_container else None
-        return published or self.host
-
     @model_validator(mode="after")
     def _require_keys_where_others_reach(self) -> "Settings":
         address = self.reachable_address
-        if _is_loopback(address):
+        if addresses.is_loopback(address):
             return self
         if not self.api_keys:
             raise ValueError(
@@ -420,10 +417,3 @@ class Settings(JobSettings):
                 f"({self.workers}) has an equal part"
             )
         return self
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -51,6 +52,15 @@ def work() -> Iterator[Work]:
     work = Work()
     yield work
     work.end()
+
+
+@pytest.fixture(autouse=True)
+def one_processor() -> Iterator[None]:
+    """Use one processor: how much may wait depends on how many there are."""
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(every)})
+    yield
+    os.sched_setaffinity(0, every)
 
 
 def limits(threads: int, waiting: int) -> Limits:
@@ -126,6 +136,57 @@ def test_large_work_that_waits_does_not_refuse_small_work(work: Work) -> None:
         assert await executor.run(work.of("large again"), size=LARGE) == "large again"
 
     run(check, threads=1, waiting=3)
+
+
+def test_whoever_is_refused_is_told_when_there_is_a_place(work: Work) -> None:
+    async def check(executor: Limits) -> None:
+        executor._large._lately.extend([1.5, 2.5])
+        tasks = await begun(
+            executor,
+            (work.of("first", held=True), LARGE),
+            *[(work.of(str(place)), LARGE) for place in range(3)],
+        )
+        told = []
+        for _ in range(17):
+            with pytest.raises(GatewayError) as refused:
+                await executor.run(work.of("one too many"), size=LARGE)
+            told.append(refused.value.headers["Retry-After"])
+            assert f"Try again in {told[-1]} s." in refused.value.message
+        # A place for each of them, as far as one can see ahead.
+        assert told == [str(min(2 * place, 30)) for place in range(1, 18)]
+        work.end("first")
+        await asyncio.gather(*tasks)
+        # What was done took no time.
+        executor._large._promised = 0
+        last = await begun(
+            executor,
+            *[(work.of(f"next {place}", held=True), LARGE) for place in range(4)],
+        )
+        for place in range(16):
+            executor._large._lately.append(place / 1000)
+        with pytest.raises(GatewayError) as refused:
+            await executor.run(work.of("one too many"), size=LARGE)
+        assert refused.value.headers == {"Retry-After": "1"}
+        work.end()
+        await asyncio.gather(*last)
+        assert len(executor._large._lately) == 16
+
+    run(check, threads=1, waiting=3)
+
+
+def test_four_small_ones_wait_where_one_large_one_may(work: Work) -> None:
+    async def check(executor: Limits) -> None:
+        tasks = await begun(
+            executor,
+            (work.of("first", held=True), SMALL),
+            *[(work.of(str(place)), SMALL) for place in range(8)],
+        )
+        with pytest.raises(GatewayError, match="9 small detections run and wait"):
+            await executor.run(work.of("one too many"), size=SMALL)
+        work.end("first")
+        await asyncio.gather(*tasks)
+
+    run(check, threads=1, waiting=2)
 
 
 def test_work_is_counted_to_its_end_though_its_client_has_gone(work: Work) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from typing import Any
 
 import pytest
@@ -48,3 +49,34 @@ def test_every_request_is_one_line_of_json_without_values(service: Any, kit: Any
 def test_an_id_that_could_forge_a_line_is_replaced(service: Any) -> None:
     answer = service.call("/health/live", headers={"x-request-id": "with space"})
     assert answer.headers["x-request-id"] == answer.headers["apim-request-id"] != "with space"
+
+
+MODELS = "/anomalydetector/v1.1/multivariate/models"
+PREVIEW = "/anomalydetector/v1.1-preview.1/multivariate/models"
+ALWAYS = {"Content-Length", "Content-Type", "x-request-id", "apim-request-id"}
+ALWAYS |= {"x-content-type-options", "date"}
+
+
+def test_names_of_headers_are_as_the_service_wrote_them(
+    service: Any, factory: Any, model_id: str, kit: Any, weeks: dict[str, Any]
+) -> None:
+    # In the case that its recorded answers have, and read here as they came.
+    def names(*request: Any, of: Any = factory, **options: Any) -> tuple[int, set[str]]:
+        answer = of.call(*request, **options)
+        if answer.status == 201:
+            factory.call(urllib.parse.urlsplit(answer.headers["Location"]).path, method="DELETE")
+        return answer.status, {*answer.headers.keys()} - {"Connection"}
+
+    batch = {name: kit.training()[name] for name in ("dataSource", "startTime", "endTime")}
+    used = {"csp-billing-usage", "model-id"}
+    refused = ALWAYS | {"x-ms-error-code"}
+    assert names(ENTIRE, weeks, of=service) == (200, ALWAYS | used)
+    assert names(MODELS, kit.training()) == (201, ALWAYS | {"Location"})
+    of_batch = {"operation-id", "operation-location"}
+    assert names(f"{MODELS}/{model_id}:detect-batch", batch) == (202, ALWAYS | of_batch)
+    preview = kit.training(source="machine.csv")
+    assert names(PREVIEW, preview) == (201, ALWAYS - {"Content-Type"} | {"Location"})
+    assert names(ENTIRE, b"", of=service) == (400, refused)
+    assert names(MODELS, headers={kit.HEADER: "wrong"}) == (401, refused)
+    assert names(f"{MODELS}/nobody") == (404, refused)
+    assert names("/nowhere", of=service) == (404, refused)

@@ -101,7 +101,7 @@ def test_the_described_defaults_are_those_of_the_options(description: Any) -> No
     ("path", "required"),
     [
         ("timeseries/entire/detect", ["series"]),
-        ("timeseries/changepoint/detect", ["series", "granularity"]),
+        ("timeseries/changepoint/detect", ["series"]),
         ("multivariate/models", ["startTime", "endTime", "dataSource"]),
         ("multivariate/models/{model_id}:detect-last", ["variables"]),
     ],

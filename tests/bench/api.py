@@ -2,12 +2,13 @@
 
     python tests/bench/api.py [--minutes 5] [--no-upstream]
     python tests/bench/api.py --against CHECKOUT
+    python tests/bench/api.py --tls
 
 Times the recorded request, what the service adds to the bare detection, the throughput of two
 workers beside that of one, and `mlflow models serve` of the untouched upstream model on the same
 request; then loads the service with more clients than workers. Prints a Markdown table, writes
 ``build/bench-api.json``, and ends with 1 where a bar is missed. With ``--against`` it times another
-checkout beside this one instead, request by request in turn.
+checkout beside this one instead, request by request in turn; with ``--tls``, the service with TLS.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import contextlib
 import http.client
 import json
 import os
+import ssl
 import statistics
 import sys
 import tempfile
@@ -74,8 +76,15 @@ def median_ms(call: Callable[[], Any], calls: int) -> float:
 class Client:
     """One connection that is kept, and sends bodies that were made before."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        if context:
+            self._connection = http.client.HTTPSConnection(
+                "127.0.0.1", port, timeout=120, context=context
+            )
+
+    def close(self) -> None:
+        self._connection.close()
 
     def post(self, path: str, body: bytes) -> int:
         return self.answer(path, body)[0]
@@ -150,6 +159,35 @@ def compare(folder: Path, checkout: Path) -> int:
             print(f"| {name} | {old:.2f} | {new:.2f} | {old / new:.2f} |")
     print(f"{differ} answers differ")
     return 1 if differ else 0
+
+
+def compare_tls(folder: Path) -> int:
+    """Print what TLS adds to a request, on a connection that is kept and on one of its own."""
+    body = json.dumps(recordings.read("azure/entire_daily47_live.json")["request"]).encode()
+    with (
+        running(folder / "plain") as plain,
+        running(folder / "secure", DETECTOR_TLS="self") as secure,
+    ):
+        context = ssl.create_default_context(cafile=secure.authority)
+        ways = {"HTTP": (plain.port, None), "TLS": (secure.port, context)}
+        kept = {way: Client(*where) for way, where in ways.items()}
+        taken: dict[tuple[str, str], list[float]] = {}
+        for count in range(-20, 1000):
+            for way, where in ways.items():
+                for name in ("kept", "its own"):
+                    started = time.perf_counter()
+                    client = kept[way] if name == "kept" else Client(*where)
+                    if client.post(ENTIRE, body) != 200:
+                        raise SystemExit("a request failed")
+                    if name == "its own":
+                        client.close()
+                    if count >= 0:
+                        taken.setdefault((name, way), []).append(time.perf_counter() - started)
+    print("| 47 points, on a connection | HTTP, ms | TLS, ms |\n|---|---|---|")
+    for name in ("kept", "its own"):
+        halves = [statistics.median(taken[name, way]) * 1e3 for way in ways]
+        print(f"| {name} | {halves[0]:.2f} | {halves[1]:.2f} |")
+    return 0
 
 
 def upstream_ms(folder: Path, asked: dict[str, Any]) -> float:
@@ -251,7 +289,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5, help="how long to load it")
     parser.add_argument("--no-upstream", action="store_true", help="leave the comparison out")
     parser.add_argument("--against", type=Path, help="another checkout, to compare with")
+    parser.add_argument("--tls", action="store_true", help="compare with TLS instead")
     options = parser.parse_args()
+    if options.tls:
+        with tempfile.TemporaryDirectory() as temporary:
+            return compare_tls(Path(temporary))
     if options.against:
         with tempfile.TemporaryDirectory() as temporary:
             return compare(Path(temporary), options.against.resolve())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from detector.errors import DetectionError
 from detector.series.options import ChangePointOptions, DetectorChoice, Options
-from detector.series.series import Series
+from detector.series.series import ChangePointSeries, Series
 from detector.series.timestamps import read_timestamps
 from detector.univariate import detection
 
@@ -177,8 +177,57 @@ def test_series_is_required() -> None:
     assert refusal({"granularity": "daily"}).code == "RequiredSeries"
 
 
-def test_granularity_is_required_where_version_1_0_asked_for_it() -> None:
-    assert refusal({"series": points()}, require_granularity=True).code == "RequiredGranularity"
+@pytest.mark.parametrize("missing", [{}, {"granularity": None}])
+def test_a_missing_granularity_is_none(missing: dict[str, Any]) -> None:
+    request = {"series": [{"value": float(place)} for place in range(20)]} | missing
+    assert Series.from_request(request).options.granularity == "none"
+    found = ChangePointSeries.from_request(request)
+    assert (found.options.granularity, found.options.threshold) == ("none", 0.9)
+
+
+def in_pascal_case(record: dict[str, Any]) -> dict[str, Any]:
+    return {name[0].upper() + name[1:]: value for name, value in record.items()}
+
+
+def test_names_of_fields_may_be_in_any_case() -> None:
+    usual = daily(sensitivity=80, maxAnomalyRatio=0.1, imputeMode="fixed", imputeFixedValue=7)
+    usual["detector"] = {"name": "seasonal_series", "parameters": {"period": 5, "alpha": 0.1}}
+    pascal = in_pascal_case(usual)
+    pascal["Series"] = [in_pascal_case(point) for point in usual["series"]]
+    pascal["Detector"] = {"NAME": "seasonal_series", "Parameters": {"Period": 5, "ALPHA": 0.1}}
+    read = [Series.from_request(body) for body in (usual, pascal)]
+    assert read[0].options == read[1].options
+    assert read[0].timestamps == read[1].timestamps
+    np.testing.assert_array_equal(read[0].values, read[1].values)
+
+
+def test_some_points_may_be_written_otherwise_than_the_rest() -> None:
+    series = points()
+    series[3] = in_pascal_case(series[3])
+    series[4] = {"TIMESTAMP": series[4]["timestamp"], "value": series[4]["value"]}
+    read = Series.from_request({"series": series, "granularity": "daily"})
+    assert read.values.tolist() == [point["value"] for point in points()]
+
+
+def test_of_a_field_in_several_spellings_the_usual_one_counts() -> None:
+    def sensitivity(**given: Any) -> int:
+        return Options.from_request(given).sensitivity
+
+    assert sensitivity(Sensitivity=1, sensitivity=2, SENSITIVITY=3) == 2
+    # Also where it is null, and so has the default.
+    assert sensitivity(Sensitivity=1, sensitivity=None) == 99
+    assert sensitivity(Sensitivity=1, SENSITIVITY=3) == 3
+    series = [{"Value": 1.0, "value": float(place), "VALUE": 2.0} for place in range(20)]
+    assert Series.from_request({"series": series}).values.tolist() == list(range(20))
+
+
+def test_a_message_names_the_field_as_usual() -> None:
+    refused = refusal({"Series": points(), "Granularity": "daily", "CustomInterval": 0})
+    assert refused.message.startswith("The 'customInterval' field")
+    series = [*points(12), {"Timestamp": "2024-01-13T00:00:00Z", "Worth": 1}]
+    refused = refusal({"Series": series, "Granularity": "daily"})
+    assert "index 12" in refused.message
+    assert "an object with a 'value'" in refused.message
 
 
 @pytest.mark.parametrize(

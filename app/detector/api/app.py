@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
 from detector import isolation
 from detector.api import datasets, docs_page, errors, metrics, openapi
@@ -42,6 +42,9 @@ _READ_BY_PAGES = [
     "x-ms-error-code",
     "x-request-id",
 ]
+# As the service's own container wrote it.
+_SERVICE = "anomalydetector"
+_NOT_READY = openapi.answers({}, refusals=(503,))
 
 
 def create() -> FastAPI:
@@ -64,7 +67,7 @@ def create() -> FastAPI:
             ),
             store=ModelStore(),
             uploads=UploadRoom(settings, access),
-            keys=Keys(settings.api_keys),
+            keys=Keys(settings.api_keys, header_optional=settings.key_header == "optional"),
         )
         service.models.start()
         preparing = asyncio.create_task(service.store.prepare())
@@ -95,6 +98,7 @@ def create() -> FastAPI:
     )
     app.include_router(datasets.router, dependencies=guarded, tags=["datasets"])
     _add_service_routes(app)
+    _add_container_routes(app)
     openapi.describe(app)
     return app
 
@@ -107,6 +111,8 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["*"],
+            # Chrome asks before a public page calls a private address; this page is named.
+            allow_private_network=True,
             expose_headers=_READ_BY_PAGES,
         )
     app.add_middleware(Callers, settings=settings)
@@ -134,14 +140,12 @@ def _add_service_routes(app: FastAPI) -> None:
         """Say that the process answers."""
         return {"status": "alive"}
 
-    not_ready = openapi.answers({}, refusals=(503,))
-
-    @app.get("/health/ready", tags=["service"], responses=not_ready)
+    @app.get("/health/ready", tags=["service"], responses=_NOT_READY)
     async def ready(models: ServiceModels) -> Json:
         """Say whether every model is loaded: 200, or 503 until then."""
         if models.ready:
             return Json({"status": "ready"})
-        return errors.refusal(errors.GatewayError(503, models.waiting(), {"Retry-After": "5"}))
+        return _not_ready(models)
 
     @app.get("/metrics", tags=["service"], response_class=PlainTextResponse)
     async def figures() -> PlainTextResponse:
@@ -153,3 +157,31 @@ def _add_service_routes(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> HTMLResponse:
         return HTMLResponse(docs_page.render(app.openapi()))
+
+
+def _add_container_routes(app: FastAPI) -> None:
+    """Add the routes by which users of the service's own container look whether it is well."""
+
+    @app.get("/status", tags=["service"])
+    async def status() -> dict[str, str]:
+        """Say that the key that the service was started with is valid: nobody else is asked."""
+        return {
+            "service": _SERVICE,
+            "apiStatus": "Valid",
+            "apiStatusMessage": "Api Key is valid, no action needed.",
+        }
+
+    @app.get("/ready", tags=["service"], responses=_NOT_READY)
+    async def ready(models: ServiceModels) -> Json:
+        """Say whether every model is loaded: 200, or 503 until then."""
+        if models.ready:
+            return Json({"service": _SERVICE, "ready": "ready"})
+        return _not_ready(models)
+
+    @app.get("/swagger", include_in_schema=False)
+    async def swagger() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+
+def _not_ready(models: ServedModels) -> Json:
+    return errors.refusal(errors.GatewayError(503, models.waiting(), {"Retry-After": "5"}))

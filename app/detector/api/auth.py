@@ -20,6 +20,8 @@ async def require_key(
     """Refuse, with 401, a request without one of the configured keys.
 
     Where none is configured there must be one nevertheless: a page of another site cannot send
-    this header unless the service says that it may.
+    this header unless the service says that it may. Where the header is optional, what browsers say
+    of themselves keeps such pages out.
     """
-    await keys.check(given, request.client.host if request.client else "")
+    address = request.client.host if request.client else ""
+    await keys.check(given, address, request.headers.get("sec-fetch-site"))

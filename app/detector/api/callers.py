@@ -1,11 +1,11 @@
 """Who may call: by the name that a client calls the service, and by the page that sent it."""
 
-import ipaddress
 import re
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from detector.addresses import is_loopback
 from detector.api.errors import GatewayError, refusal
 from detector.settings import Settings
 
@@ -13,7 +13,7 @@ __all__ = ["Callers"]
 
 _PORT = re.compile(r":\d{1,5}$", re.ASCII)
 # Whoever looks whether the service is well calls it by its address.
-_OPEN_TO_ALL = frozenset({"/health/live", "/health/ready"})
+_OPEN_TO_ALL = frozenset({"/health/live", "/health/ready", "/ready", "/status"})
 _MOST_REMEMBERED = 1024
 
 
@@ -68,16 +68,7 @@ class Callers:
         name = _PORT.sub("", host)
         if host in self._hosts or name in self._hosts:
             return True
-        return not self._needs_key and _is_loopback(name)
+        return not self._needs_key and is_loopback(name)
 
     def _is_known(self, origin: str, host: str) -> bool:
         return origin in self._origins or origin in (f"http://{host}", f"https://{host}")
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False

@@ -57,9 +57,6 @@ _EVERY_REQUEST = {
 }
 _ONE_SERIES = {
     "RequiredSeries": ErrorCode("there is no `series`"),
-    "RequiredGranularity": ErrorCode(
-        "there is no `granularity`, and this version or operation requires it"
-    ),
     "InvalidGranularity": ErrorCode("there is no such `granularity`"),
     "InvalidCustomInterval": ErrorCode("`customInterval` is not a whole number above 0"),
     "InvalidPeriod": ErrorCode("`period` is not a whole number from 0 to 2147483647"),
@@ -87,7 +84,7 @@ _MANY_VARIABLES = {
     "RequiredSource": ErrorCode("there is no `dataSource`"),
     "RequiredStartTime": ErrorCode("there is no `startTime`"),
     "RequiredEndTime": ErrorCode("there is no `endTime`"),
-    "InvalidTimestampFormat": ErrorCode("a time is not a date and time of ISO 8601"),
+    "InvalidTimestampFormat": ErrorCode("a time is no date, or is not written as the others are"),
     "InvalidSlidingWindow": ErrorCode("`slidingWindow` is not a whole number from 28 to 2880"),
     "InvalidAlignMode": ErrorCode("there is no such `alignMode`"),
     "InvalidFillNAMethod": ErrorCode("there is no such `fillNAMethod`"),

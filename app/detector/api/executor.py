@@ -1,6 +1,10 @@
 """Threads for work that would keep the event loop from answering, and who waits for them."""
 
 import asyncio
+import math
+import statistics
+import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -10,6 +14,10 @@ from detector.api.errors import GatewayError, let_go
 __all__ = ["BoundedExecutor"]
 
 _Result = TypeVar("_Result")
+# How long work takes is the mean of so much that was done lately.
+_LATELY = 16
+# Nobody is told to wait longer, however many were refused that may never come back.
+_LONGEST_SECONDS = 30.0
 
 
 class BoundedExecutor:
@@ -31,9 +39,13 @@ class BoundedExecutor:
 
     def __init__(self, threads: int, waiting: int, *, name: str, what: str) -> None:
         self._threads = ThreadPoolExecutor(threads, name)
+        self._at_once = threads
         self._most = threads + waiting
         self._what = what
         self._begun = 0
+        self._lately: deque[float] = deque(maxlen=_LATELY)
+        # When there is a place for the one that was refused last.
+        self._promised = 0.0
 
     async def run(self, work: Callable[[], _Result]) -> _Result:
         """Do the work when its turn comes.
@@ -44,17 +56,39 @@ class BoundedExecutor:
             429, when too much runs and waits already.
         """
         if self._begun >= self._most:
+            seconds = self._seconds_until_a_place()
             raise GatewayError(
                 429,
                 f"{self._begun} {self._what} run and wait already, the most that this worker "
-                "takes. Try again in a second.",
-                {"Retry-After": "1"},
+                f"takes. Try again in {seconds} s.",
+                {"Retry-After": str(seconds)},
             )
         self._begun += 1
         # Counted down when the work is over, also where the client has gone meanwhile.
-        future = asyncio.get_running_loop().run_in_executor(self._threads, _letting_go, work)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work)
         future.add_done_callback(self._end)
         return await asyncio.shield(future)
+
+    def _seconds_until_a_place(self) -> int:
+        """Return in how many seconds there is a place for whoever is refused now.
+
+        Those who were refused before it come back too, and each takes one.
+        """
+        apart = statistics.fmean(self._lately or [0.0]) / self._at_once
+        now = time.monotonic()
+        self._promised = min(max(self._promised, now) + apart, now + _LONGEST_SECONDS)
+        return max(1, math.ceil(self._promised - now))
+
+    def _timed(self, work: Callable[[], _Result]) -> _Result:
+        started = time.monotonic()
+        try:
+            return work()
+        except Exception as error:
+            # Many may wait until their refusal is written.
+            let_go(error)
+            raise
+        finally:
+            self._lately.append(time.monotonic() - started)
 
     def _end(self, _: object) -> None:
         self._begun -= 1
@@ -62,12 +96,3 @@ class BoundedExecutor:
     def close(self) -> None:
         """Wait for what is running, and give up what waits: nobody is left to be answered."""
         self._threads.shutdown(cancel_futures=True)
-
-
-def _letting_go(work: Callable[[], _Result]) -> _Result:
-    try:
-        return work()
-    except Exception as error:
-        # Many may wait until their refusal is written.
-        let_go(error)
-        raise

@@ -17,6 +17,8 @@ _REMEMBERED_SECONDS = 60.0
 _MOST_ADDRESSES = 4096
 # Each keeps a connection open.
 _MOST_WAITING = 256
+# What browsers say of a request that no page of another site made; other clients say nothing.
+_OWN_SITE = (None, "same-origin", "none")
 
 
 class Keys:
@@ -29,27 +31,44 @@ class Keys:
     ----------
     keys : sequence of SecretStr
         With none, which is possible on loopback only, every key is right.
+    header_optional : bool
+        Whether, with no keys, a request may be without the header.
     """
 
-    def __init__(self, keys: Sequence[SecretStr]) -> None:
+    def __init__(self, keys: Sequence[SecretStr], *, header_optional: bool = False) -> None:
+        self._header_optional = header_optional and not keys
         self._keys = [key.get_secret_value().encode() for key in keys]
+        self._hint = "" if keys else "; this service takes any key"
+        if self._header_optional:
+            self._hint += ", and needs it from web pages only"
         self._counts: MutableMapping[str, int] = TTLCache(_MOST_ADDRESSES, _REMEMBERED_SECONDS)
         self._waiting = 0
 
-    async def check(self, given: str | None, address: str) -> None:
+    async def check(self, given: str | None, address: str, site: str | None = None) -> None:
         """Refuse a request without a right key; a wrong one after a while.
+
+        Parameters
+        ----------
+        given : str or None
+            The key.
+        address : str
+            Of the client.
+        site : str or None
+            The header ``Sec-Fetch-Site``, by which a browser says whose page asks.
 
         Raises
         ------
         GatewayError
             401, or 429 where too many answers to wrong keys wait already.
         """
+        if not given and self._header_optional and site in _OWN_SITE:
+            return
         if not given:
             raise GatewayError(
                 401,
                 "Access denied due to missing subscription key. Make sure to include subscription "
                 f"key when making requests to an API: the header {HEADER} is missing"
-                f"{'' if self._keys else '; this service takes any key'}.",
+                f"{self._hint}.",
             )
         if not self._keys:
             return

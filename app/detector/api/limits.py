@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+import joblib
 from fastapi import Request
 
 from detector.api.bodies import Bodies, Body
@@ -15,6 +16,8 @@ __all__ = ["Limits"]
 _Result = TypeVar("_Result")
 # Up to so many bytes, a series of about a thousand points, a request is small.
 _SMALL = 65_536
+# So many of them wait where one large one may.
+_SMALL_FOR_LARGE = 4
 
 
 class Limits:
@@ -23,18 +26,15 @@ class Limits:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._bodies = Bodies(settings.worker_bodies_bytes)
+        # Of those that this process, or its container, may use.
+        large = -(-settings.waiting_detections * joblib.cpu_count() // settings.workers)
         # Threads of their own, so that none waits for another kind.
         self._small, self._large, self._multivariate = (
-            BoundedExecutor(
-                threads,
-                settings.waiting_detections,
-                name=f"{kind} detection",
-                what=f"{kind} detections",
-            )
-            for kind, threads in (
-                ("small", settings.concurrent_detections),
-                ("large", settings.concurrent_detections),
-                ("multivariate", 1),
+            BoundedExecutor(threads, waiting, name=f"{kind} detection", what=f"{kind} detections")
+            for kind, threads, waiting in (
+                ("small", settings.concurrent_detections, _SMALL_FOR_LARGE * large),
+                ("large", settings.concurrent_detections, large),
+                ("multivariate", 1, large),
             )
         )
 

@@ -19,6 +19,11 @@ __all__ = ["RequestLog"]
 _log = logging.getLogger("detector.requests")
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _CLIENT_GONE = 499
+# The service wrote these so, and every other name in lower case, as starlette does. HTTP does not
+# mind, but clients do that look for "Location" among the names as they came.
+_AS_WRITTEN = {
+    name.lower(): name for name in (b"Content-Length", b"Content-Type", b"Location", b"Retry-After")
+}
 
 
 class RequestLog:
@@ -46,6 +51,7 @@ class RequestLog:
                 out["x-request-id"] = request_id
                 out["apim-request-id"] = request_id
                 out["x-content-type-options"] = "nosniff"
+                message["headers"] = [(_AS_WRITTEN.get(name, name), each) for name, each in out.raw]
             await send(message)
 
         failure: dict[str, Any] = {}

@@ -1,11 +1,12 @@
 """Runs the service: ``python -m detector serve``."""
 
 import contextlib
+import logging.config
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -13,8 +14,8 @@ import uvicorn
 from pydantic import ValidationError
 
 from detector import isolation
-from detector.api import metrics_folder
-from detector.api.connections import HEAD_SECONDS, backlog, raise_file_limit
+from detector.api import container, metrics_folder, tls
+from detector.api.connections import IDLE_SECONDS, backlog, raise_file_limit
 from detector.jobs import processes
 from detector.log import CONFIGURATION
 from detector.settings import Settings
@@ -25,13 +26,16 @@ __all__ = ["serve"]
 _WORKER_PATIENCE_SECONDS = 60
 
 
-def serve(given: Mapping[str, object]) -> None:
+def serve(given: Mapping[str, object], arguments: Sequence[str] = ()) -> None:
     """Serve until told to stop; finish what has begun.
 
     Parameters
     ----------
     given : mapping
-        Settings that replace those of the environment: ``host``, ``port``, ``workers``.
+        Settings that replace those of the environment: ``host``, ``port``, ``workers``,
+        ``tls``.
+    arguments : sequence of str
+        Of the service's own container, such as ``Eula=accept``.
 
     Raises
     ------
@@ -41,11 +45,20 @@ def serve(given: Mapping[str, object]) -> None:
     for name, value in given.items():
         # Workers are processes of their own, and read the environment.
         os.environ[str(Settings.model_fields[name].validation_alias)] = str(value)
+    logging.config.dictConfig(CONFIGURATION)
     try:
+        container.take_arguments(arguments)
+        container.keep_key()
         settings = Settings()
     except ValidationError as error:
         raise ValueError(_in_words(error)) from None
     _check_folders(settings)
+    try:
+        secured = tls.prepare(settings)
+    except ValueError as error:
+        raise ValueError(f"The service does not start: {error}.") from None
+    if secured.authority:
+        sys.stderr.write(tls.advice(secured))
     raise_file_limit()
     # The environment holds secrets, and registered models may bring code.
     isolation.hide_memory()
@@ -63,10 +76,13 @@ def serve(given: Mapping[str, object]) -> None:
             workers=settings.workers,
             # h11 is there wherever uvicorn is, and the connections are asyncio's.
             http="detector.api.connections:Connection",
-            loop="asyncio",
+            loop="detector.api.connections:Loop",
             ws="none",
             backlog=backlog(),
-            timeout_keep_alive=HEAD_SECONDS,
+            timeout_keep_alive=IDLE_SECONDS,
+            ssl_certfile=secured.certificate,
+            ssl_keyfile=secured.key,
+            ssl_context_factory=tls.context if secured.certificate else None,
             forwarded_allow_ips=list(settings.trusted_proxies),
             log_config=CONFIGURATION,
             access_log=False,

@@ -12,7 +12,7 @@ from detector.api.model_kinds import KINDS, Found
 from detector.api.served_models import ServedModels
 from detector.api.versions import VERSIONS
 from detector.api.wire import Json, parse
-from detector.series.options import Options
+from detector.series.options import Options, given_options
 from detector.series.series import Columns
 
 __all__ = ["Operation"]
@@ -34,17 +34,15 @@ class Operation:
         Takes what is found and the version of the API; returns the answer.
     model_id : callable
         Takes what is found and the options; returns the service's number of the method used.
-    granularity_required : frozenset of str
-        The versions of the API that have no default for it.
     sensitivity : int or None
-        What a version after v1.0 uses where the request gives none, if not the kernel's default.
+        What a version of boundary V2 uses where the request gives none, if not the kernel's
+        default.
     """
 
     name: str
     model: str
     to_wire: Callable[[Any, str], dict[str, Any]]
     model_id: Callable[[Found, Options], int]
-    granularity_required: frozenset[str]
     sensitivity: int | None = None
 
     async def answer(
@@ -64,9 +62,7 @@ class Operation:
     ) -> Json:
         model = models[self.model]
         asked = parse(body)
-        columns = KINDS[self.model].series.columns(
-            asked, require_granularity=version in self.granularity_required
-        )
+        columns = KINDS[self.model].series.columns(asked)
         points = len(columns.values)
         limits.check_points(points)
         columns, params = self._with_defaults(asked, columns, version)
@@ -81,18 +77,21 @@ class Operation:
             f"{-(-points // _BILLED)}",
             "model-id": str(self.model_id(found, columns.options)),
         }
-        return Json(self.to_wire(found, version), headers=headers)
+        answer = self.to_wire(found, version)
+        if "series" not in asked:
+            # Microsoft's program for Power BI, which sends `Series`, reads `IsAnomaly`.
+            answer |= {name[0].upper() + name[1:]: value for name, value in answer.items()}
+        return Json(answer, headers=headers)
 
     def _with_defaults(
         self, asked: dict[str, Any], columns: Columns, version: str
     ) -> tuple[Columns, dict[str, Any]]:
         """Return the columns and the options as sent, with what the version of the API decides."""
-        params = {
-            name: value for name, value in asked.items() if name != "series" and value is not None
-        }
-        options = replace(columns.options, boundary_version=VERSIONS[version])
-        if self.sensitivity is not None and version != "v1.0" and "sensitivity" not in params:
+        params = given_options(asked)
+        params.pop("series")
+        boundary = params["boundaryVersion"] = VERSIONS[version]
+        options = replace(columns.options, boundary_version=boundary)
+        if self.sensitivity is not None and boundary == "V2" and "sensitivity" not in params:
             params["sensitivity"] = self.sensitivity
             options = replace(options, sensitivity=self.sensitivity)
-        params["boundaryVersion"] = VERSIONS[version]
         return replace(columns, options=options), params

@@ -16,8 +16,9 @@ __all__ = [
     "Preview",
 ]
 
-# With the margins that each answers with.
-VERSIONS = {"v1.0": "V1", "v1.1": "V2", "v1.1-preview": "V2", "v1.1-preview.1": "V2"}
+# With the margins that each answers with. Those of v1.1-preview.1 were recorded; of the preview
+# before it nothing was.
+VERSIONS = {"v1.0": "V1", "v1.1": "V2", "v1.1-preview": "V1", "v1.1-preview.1": "V1"}
 PREVIEWS = ("v1.1-preview", "v1.1-preview.1")
 
 

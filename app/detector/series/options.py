@@ -6,6 +6,7 @@ from typing import Any
 
 from detector.arrays import LARGEST_VALUE
 from detector.errors import DetectionError, shown
+from detector.series.names import Names
 from detector.series.values import real_number, whole_number
 
 GRANULARITIES = (
@@ -186,7 +187,7 @@ class ChangePointOptions(Options):
     granularity : str
     interval : int
     period : int or None
-        As in `Options`, but there is no default granularity.
+        As in `Options`.
     stable_trend_window : int or None
         How many points a trend must last, at least 3 and less than half of the series; None for
         that of the granularity in `STABLE_TREND_WINDOWS`.
@@ -218,11 +219,8 @@ class ChangePointOptions(Options):
         DetectionError
             For the first wrong option.
         """
-        given = given_options(request)
-        if "granularity" not in given:
-            raise granularity_missing()
-        read = _read(given, _WIRE_NAMES, _CHANGE_POINT_OPTIONS)
-        read.setdefault("threshold", trend_threshold(read["granularity"]))
+        read = _read(given_options(request), _WIRE_NAMES, _CHANGE_POINT_OPTIONS)
+        read.setdefault("threshold", trend_threshold(read.get("granularity", cls.granularity)))
         return cls(**read, names=_WIRE_NAMES)
 
 
@@ -252,20 +250,13 @@ def wrong_window(name: str, value: Any, bound: str = "") -> DetectionError:
 
 
 def given_options(request: Any) -> dict[str, Any]:
-    """Return the options that are given and not null."""
+    """Return the options that are given and not null, by their usual names."""
     if not isinstance(request, Mapping):
         raise DetectionError(
             "InvalidJsonFormat",
             f"The options must be an object of names and values, not {shown(request)}.",
         )
-    return {name: value for name, value in request.items() if value is not None}
-
-
-def granularity_missing() -> DetectionError:
-    return DetectionError(
-        "RequiredGranularity",
-        f"The 'granularity' field is required in request. It is one of {', '.join(GRANULARITIES)}.",
-    )
+    return {name: value for name, value in _NAMES.usual(request).items() if value is not None}
 
 
 def _read(
@@ -404,6 +395,10 @@ _CHANGE_POINT_CHECKS: tuple[tuple[str, _Check], ...] = (
 )
 _OPTIONS = (*dict(_CHECKS), "impute_mode", "impute_fixed_value", "boundary_version")
 _CHANGE_POINT_OPTIONS = tuple(dict(_CHANGE_POINT_CHECKS))
+_WIRE_OPTIONS = [_WIRE_NAMES.get(each, each) for each in (*_OPTIONS, *_CHANGE_POINT_OPTIONS)]
+_NAMES = Names(
+    [*_WIRE_OPTIONS, "fillUpMode", "fixedValue", "detector", "name", "parameters", "series"]
+)
 _DETECTOR_CHECKS: tuple[tuple[str, _Check], ...] = (
     ("period", _period),
     ("alpha", _alpha),
@@ -414,6 +409,7 @@ _DETECTOR_CHECKS: tuple[tuple[str, _Check], ...] = (
 
 def _detector(request: Mapping[str, Any], options: Options) -> DetectorChoice:
     """Read the detector that a request names."""
+    request = _NAMES.usual(request)
     if "parameters" not in request:
         raise DetectionError(
             "MissingDetectorParameters",
@@ -430,7 +426,7 @@ def _detector(request: Mapping[str, Any], options: Options) -> DetectorChoice:
         raise DetectionError(
             "MissingDetectorName", "The 'name' field is missing in 'detector' in request."
         )
-    given = {key: value for key, value in parameters.items() if value is not None}
+    given = given_options(parameters)
     return DetectorChoice(
         name=_method("'name' field of 'detector'", request["name"]),
         period=given.get("period"),

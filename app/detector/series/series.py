@@ -13,11 +13,11 @@ import pandas as pd
 
 from detector.arrays import Floats, Ints
 from detector.errors import DetectionError, shown
+from detector.series.names import Names
 from detector.series.options import (
     STABLE_TREND_WINDOWS,
     ChangePointOptions,
     Options,
-    granularity_missing,
     wrong_window,
 )
 from detector.series.timestamps import check_order, grid_index, read_timestamps
@@ -26,6 +26,7 @@ from detector.series.values import as_list, check_length, check_values, malforme
 if TYPE_CHECKING:
     from typing import Self
 
+_FIELDS, _POINT = Names(["series"]), Names(["timestamp", "value"])
 # Options by their names on the wire, or options that are read already.
 _Request = Mapping[str, Any] | Options | None
 
@@ -107,30 +108,29 @@ class Series:
         return cls.from_arrays(data, None, options)
 
     @classmethod
-    def from_request(cls, body: Any, *, require_granularity: bool = False) -> "Self":
+    def from_request(cls, body: Any) -> "Self":
         """Read a request as it comes over the wire: ``{"series": [...], "granularity": ...}``.
 
         Parameters
         ----------
         body : mapping
-            Of the names of API versions 1.0 and 1.1; keys unknown to them are ignored.
-        require_granularity : bool
-            True for API version 1.0, which had no default for it.
+            Of the names of API versions 1.0 and 1.1, in any case; keys unknown to them are
+            ignored.
         """
-        return cls.from_columns(cls.columns(body, require_granularity=require_granularity))
+        return cls.from_columns(cls.columns(body))
 
     @classmethod
-    def columns(cls, body: Any, *, require_granularity: bool = False) -> Columns:
+    def columns(cls, body: Any) -> Columns:
         """Return the columns of a request, whose fields, options and length are checked.
 
         Parameters
         ----------
-        body, require_granularity
+        body
             As in `from_request`.
         """
-        _check_fields(body, require_granularity)
+        records = _records(body)
         options = cls._read_options(body)
-        return Columns(*_columns(body["series"], options), options)
+        return Columns(*_columns(records, options), options)
 
     @classmethod
     def from_columns(cls, columns: Columns) -> "Self":
@@ -254,21 +254,22 @@ def _longest_window(values: Floats) -> int:
     return (len(values) - 1) // 2
 
 
-def _check_fields(body: Any, require_granularity: bool) -> None:
+def _records(body: Any) -> Any:
+    """Return the series of a request, not checked yet."""
     if not isinstance(body, Mapping) or not body:
         raise DetectionError(
             "InvalidJsonFormat",
             "Invalid Json Format, input data is Empty. Send a JSON object with the field "
             f"'series', not {shown(body)}.",
         )
-    if "series" not in body:
+    fields = _FIELDS.usual(body)
+    if "series" not in fields:
         raise DetectionError(
             "RequiredSeries",
             "The 'series' field is required in request. It is a list of points, each with "
             "'timestamp' and 'value'.",
         )
-    if require_granularity and body.get("granularity") is None:
-        raise granularity_missing()
+    return fields["series"]
 
 
 def _columns(records: Any, options: Options) -> tuple[list[Any], list[Any] | None]:
@@ -282,15 +283,11 @@ def _columns(records: Any, options: Options) -> tuple[list[Any], list[Any] | Non
             f"'timestamp' and 'value', not {shown(records)}.",
         )
     check_length(len(records))
-    for place, record in enumerate(records):
-        if not isinstance(record, Mapping) or "value" not in record:
-            raise malformed(
-                f"the point at index {place} is {shown(record)}, and must be an object "
-                "with a 'value'"
-            )
+    if not _are_timed(records):
+        records = _with_values(records)
     values = [record["value"] for record in records]
-    timed = all("timestamp" in record for record in records)
     timestamps = [record.get("timestamp") for record in records]
+    timed = all("timestamp" in record for record in records)
     if not timed and options.granularity != "none":
         place = next(i for i, record in enumerate(records) if "timestamp" not in record)
         raise malformed(
@@ -298,6 +295,35 @@ def _columns(records: Any, options: Options) -> tuple[list[Any], list[Any] | Non
             f"'{options.granularity}' needs"
         )
     return values, timestamps if timed else None
+
+
+def _are_timed(records: Sequence[Any]) -> bool:
+    """Say whether all are points with a value and a timestamp, written as usual."""
+    return _are_objects(records) and all(
+        "value" in record and "timestamp" in record for record in records
+    )
+
+
+def _are_objects(records: Sequence[Any]) -> bool:
+    # Of JSON; other mappings take their time.
+    return set(map(type, records)) == {dict}
+
+
+def _with_values(records: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+    """Return points by the usual names of their fields; refuse what is none or has no value."""
+    points = records
+    if not _are_objects(records):
+        points = [record for record in records if isinstance(record, Mapping)]
+    points = _POINT.all_usual(points)
+    if len(points) < len(records) or not all("value" in point for point in points):
+        of = iter(points)
+        for place, record in enumerate(records):
+            if not isinstance(record, Mapping) or "value" not in next(of):
+                raise malformed(
+                    f"the point at index {place} is {shown(record)}, and must be an object "
+                    "with a 'value'"
+                )
+    return points
 
 
 def _check_periods(index: Ints, options: Options) -> None:

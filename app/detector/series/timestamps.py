@@ -10,6 +10,7 @@ import pandas as pd
 
 from detector.arrays import Flags, Ints
 from detector.errors import DetectionError, shown
+from detector.series.dates import WORDS, UnreadableDateError, first_refused, read_dates
 from detector.series.options import Options
 from detector.series.values import as_list, malformed
 
@@ -22,8 +23,6 @@ _STEPS = {
     "secondly": 1_000_000,
 }
 _MILLISECOND = 1000
-# pandas would take these for the time of the request.
-_WORDS = ("now", "today")
 # Longer than any span of timestamps, and still an int64.
 _LONGEST_STEP = 2**62
 
@@ -37,7 +36,7 @@ class Times:
 
 
 def read_timestamps(timestamps: Any) -> Times:
-    """Parse timestamps: dates, or strings in ISO 8601."""
+    """Read timestamps: dates, or strings in ISO 8601 or all in one other notation."""
     if isinstance(getattr(timestamps, "dtype", None), np.dtype | pd.DatetimeTZDtype) and (
         pd.api.types.is_datetime64_any_dtype(timestamps.dtype)
     ):
@@ -57,33 +56,33 @@ def read_timestamps(timestamps: Any) -> Times:
 def _parsed(timestamps: list[Any]) -> pd.DatetimeIndex:
     for place, timestamp in enumerate(timestamps):
         if isinstance(timestamp, str):
-            dated = timestamp not in _WORDS
+            dated = timestamp not in WORDS
         else:
             dated = isinstance(timestamp, np.datetime64) or hasattr(timestamp, "year")
         if not dated:
             raise _unreadable(place, timestamp)
     try:
-        index = pd.to_datetime(timestamps, format="ISO8601", utc=True)
+        index = _iso(timestamps)
     except (ValueError, TypeError, OverflowError):
-        place = _first_refused(timestamps)
-        raise _unreadable(place, timestamps[place]) from None
+        index = _otherwise_written(timestamps)
     zones = {_zone(timestamp) for timestamp in timestamps}
     # Months and years are counted on the clock that the timestamps were written by.
     return index.tz_convert(zones.pop()) if len(zones) == 1 else index
 
 
-def _first_refused(timestamps: list[Any]) -> int:
-    """Return which timestamp cannot be read, halving the list that has the first one."""
-    low, high = 0, len(timestamps)
-    while high - low > 1:
-        middle = (low + high) // 2
+def _otherwise_written(timestamps: list[Any]) -> pd.DatetimeIndex:
+    place = first_refused(_iso, timestamps)
+    # All must be in the notation of the first.
+    if place == 0 and all(isinstance(timestamp, str) for timestamp in timestamps):
         try:
-            pd.to_datetime(timestamps[low:middle], format="ISO8601", utc=True)
-        except (ValueError, TypeError, OverflowError):
-            high = middle
-        else:
-            low = middle
-    return low
+            return read_dates(timestamps)
+        except UnreadableDateError as error:
+            place = error.place
+    raise _unreadable(place, timestamps[place])
+
+
+def _iso(timestamps: list[Any]) -> pd.DatetimeIndex:
+    return pd.to_datetime(timestamps, format="ISO8601", utc=True)
 
 
 def _zone(timestamp: Any) -> Any:
@@ -105,7 +104,8 @@ def _offset(written: str) -> Any:
 def _unreadable(place: int, timestamp: Any) -> DetectionError:
     return malformed(
         f"the timestamp at index {place} is {shown(timestamp)}, and must be a date and time "
-        "as in ISO 8601, such as 2018-03-01T00:00:00Z"
+        "as in ISO 8601, such as 2018-03-01T00:00:00Z, or all must be in one other notation with a "
+        "year of four digits, such as 12/16/2021 4:39:32 AM"
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from detector import plot
-from detector.arrays import Flags, Floats
+from detector.arrays import Flags, Floats, Ints
 from detector.series.series import ChangePointSeries
 from detector.univariate.gaps import fill_gaps, find_season, require_seasons
 from detector.univariate.kernel.medians import moving_median
@@ -198,10 +198,49 @@ def _segment(
             if not departure:
                 continue
             piece.stop = at
+        departure = _pass_excursion(piece, trend, confidence, tolerance, window) or departure
         found[piece.stop], confidence[piece.stop] = True, departure
         piece = _Piece(piece.values, piece.stop)
     piece.follow(confidence, n, n, n, tolerance)
     return found, confidence
+
+
+def _pass_excursion(
+    piece: "_Piece", trend: Floats, confidence: Floats, tolerance: float, window: int
+) -> float:
+    """Score the points that leave the line of `piece` just before it ends, and the next departure.
+
+    The service began a new piece wherever the trend left its line. It dropped those shorter than
+    the window: the next one departs from the line before them as if they were not there.
+
+    Returns
+    -------
+    float
+        How far the next piece so departs; 0 where no points have to be dropped.
+    """
+    start, stop = piece.start, piece.stop
+    off = np.flatnonzero(confidence[start + 1 : stop] > tolerance)
+    first = start + 1 + int(off[0]) if len(off) else stop
+    if not 0 < stop - first < window:
+        return 0.0
+    departure = abs(trend[stop] - _extend(trend[start:first], first - start))
+    before = confidence[first:stop].copy()
+    short = _Piece(piece.values, first)
+    while short.follow(confidence, first, first, stop + 1, tolerance) and short.stop < stop:
+        short = _Piece(piece.values, short.stop)
+    if short.stop == stop and departure > tolerance:
+        return float(departure)
+    # The service would have begun its next piece elsewhere, or have seen no change.
+    confidence[first:stop] = before
+    return 0.0
+
+
+def _extend(run: Floats, places: "int | Ints") -> Floats:
+    """Return the least-squares line through `run` at places counted from its start."""
+    middle = (len(run) - 1) / 2
+    place = np.arange(len(run)) - middle
+    slope = (place @ run) / (place @ place)
+    return np.asarray(run.mean() + slope * (places - middle))
 
 
 class _Strays:
@@ -224,10 +263,7 @@ class _Strays:
         stop = min(stop, at + count)
         if count < 2 or (count >= _LONG and not self._may_leave(tolerance, start, at, stop)):
             return 0.0
-        place = np.arange(stop - start) - (count - 1) / 2
-        before = self._trend[start:at]
-        slope = (place[:count] @ before) / (place[:count] @ place[:count])
-        line = before.mean() + slope * place[count:]
+        line = _extend(self._trend[start:at], np.arange(count, stop - start))
         distance = float(np.abs(self._trend[at:stop] - line).max())
         return distance if distance > tolerance else 0.0
 

@@ -71,7 +71,8 @@ def test_a_recorded_training_request_is_echoed_as_recorded(factory: Any, kit: An
     asked = theirs["request"] | {"dataSource": "adtestdata.csv"}
     answer = factory.call(MODELS, asked)
     factory.call(f"{MODELS}/{answer.json['modelId']}", method="DELETE")
-    expected = theirs["response"]["modelInfo"] | {"dataSource": "adtestdata.csv"}
+    address = (factory.folder / "datasets" / "adtestdata.csv").as_uri()
+    expected = theirs["response"]["modelInfo"] | {"dataSource": address}
     assert answer.json["modelInfo"] == expected
 
 

@@ -69,6 +69,20 @@ def test_the_frame_is_the_end_of_all_values_side_by_side(
     assert latest.points == points
 
 
+@pytest.mark.parametrize("name", ["variable", "name"])
+def test_names_of_fields_may_be_in_any_case(models: Any, name: str) -> None:
+    frame = pd.DataFrame(np.ones((WINDOW, 3)), index=TIMES[:WINDOW], columns=["a", "b", "c"])
+    usual = asked(frame, detectingPoints=2)
+    variables = [
+        {name.upper(): each["variable"], "Timestamps": each["timestamps"], "VALUES": each["values"]}
+        for each in usual["variables"]
+    ]
+    pascal = {"Variables": variables, "DetectingPoints": 2}
+    read = [requests.latest(body, "v1.1-preview.1", models["Outer"]) for body in (usual, pascal)]
+    pd.testing.assert_frame_equal(read[0].frame, read[1].frame)
+    assert read[0].points == read[1].points == 2
+
+
 def test_variables_are_those_of_the_model_before_a_timestamp_is_read(models: Any) -> None:
     frame = pd.DataFrame(np.zeros((3, 3)), index=TIMES[:3], columns=["a", "b", "x"])
     request = asked(frame)

@@ -38,6 +38,12 @@ def result(factory: Any, model_id: str, kit: Any) -> dict[str, Any]:
     return ready(factory, kit, f"{RESULTS}/{answer.headers['operation-id']}")
 
 
+def data_of(service: Any) -> str:
+    """Return the address that answers have of the data."""
+    address: str = (service.folder / "datasets" / "machine.csv").as_uri()
+    return address
+
+
 def ready(service: Any, kit: Any, path: str) -> Any:
     def look() -> Any:
         found = service.call(path).json
@@ -70,7 +76,7 @@ def test_training_begins_with_a_location_and_every_default(
     assert body["createdTime"] <= body["lastUpdatedTime"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", body["createdTime"])
     assert body["modelInfo"] == {
-        "dataSource": "machine.csv",
+        "dataSource": data_of(factory),
         "dataSchema": "OneTable",
         "startTime": kit.minute(0),
         "endTime": kit.minute(299),
@@ -156,9 +162,11 @@ def test_what_is_skipped_is_not_listed(factory: Any, model_id: str, name: str) -
     assert listed["currentCount"] >= 1
 
 
-def test_a_result_has_a_value_for_every_timestamp(result: dict[str, Any], kit: Any) -> None:
+def test_a_result_has_a_value_for_every_timestamp(
+    factory: Any, result: dict[str, Any], kit: Any
+) -> None:
     assert result["summary"]["setupInfo"] == {
-        "dataSource": "machine.csv",
+        "dataSource": data_of(factory),
         "topContributorCount": 10,
         "startTime": kit.minute(150),
         "endTime": kit.minute(299),
@@ -268,7 +276,7 @@ def test_what_was_asked_for_is_echoed_in_one_form(guarded: Any, kit: Any, store:
     assert answer.status == 201, answer.content
     info = answer.json["modelInfo"]
     assert {name: info[name] for name in kit.training()} == {
-        "dataSource": "machine.csv",
+        "dataSource": data_of(guarded),
         "startTime": "2026-01-01T00:00:00Z",
         "endTime": "2026-01-01T02:00:00Z",
         "slidingWindow": 200,

@@ -64,6 +64,15 @@ def test_the_recorded_change_point_request(service: Any) -> None:
     assert answer.json["period"] == recording["response"]["period"]
 
 
+@pytest.mark.parametrize("days", ["daily47", "js60"])
+def test_change_points_and_their_scores_are_the_recorded_ones(service: Any, days: str) -> None:
+    recording = recordings.read(f"azure/changepoint_{days}_live.json")
+    ours = service.call(f"{BASE}/changepoint/detect", recording["request"]).json
+    theirs = recording["response"]
+    assert ours["isChangePoint"] == theirs["isChangePoint"]
+    assert ours["confidenceScores"] == pytest.approx(theirs["confidenceScores"], rel=0, abs=1e-9)
+
+
 def test_version_1_0_has_margins_of_one_percent_and_no_severity(service: Any) -> None:
     request = recordings.read("azure/entire_daily47_live.json")["request"]
     answer = service.call("/anomalydetector/v1.0/timeseries/entire/detect", request).json
@@ -116,12 +125,6 @@ REFUSED: list[tuple[str, str, str, Callable[[dict[str, Any]], Any]]] = [
     ("InvalidJsonFormat", "Invalid Json Format", "last", lambda r: b"{"),
     ("InvalidJsonFormat", "Invalid Json Format", "entire", lambda r: []),
     ("RequiredSeries", "The 'series' field is required", "entire", lambda r: {"period": 1}),
-    (
-        "RequiredGranularity",
-        "The 'granularity' field is required",
-        "changepoint",
-        lambda r: {"series": r["series"]},
-    ),
     (
         "InvalidGranularity",
         "The 'granularity' field can only be one of",
@@ -266,11 +269,58 @@ def test_every_refusal_is_a_400_with_code_and_header(
     assert answer.json["message"].startswith(message)
 
 
-def test_version_1_0_requires_a_granularity(service: Any, weeks: dict[str, Any]) -> None:
-    request = {"series": weeks["series"]}
-    answer = service.call("/anomalydetector/v1.0/timeseries/entire/detect", request)
-    assert (answer.status, answer.json["code"]) == (400, "RequiredGranularity")
-    assert service.call(f"{BASE}/entire/detect", request).status == 200
+@pytest.mark.parametrize("operation", ["entire", "last", "changepoint"])
+def test_a_request_in_pascal_case_is_answered_in_both_cases(
+    service: Any, weeks: dict[str, Any], operation: str
+) -> None:
+    usual = service.call(f"{BASE}/{operation}/detect", weeks).json
+    pascal = {"Granularity": "daily", "Series": []}
+    pascal["Series"] = [{"Timestamp": p["timestamp"], "Value": p["value"]} for p in weeks["series"]]
+    answer = service.call(f"{BASE}/{operation}/detect", pascal).json
+    assert {name: answer.pop(name) for name in usual} == usual
+    assert answer == {name[0].upper() + name[1:]: value for name, value in usual.items()}
+
+
+@pytest.mark.parametrize("operation", ["entire", "last", "changepoint"])
+@pytest.mark.parametrize("version", ["v1.0", "v1.1", "v1.1-preview", "v1.1-preview.1"])
+def test_a_missing_granularity_is_none(
+    service: Any, weeks: dict[str, Any], version: str, operation: str
+) -> None:
+    path = f"/anomalydetector/{version}/timeseries/{operation}/detect"
+    values = [{"value": point["value"]} for point in weeks["series"]]
+    said = service.call(path, {"series": values, "granularity": "none"})
+    assert said.status == 200
+    for request in ({"series": values}, {"series": values, "granularity": None}):
+        answer = service.call(path, request)
+        assert (answer.status, answer.json) == (200, said.json)
+
+
+@pytest.mark.parametrize("version", ["v1.1-preview", "v1.1-preview.1"])
+def test_the_previews_answer_with_the_margins_of_boundary_v1_and_severity(
+    service: Any, version: str
+) -> None:
+    # The requests and figures that the live service's answers of January 2022 agree with.
+    recording = recordings.read("azure/spec_EntireDetect_monthly48.json")
+    base = f"/anomalydetector/{version}/timeseries"
+    entire = service.call(f"{base}/entire/detect", recording["request"]).json
+    assert places(entire["isAnomaly"]) == [25]
+    value, expected = recording["request"]["series"][25]["value"], entire["expectedValues"][25]
+    assert entire["severity"][25] == pytest.approx(abs(value - expected) / expected)
+    assert entire["upperMargins"][25] == pytest.approx(0.05 * expected)
+    last = service.call(f"{base}/last/detect", recording["lastRequest"]).json
+    assert (last["isAnomaly"], last["severity"]) == (False, 0)
+    assert last["lowerMargin"] == pytest.approx(40.478, rel=1e-3)
+    v1_0 = service.call("/anomalydetector/v1.0/timeseries/last/detect", recording["lastRequest"])
+    assert {**v1_0.json, "severity": 0} == last
+
+
+def test_last_of_the_previews_without_a_sensitivity_takes_99(
+    service: Any, weeks: dict[str, Any]
+) -> None:
+    path = "/anomalydetector/v1.1-preview.1/timeseries/last/detect"
+    answers = [service.call(path, weeks | given).json for given in ({}, {"sensitivity": 99})]
+    assert answers[0] == answers[1]
+    assert answers[0]["upperMargin"] == pytest.approx(answers[0]["expectedValue"] * 0.01)
 
 
 def options(weeks: dict[str, Any], **changes: Any) -> Any:

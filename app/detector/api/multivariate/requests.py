@@ -1,15 +1,15 @@
 """Requests about many variables, checked: what is asked, with every default filled in."""
 
 import contextlib
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from detector.api.multivariate.fields import bad, given, moments, number, whole
 from detector.api.versions import PREVIEWS
 from detector.arrays import LARGEST_VALUE, Floats
 from detector.errors import DetectionError, shown
@@ -24,7 +24,7 @@ from detector.multivariate.requests import (
     TrainingRequest,
 )
 from detector.multivariate.wire import NAMES, time_to_wire
-from detector.series.values import real_number, whole_number
+from detector.series.names import Names
 
 __all__ = ["DATA_SCHEMAS", "Latest", "detection", "latest", "page", "training"]
 
@@ -44,8 +44,15 @@ _LONGEST_SOURCE = 4096
 _LARGEST_SKIP = 2**31 - 1
 # Of all variables together: as many as a day has seconds.
 MOST_DIFFERENT = 86_400
-# Less than this pandas would read too: years and weeks, "now" and "today".
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
+# Of the request, of its alignPolicy and of each of its variables.
+_FIELDS = Names(
+    (
+        *("dataSource", "source", "dataSchema", "startTime", "endTime", "displayName"),
+        *("slidingWindow", "alignPolicy", "topContributorCount", "variables", "detectingPoints"),
+    )
+)
+_POLICY = Names(("alignMode", "fillNAMethod", "paddingValue"))
+_VARIABLE = Names(("variable", "name", "timestamps", "values"))
 
 
 def training(body: Any, version: str) -> TrainingRequest:
@@ -58,20 +65,20 @@ def training(body: Any, version: str) -> TrainingRequest:
         ``InvalidTimestampFormat``, ``InvalidSlidingWindow``, ``InvalidAlignMode``,
         ``InvalidFillNAMethod``, ``RequiredPaddingValue``, or ``BadArgument`` for another field.
     """
-    asked = _given(body)
+    asked = given(body, _FIELDS)
     source = _source(asked, version)
     start, end = _span(asked)
     # A preview's zip has one CSV for each variable.
     schema = MULTI_TABLE if version in PREVIEWS else asked.get("dataSchema", ONE_TABLE)
     if schema not in DATA_SCHEMAS:
         choices = " or ".join(map(repr, DATA_SCHEMAS))
-        raise _bad("dataSchema", f"be one of {choices}", schema)
+        raise bad("dataSchema", f"be one of {choices}", schema)
     name = asked.get("displayName", "")
     if not (isinstance(name, str) and len(name) <= LONGEST_NAME and name.isprintable()):
-        raise _bad("displayName", f"have at most {LONGEST_NAME} characters, all printable", name)
+        raise bad("displayName", f"have at most {LONGEST_NAME} characters, all printable", name)
     window = asked.get("slidingWindow", DEFAULT_WINDOW)
-    whole = _whole(window)
-    options = TrainingOptions(sliding_window=window if whole is None else whole, names=NAMES)
+    rows = whole(window)
+    options = TrainingOptions(sliding_window=window if rows is None else rows, names=NAMES)
     return TrainingRequest(
         source=source,
         schema=schema,
@@ -91,7 +98,7 @@ def detection(body: Any, version: str) -> DetectionRequest:
     DetectionError
         As for `training`.
     """
-    asked = _given(body)
+    asked = given(body, _FIELDS)
     source, top = _source(asked, version), _contributors(asked, version)
     start, end = _span(asked)
     return DetectionRequest(source=source, start=start, end=end, top_contributors=top)
@@ -129,7 +136,7 @@ def latest(body: Any, version: str, model: MultivariateModel) -> Latest:
         ``NumColumnsMismatch``, ``MergeDataFailed``, ``NoData``, ``InvalidTimestampFormat``,
         ``VariableParseError``, or ``BadArgument`` for another field.
     """
-    asked = _given(body)
+    asked = given(body, _FIELDS)
     points = 1
     if version in PREVIEWS:
         points = _between(asked, "detectingPoints", 1, MOST_POINTS, default=1)
@@ -175,15 +182,6 @@ def _parameter(query: Mapping[str, str], name: str, default: int, least: int, mo
     return int(text)
 
 
-def _given(body: Any) -> dict[str, Any]:
-    if not isinstance(body, Mapping):
-        what = "empty" if body is None else shown(body)
-        raise DetectionError(
-            "InvalidJsonFormat", f"Invalid JSON format. The body must be an object; it is {what}."
-        )
-    return {name: value for name, value in body.items() if value is not None}
-
-
 def _source(asked: Mapping[str, Any], version: str) -> str:
     name = "source" if version in PREVIEWS else "dataSource"
     source = asked.get(name, "")
@@ -203,13 +201,14 @@ def _source(asked: Mapping[str, Any], version: str) -> str:
 
 
 def _span(asked: Mapping[str, Any]) -> tuple[pd.Timestamp, pd.Timestamp]:
-    for name, code in (("startTime", "RequiredStartTime"), ("endTime", "RequiredEndTime")):
+    required = {"startTime": "RequiredStartTime", "endTime": "RequiredEndTime"}
+    for name, code in required.items():
         if name not in asked:
             raise DetectionError(
                 code,
                 f"The '{name}' field is required in the request, such as 2021-01-02T00:00:00Z.",
             )
-    start, end = (_times(name, [asked[name]])[0] for name in ("startTime", "endTime"))
+    start, end = (times[0] for times in moments([(name, [asked[name]]) for name in required]))
     if end < start:
         raise DetectionError(
             "BadArgument",
@@ -220,12 +219,12 @@ def _span(asked: Mapping[str, Any]) -> tuple[pd.Timestamp, pd.Timestamp]:
 
 
 def _policy(asked: Mapping[str, Any]) -> AlignPolicy:
-    given = asked.get("alignPolicy", {})
-    if not isinstance(given, Mapping):
-        raise _bad("alignPolicy", "be an object", given)
-    policy = _given(given)
+    sent = asked.get("alignPolicy", {})
+    if not isinstance(sent, Mapping):
+        raise bad("alignPolicy", "be an object", sent)
+    policy = given(sent, _POLICY)
     padding = policy.get("paddingValue")
-    value = _number(padding)
+    value = number(padding)
     if padding is not None and value is None:
         raise DetectionError(
             "RequiredPaddingValue",
@@ -250,31 +249,34 @@ def _contributors(asked: Mapping[str, Any], version: str) -> int:
 
 
 def _between(asked: Mapping[str, Any], name: str, least: int, most: int, *, default: int) -> int:
-    given = asked.get(name, default)
-    whole = _whole(given)
-    if whole is None or not least <= whole <= most:
-        raise _bad(name, f"be a whole number from {least} to {most}", given)
-    return whole
+    sent = asked.get(name, default)
+    count = whole(sent)
+    if count is None or not least <= count <= most:
+        raise bad(name, f"be a whole number from {least} to {most}", sent)
+    return count
 
 
-def _variables(given: Any) -> dict[str, tuple[list[Any], list[Any]]]:
+def _variables(sent: Any) -> dict[str, tuple[list[Any], list[Any]]]:
     """Return the timestamps and the values of each variable, which are not read yet."""
-    if not isinstance(given, Sequence) or isinstance(given, str) or not given:
-        raise _bad("variables", "be a list with an object for each variable", given)
-    if len(given) > MOST_VARIABLES:
+    if not isinstance(sent, Sequence) or isinstance(sent, str) or not sent:
+        raise bad("variables", "be a list with an object for each variable", sent)
+    if len(sent) > MOST_VARIABLES:
         raise DetectionError(
             "DataExceedsLimit",
             f"The 'variables' field must have at most {MOST_VARIABLES} variables; it has "
-            f"{len(given)}.",
+            f"{len(sent)}.",
         )
     variables: dict[str, tuple[list[Any], list[Any]]] = {}
-    for place, each in enumerate(given):
-        name = _variable(place, each)
+    for place, each in enumerate(sent):
+        if not isinstance(each, Mapping):
+            raise bad("variables", f"have an object at index {place}", each)
+        fields = _VARIABLE.usual(each)
+        name = _variable(place, fields)
         if name in variables:
             raise DetectionError(
                 "DuplicatedVariables", f"The variable {shown(name)} is given more than once."
             )
-        variables[name] = _pair(name, each)
+        variables[name] = _pair(name, fields)
     if not any(timestamps for timestamps, _ in variables.values()):
         raise DetectionError("NoData", "In the 'variables' field there is not one timestamp.")
     return variables
@@ -303,46 +305,63 @@ def _frame(
     variables: Mapping[str, tuple[list[Any], list[Any]]], rows: int, *, shared_only: bool
 ) -> pd.DataFrame:
     """Return the last rows of all timestamps, or of those at which every variable has a value."""
-    read: list[tuple[Times, Floats]] = []
-    different: list[Times] = []
-    last: list[Any] | None = None
-    for name, (timestamps, values) in variables.items():
-        # Reading timestamps takes longest.
-        if timestamps != last:
-            different.append(_moments(name, timestamps))
-            last = timestamps
-        read.append((different[-1], _values(name, values)))
-    moments = np.unique(np.concatenate(different))
+    of_each = _times(variables)
+    read = [
+        (times, _values(name, values))
+        for times, (name, (_, values)) in zip(of_each, variables.items(), strict=True)
+    ]
+    index = np.unique(np.concatenate(list({id(times): times for times in of_each}.values())))
     if shared_only:
         for times, numbers in read:
-            moments = moments[np.isin(moments, times[~np.isnan(numbers)])]
-    moments = moments[-rows:]
-    table = np.full((len(moments), len(read)), np.nan)
+            index = index[np.isin(index, times[~np.isnan(numbers)])]
+    index = index[-rows:]
+    table = np.full((len(index), len(read)), np.nan)
     placed: Times | None = None
     for column, (times, numbers) in enumerate(read):
         if times is not placed:
-            place, kept = np.searchsorted(moments, times), np.isin(times, moments)
+            place, kept = np.searchsorted(index, times), np.isin(times, index)
             placed = times
         table[place[kept], column] = numbers[kept]
-    return pd.DataFrame(table, index=pd.DatetimeIndex(moments), columns=list(variables))
+    return pd.DataFrame(table, index=pd.DatetimeIndex(index), columns=list(variables))
 
 
-def _variable(place: int, given: Any) -> str:
-    if not isinstance(given, Mapping):
-        raise _bad("variables", f"have an object at index {place}", given)
+def _times(variables: Mapping[str, tuple[list[Any], list[Any]]]) -> list[Times]:
+    """Return the times of each variable, the same array for those that follow on each other."""
+    # Reading timestamps takes longest.
+    different: list[tuple[str, list[Any]]] = []
+    which = []
+    for name, (timestamps, _) in variables.items():
+        if not different or timestamps != different[-1][1]:
+            different.append((name, timestamps))
+        which.append(len(different) - 1)
+    times: list[Times] = []
+    fields = [(f"timestamps of the variable {shown(name)}", sent) for name, sent in different]
+    for (name, _), read in zip(different, moments(fields), strict=True):
+        if not read.is_unique:
+            twice = read[int(read.duplicated().argmax())]
+            raise DetectionError(
+                "MergeDataFailed",
+                f"The timestamp {time_to_wire(twice)} is there more than once in the variable "
+                f"{shown(name)}; each may be there once.",
+            )
+        times.append(read.to_numpy())
+    return [times[each] for each in which]
+
+
+def _variable(place: int, fields: Mapping[str, Any]) -> str:
     # Called `name` by the previews, and by an example of version v1.1.
-    name = given.get("variable", given.get("name"))
+    name = fields.get("variable", fields.get("name"))
     if not isinstance(name, str) or not name:
-        raise _bad("variables", f"have a name in 'variable' at index {place}", name)
+        raise bad("variables", f"have a name in 'variable' at index {place}", name)
     return name
 
 
-def _pair(name: str, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+def _pair(name: str, fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     lists = []
     for field in ("timestamps", "values"):
-        of = given.get(field)
+        of = fields.get(field)
         if not isinstance(of, list):
-            raise _bad("variables", f"have a list in '{field}' of the variable {shown(name)}", of)
+            raise bad("variables", f"have a list in '{field}' of the variable {shown(name)}", of)
         if len(of) > MOST_TIMESTAMPS:
             raise DetectionError(
                 "DataExceedsLimit",
@@ -360,88 +379,20 @@ def _pair(name: str, given: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     return timestamps, values
 
 
-def _moments(name: str, timestamps: list[Any]) -> Times:
-    index = _times(f"timestamps of the variable {shown(name)}", timestamps)
-    if not index.is_unique:
-        twice = index[int(index.duplicated().argmax())]
-        raise DetectionError(
-            "MergeDataFailed",
-            f"The timestamp {time_to_wire(twice)} is there more than once in the variable "
-            f"{shown(name)}; each may be there once.",
-        )
-    return index.to_numpy()
-
-
-def _times(field: str, given: list[Any]) -> pd.DatetimeIndex:
-    """Return moments in UTC without a zone; where none is given it is UTC."""
-
-    def read(moments: list[Any]) -> pd.DatetimeIndex:
-        if not all(isinstance(moment, str) and _DATE.fullmatch(moment) for moment in moments):
-            raise ValueError("not a date")
-        return pd.DatetimeIndex(pd.to_datetime(moments, format="ISO8601", utc=True)).tz_convert(
-            None
-        )
-
-    try:
-        return read(given).as_unit("ns")
-    except ValueError:
-        wrong = _first_refused(read, given)
-        raise DetectionError(
-            "InvalidTimestampFormat",
-            f"Invalid timestamp format. In '{field}' {shown(wrong)} is not a valid format; it "
-            "must be a date and time as in ISO 8601, such as 2021-01-02T00:00:00Z, from 1678 to "
-            "2261.",
-        ) from None
-
-
-def _first_refused(read: Callable[[list[Any]], Any], given: list[Any]) -> Any:
-    """Return the first that is refused, halving the list that has it."""
-    while len(given) > 1:
-        half = given[: len(given) // 2]
-        try:
-            read(half)
-        except ValueError:
-            given = half
-        else:
-            given = given[len(half) :]
-    return given[0]
-
-
-def _values(name: str, given: list[Any]) -> Floats:
+def _values(name: str, sent: list[Any]) -> Floats:
     """Return numbers, NaN for null and for a literal NaN."""
-    if {type(value) for value in given} <= {int, float, type(None)}:
+    if {type(value) for value in sent} <= {int, float, type(None)}:
         with contextlib.suppress(OverflowError):
-            read = np.array(given, dtype=np.float64)
+            read = np.array(sent, dtype=np.float64)
             if not np.any(np.abs(read) > LARGEST_VALUE):
                 return read
-    values = [np.nan if value is None else _number(value, nan=True) for value in given]
+    values = [np.nan if value is None else number(value, nan=True) for value in sent]
     if None in values:
         place = values.index(None)
         raise DetectionError(
             "VariableParseError",
             f"The value at index {place} of the variable {shown(name)} is "
-            f"{shown(given[place])}, and must be a number within {LARGEST_VALUE:g} of zero, or "
+            f"{shown(sent[place])}, and must be a number within {LARGEST_VALUE:g} of zero, or "
             "null.",
         )
     return np.array(values, dtype=np.float64)
-
-
-def _number(value: Any, *, nan: bool = False) -> float | None:
-    """Return a number that may be written as a string; None for anything else."""
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if nan and isinstance(value, float) and math.isnan(value):
-        return value
-    number = real_number(value)
-    return number if number is not None and abs(number) <= LARGEST_VALUE else None
-
-
-def _whole(value: Any) -> int | None:
-    return whole_number(_number(value))
-
-
-def _bad(field: str, rule: str, value: Any) -> DetectionError:
-    return DetectionError("BadArgument", f"The '{field}' field must {rule}; it is {shown(value)}.")

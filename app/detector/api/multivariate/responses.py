@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from detector.api.multivariate.addresses import absolute
 from detector.api.versions import PREVIEWS
+from detector.datasource import Access
 from detector.multivariate.alignment import VariableState
 from detector.multivariate.model import AnomalyState
 from detector.multivariate.wire import (
@@ -20,9 +22,10 @@ __all__ = ["latest", "model", "models", "result"]
 _Wire = dict[str, Any]
 
 
-def model(record: ModelRecord, version: str) -> _Wire:
+def model(record: ModelRecord, version: str, access: Access) -> _Wire:
     """Return a model with everything that is known of it."""
     info = training_to_wire(record.request)
+    info["dataSource"] = absolute(info["dataSource"], access.folders)
     asked = info if version not in PREVIEWS else _as_preview(info)
     diagnostics = record.diagnostics_on_wire
     return {
@@ -40,7 +43,13 @@ def model(record: ModelRecord, version: str) -> _Wire:
 
 
 def models(
-    records: Iterable[ModelRecord], count: int, most: int, version: str, *, next_link: str = ""
+    records: Iterable[ModelRecord],
+    count: int,
+    most: int,
+    version: str,
+    access: Access,
+    *,
+    next_link: str = "",
 ) -> _Wire:
     """Return a list of models, whole in version v1.1 and in short in the previews.
 
@@ -51,9 +60,11 @@ def models(
     next_link
         Where the rest of them is.
     """
-    write = _snapshot if version in PREVIEWS else model
+    preview = version in PREVIEWS
     return {
-        "models": [write(record, version) for record in records],
+        "models": [
+            _snapshot(each) if preview else model(each, version, access) for each in records
+        ],
         "currentCount": count,
         "maxCount": most,
         # The service never sent one: clients ask for the next page with `skip`. They follow one.
@@ -61,9 +72,10 @@ def models(
     }
 
 
-def result(record: ResultRecord, version: str) -> _Wire:
+def result(record: ResultRecord, version: str, access: Access) -> _Wire:
     """Return a batch detection and, when it is ready, what it found."""
     setup = detection_to_wire(record.request)
+    setup["dataSource"] = absolute(setup["dataSource"], access.folders)
     if version in PREVIEWS:
         setup = {
             "source": setup["dataSource"],
@@ -103,7 +115,7 @@ def _identity(record: ModelRecord) -> _Wire:
     }
 
 
-def _snapshot(record: ModelRecord, version: str) -> _Wire:
+def _snapshot(record: ModelRecord) -> _Wire:
     return {
         **_identity(record),
         "status": record.status,

@@ -57,6 +57,7 @@ class _Call:
     request: Request
     limits: Limits
     store: ModelStore
+    access: datasource.Access
 
     async def answer(
         self, operation: str, version: str, work: Callable[[bytes], _Made], *, times: int = 1
@@ -85,28 +86,29 @@ class _Call:
         return f"{scope['scheme']}://{host}/anomalydetector/{version}/multivariate"
 
 
-async def _call(request: Request, limits: ServiceLimits, store: ServiceStore) -> _Call:
-    return _Call(request, limits, store)
+async def _call(
+    request: Request, limits: ServiceLimits, store: ServiceStore, access: DataAccess
+) -> _Call:
+    return _Call(request, limits, store, access)
 
 
 Call = Annotated[_Call, Depends(_call)]
 
 
 @router.post("/models", **schemas.TRAIN)
-async def train(
-    version: Multivariate, call: Call, settings: ServiceSettings, access: DataAccess
-) -> Response:
+async def train(version: Multivariate, call: Call, settings: ServiceSettings) -> Response:
     """Begin to train a model on many variables; ask for the model until it is READY."""
 
     def begin(body: bytes) -> Response:
         training = asked.training(parse(body), version)
-        datasource.check(training.source, access)
+        datasource.check(training.source, call.access)
         _check_room(settings)
         record = submission.begin_training(training)
         headers = {"Location": f"{call.address(version)}/models/{record.model_id}"}
         if version in PREVIEWS:
             return Response(status_code=201, headers=headers)
-        return Json(answer.model(record, version), status_code=201, headers=headers)
+        told = answer.model(record, version, call.access)
+        return Json(told, status_code=201, headers=headers)
 
     return await call.answer("multivariate-train", version, begin)
 
@@ -122,7 +124,8 @@ async def models(version: Multivariate, call: Call, settings: ServiceSettings) -
         rest = f"skip={skip + whole}&top={top - whole}"
         link = f"{call.address(version)}/models?{rest}" if whole < len(records) else ""
         page = records[:whole]
-        return Json(answer.models(page, count, settings.max_models, version, next_link=link))
+        most, access = settings.max_models, call.access
+        return Json(answer.models(page, count, most, version, access, next_link=link))
 
     await call.read("multivariate-list", version)
     return await call.store.list_models(look)
@@ -133,7 +136,7 @@ async def model(version: Multivariate, call: Call, model_id: ModelId) -> Respons
     """Say what is known of a model: what was asked for, how far it is, how its training went."""
 
     def look(_: bytes) -> Response:
-        return Json(answer.model(runs.get_model(model_id), version))
+        return Json(answer.model(runs.get_model(model_id), version, call.access))
 
     return await call.answer("multivariate-get", version, look)
 
@@ -151,29 +154,30 @@ async def delete(version: Multivariate, call: Call, model_id: ModelId) -> Respon
 
 @router.post("/models/{model_id}:detect-batch", **schemas.DETECT_BATCH)
 async def detect_batch(
-    version: V1_1, call: Call, model_id: ModelId, settings: ServiceSettings, access: DataAccess
+    version: V1_1, call: Call, model_id: ModelId, settings: ServiceSettings
 ) -> Response:
     """Start a batch detection; ask for its result until it is READY."""
 
     def begin(body: bytes) -> Response:
-        record = _begin_detection(call, model_id, body, version, settings, access)
+        record = _begin_detection(call, model_id, body, version, settings)
         headers = {
             "operation-id": record.result_id,
             "operation-location": f"{call.address(version)}/detect-batch/{record.result_id}",
         }
-        return Json(answer.result(record, version), status_code=202, headers=headers)
+        told = answer.result(record, version, call.access)
+        return Json(told, status_code=202, headers=headers)
 
     return await call.answer("multivariate-detect-batch", version, begin)
 
 
 @router.post("/models/{model_id}/detect", **schemas.DETECT)
 async def detect(
-    version: Preview, call: Call, model_id: ModelId, settings: ServiceSettings, access: DataAccess
+    version: Preview, call: Call, model_id: ModelId, settings: ServiceSettings
 ) -> Response:
     """Start a batch detection; ask for its result until it is READY."""
 
     def begin(body: bytes) -> Response:
-        record = _begin_detection(call, model_id, body, version, settings, access)
+        record = _begin_detection(call, model_id, body, version, settings)
         location = f"{call.address(version)}/results/{record.result_id}"
         return Response(status_code=201, headers={"Location": location})
 
@@ -220,7 +224,7 @@ async def export(version: Preview, call: Call, model_id: ModelId) -> Response:
 
 async def _result(call: _Call, version: str, result_id: str) -> Response:
     def look(_: bytes) -> Response:
-        return Json(answer.result(runs.get_result(result_id), version))
+        return Json(answer.result(runs.get_result(result_id), version, call.access))
 
     return await call.answer("multivariate-result", version, look)
 
@@ -270,11 +274,10 @@ def _begin_detection(
     body: bytes,
     version: str,
     settings: Settings,
-    access: datasource.Access,
 ) -> ResultRecord:
     _check_queue(settings)
     detection = asked.detection(parse(body), version)
-    datasource.check(detection.source, access)
+    datasource.check(detection.source, call.access)
     if runs.get_model(model_id).status != runs.READY:
         # Says why not.
         runs.load_model(model_id)

@@ -59,8 +59,8 @@ TopContributors = Annotated[
 class Span(Wire):
     """The part of the data that is used."""
 
-    start_time: datetime = Field(description="ISO 8601; cut to where the data begins.")
-    end_time: datetime = Field(description="ISO 8601; cut to where the data ends.")
+    start_time: datetime = Field(description="Cut to where the data begins.")
+    end_time: datetime = Field(description="Cut to where the data ends.")
 
 
 class Alignment(Wire):

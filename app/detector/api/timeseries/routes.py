@@ -9,7 +9,7 @@ from detector.api.dependencies import ServiceLimits, ServiceModels
 from detector.api.model_kinds import Found
 from detector.api.service import Operation
 from detector.api.timeseries.schemas import CHANGE_POINT, ENTIRE, LAST
-from detector.api.versions import VERSIONS, AnyVersion
+from detector.api.versions import AnyVersion
 from detector.api.wire import Json
 from detector.series.options import Options
 from detector.univariate.changepoint import ChangePoints
@@ -67,18 +67,14 @@ def _model_id(found: Found, options: Options) -> int:
     return _SPECTRAL_RESIDUAL if fine else _TREND
 
 
-_V1_0 = frozenset({"v1.0"})
-_ENTIRE = Operation("entire", model_kinds.ENTIRE, _entire, _model_id, _V1_0)
+_ENTIRE = Operation("entire", model_kinds.ENTIRE, _entire, _model_id)
 # With the kernel's default of 99 the documented quick start would find an anomaly in the last of
 # its 47 days, and the service did not. 95 is what the recorded request sends; every recorded
-# answer of `last` agrees with it.
-_LAST = Operation("last", model_kinds.LATEST, _last, _model_id, _V1_0, sensitivity=95)
+# answer of `last` of version v1.1 agrees with it. With boundary V1, of v1.0 and the previews, the
+# recorded margins of a request without a sensitivity are those of 99.
+_LAST = Operation("last", model_kinds.LATEST, _last, _model_id, sensitivity=95)
 _CHANGE_POINT = Operation(
-    "changepoint",
-    model_kinds.CHANGE_POINT,
-    _change_points,
-    lambda *_: _CHANGE_POINTS,
-    frozenset(VERSIONS),
+    "changepoint", model_kinds.CHANGE_POINT, _change_points, lambda *_: _CHANGE_POINTS
 )
 
 

@@ -44,9 +44,7 @@ class SeriesRequest(Wire):
         max_length=MOST_POINTS,
         description="In rising order of time, no timestamp twice, on the grid of the granularity.",
     )
-    granularity: Granularity | None = Field(
-        "none", description="The time unit between points. Version v1.0 requires it."
-    )
+    granularity: Granularity | None = Field("none", description="The time unit between points.")
     custom_interval: Annotated[int, Field(ge=1)] | None = Field(
         1, description="How many of these units lie between two points."
     )
@@ -66,7 +64,7 @@ class DetectionRequest(SeriesRequest):
     sensitivity: Annotated[int, Field(ge=0, le=100)] | None = Field(
         None,
         description="The higher, the narrower the margins. 99 where it is not given; 95 for `last` "
-        "of the versions after v1.0.",
+        "of version v1.1.",
     )
     impute_mode: ImputeMode | None = Field("auto", description="How gaps are filled.")
     impute_fixed_value: float | None = Field(
@@ -79,7 +77,6 @@ class ChangePointRequest(SeriesRequest):
 
     model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE | {"threshold": 0.99}})
 
-    granularity: Granularity = Field(description="The time unit between points.")
     stable_trend_window: Annotated[int, Field(ge=SHORTEST_WINDOW)] | None = Field(
         None, description="How many points a trend lasts at least; below half of the series."
     )
