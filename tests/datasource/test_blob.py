@@ -340,6 +340,13 @@ def test_a_container_is_known_by_its_place_in_an_address(
         assert place == blob.Place(address, f"http://{host}{container}", prefix)
 
 
+def test_blob_storage_is_known_by_its_request_ids_too(web: Web, allowed: Access) -> None:
+    web.serve("/account/c/f", status=404, x_ms_request_id="84b4a7f4-a01e-0003-5a5e-731608000000")
+    for name in "ab":
+        web.serve(f"/account/c/f/{name}.csv", SERIES)
+    assert read(listed(web, xml_of("f/a.csv", "f/b.csv")), allowed, **EVER).size == 4
+
+
 def test_no_other_host_is_listed(web: Web, allowed: Access) -> None:
     source = web.serve("/account/c/f", status=404)
     with refused("FileNotExist", "Azure's blob storage only"):

@@ -26,7 +26,7 @@ from detector.errors import DetectionError
 
 __all__ = ["find"]
 
-# As its `Server` header begins; Azurite is the emulator.
+# As the `Server` header begins; Azurite is the emulator.
 _SERVER = re.compile(r"(Windows-Azure|Azurite)-Blob/")
 _CODE = re.compile(r"[A-Za-z]{1,60}")
 # 404 and 409 where there is no token, and nothing public.
@@ -137,7 +137,7 @@ def _listed(place: Place, access: Access) -> list[str]:
 
 def _place(answer: web.Answer) -> Place | None:
     """Return the container or folder at an address; None where that is no blob storage."""
-    if not _SERVER.match(answer.headers.get("Server", "")):
+    if not _is_blob_storage(answer):
         return None
     parts = urlsplit(answer.address.text)
     root, path = f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/")
@@ -150,6 +150,12 @@ def _place(answer: web.Answer) -> Place | None:
         return None
     prefix = unquote(below).removesuffix("/")
     return Place(answer.address, f"{root}/{container}", f"{prefix}/" if prefix else "")
+
+
+def _is_blob_storage(answer: web.Answer) -> bool:
+    # Some of Azure's own answers lack the first, and some of the emulator's the second.
+    named = _SERVER.match(answer.headers.get("Server", ""))
+    return named is not None or "x-ms-request-id" in answer.headers
 
 
 def _names_account_in_path(host: str) -> bool:
@@ -176,7 +182,7 @@ def _is_marker(answer: web.Answer) -> bool:
 
 def _refusal(answer: web.Answer, *, listed: Place | None = None) -> DetectionError:
     """Return what an answer means that brought neither a blob nor the list of a place."""
-    if not _SERVER.match(answer.headers.get("Server", "")):
+    if not _is_blob_storage(answer):
         return web.refusal(answer)
     address = answer.address if listed is None else listed.address
     code = answer.headers.get("x-ms-error-code", "")

@@ -34,7 +34,7 @@ class File:
     name : str
         The base name, in messages and for the variable.
     open : callable
-        Returns its bytes from the start, in a context that lets go of them.
+        Returns its bytes from the start, in a context that lets go of them; to be called once.
     """
 
     name: str
