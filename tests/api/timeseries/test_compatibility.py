@@ -269,6 +269,17 @@ def test_every_refusal_is_a_400_with_code_and_header(
     assert answer.json["message"].startswith(message)
 
 
+@pytest.mark.parametrize("version", ["v1.0", "v1.1"])
+def test_a_recorded_request_with_dates_for_people(service: Any, version: str) -> None:
+    case = recordings.read("univariate/kernel-case-other-dates.json")
+    path = f"/anomalydetector/{version}/timeseries/last/detect"
+    answer = service.call(path, case["request"])
+    assert answer.status == 200, answer.content
+    assert answer.json["isAnomaly"] == case["response"]["isAnomaly"]
+    expected = case["response"]["expectedValue"]
+    assert answer.json["expectedValue"] == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("operation", ["entire", "last", "changepoint"])
 def test_a_request_in_pascal_case_is_answered_in_both_cases(
     service: Any, weeks: dict[str, Any], operation: str
