@@ -43,11 +43,12 @@ USER workspace
 COPY app/detector /srv/app/detector
 # A port can be published only where the service listens on every address; BIND_ADDRESS says where it
 # is published.
-ENV PYTHONPATH=/srv/app DETECTOR_IN_CONTAINER=true DETECTOR_HOST=0.0.0.0
+ENV PYTHONPATH=/srv/app DETECTOR_IN_CONTAINER=true DETECTOR_HOST=0.0.0.0 \
+    DETECTOR_TLS_FOLDER=/var/lib/detector/tls
 WORKDIR /var/lib/detector
 VOLUME /var/lib/detector
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=6 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ.get(\"PORT\") or 8080}/health/ready', timeout=5)"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=6 \
+    CMD ["python", "-I", "/srv/app/detector/healthcheck.py"]
 # What follows the image's name is for it: docker run IMAGE Eula=accept ApiKey=KEY
 ENTRYPOINT ["python", "-m", "detector", "serve"]
