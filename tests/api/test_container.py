@@ -86,10 +86,10 @@ def test_it_is_not_ready_before_its_models_are(keyed: Service) -> None:
 
 
 def test_what_is_no_longer_needed_is_said_once(keyless: Service, keyed: Service) -> None:
-    said = [line["message"] for line in keyless.log if "longer needed" in line["message"]]
+    said = [line["message"] for line in keyless.log if "longer needed:" in line["message"]]
     names = "Billing, Eula, Logging:Console:LogLevel:Default"
-    assert said == [f"No longer needed, and not used: {names}."]
-    assert [line for line in keyed.log if "longer needed" in line["message"]]
+    assert said == [f"No longer needed: {names}."]
+    assert [line for line in keyed.log if "longer needed:" in line["message"]]
 
 
 def test_a_caller_without_any_header_is_answered(keyless: Service, weeks: dict[str, Any]) -> None:

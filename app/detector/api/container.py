@@ -58,7 +58,7 @@ def take_arguments(given: Sequence[str]) -> None:
         os.environ["DETECTOR_KEY_HEADER"] = "optional"
     unneeded = sorted(name for name in taken if name.lower() != "apikey")
     if unneeded:
-        _log.info("No longer needed, and not used: %s.", ", ".join(unneeded))
+        _log.info("No longer needed: %s.", ", ".join(unneeded))
 
 
 def _from_environment() -> dict[str, str]:
