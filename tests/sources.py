@@ -37,7 +37,7 @@ def refused(code: str, *words: str) -> Iterator[None]:
     """Expect a refusal, whose message says these words."""
     with pytest.raises(DetectionError) as caught:
         yield
-    assert (caught.value.code, caught.value.message) == (code, caught.value.message)
+    assert caught.value.code == code, caught.value.message
     assert not [word for word in words if word not in caught.value.message], caught.value.message
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -49,6 +50,13 @@ try_out("univariate-entire", Path(sys.argv[1]), "it")
 """
 
 
+def is_confined(process: psutil.Process) -> bool:
+    # What is imported may start a process that is gone by now.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return "NoNewPrivs:\t1" in Path(f"/proc/{process.pid}/status").read_text()
+    return False
+
+
 def test_a_trial_ends_with_the_service(tmp_path: Path) -> None:
     folder = write(tmp_path, "import time\ntime.sleep(600)")
     service = subprocess.Popen(
@@ -57,9 +65,10 @@ def test_a_trial_ends_with_the_service(tmp_path: Path) -> None:
     )
     try:
         started = psutil.Process(service.pid)
-        [trial] = until(started.children, "the trial")
-        status = Path(f"/proc/{trial.pid}/status")
-        until(lambda: "NoNewPrivs:\t1" in status.read_text(), "the trial is confined")
+        [trial] = until(
+            lambda: [each for each in started.children() if is_confined(each)],
+            "the trial is confined",
+        )
     finally:
         service.kill()
         service.wait()
