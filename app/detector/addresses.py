@@ -3,9 +3,10 @@
 import ipaddress
 import re
 
-__all__ = ["hosts", "hosts_or_any", "is_loopback", "origins", "proxies"]
+__all__ = ["hosts", "hosts_or_any", "is_loopback", "origins", "proxies", "without_port"]
 
 _HOST = re.compile(r"([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
+_PORT = re.compile(r":\d{1,5}$", re.ASCII)
 _ORIGIN = re.compile(rf"https?://{_HOST.pattern}")
 
 
@@ -59,3 +60,8 @@ def is_loopback(name: str) -> bool:
         return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
         return False
+
+
+def without_port(host: str) -> str:
+    """Return a host without the port behind it."""
+    return _PORT.sub("", host)

@@ -46,11 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 for bad input or settings."""
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command is _serve:
-        # After an option; argparse would show them, and one may be a key.
+    wrong = [each.partition("=")[0] for each in rest if each.startswith("-")]
+    if options.command is _serve and not wrong:
+        # After an option. One may be a key, which argparse would show.
         options.arguments += rest
     elif rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        parser.error(f"unrecognized arguments: {' '.join(wrong or rest)}")
     command: Callable[[argparse.Namespace], int] = options.command
     return command(options)
 

@@ -149,6 +149,6 @@ def test_the_key_of_its_arguments_opens_and_is_in_no_log() -> None:
     assert alone.ask(MODELS).status == 200
     assert alone.call("/status", headers={}).json["apiStatus"] == "Valid"
     log = docker("logs", NAME)
-    assert "No longer needed: Billing, Eula." in log
+    assert "No longer needed: Billing." in log
     assert key not in log
     assert "api-key" not in log

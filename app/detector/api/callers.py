@@ -1,17 +1,14 @@
 """Who may call: by the name that a client calls the service, and by the page that sent it."""
 
-import re
-
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from detector.addresses import is_loopback
+from detector.addresses import is_loopback, without_port
 from detector.api.errors import GatewayError, refusal
 from detector.settings import Settings
 
 __all__ = ["Callers"]
 
-_PORT = re.compile(r":\d{1,5}$", re.ASCII)
 # Whoever looks whether the service is well calls it by its address.
 _OPEN_TO_ALL = frozenset({"/health/live", "/health/ready", "/ready", "/status"})
 _MOST_REMEMBERED = 1024
@@ -65,7 +62,7 @@ class Callers:
         )
 
     def _is_allowed(self, host: str) -> bool:
-        name = _PORT.sub("", host)
+        name = without_port(host)
         if host in self._hosts or name in self._hosts:
             return True
         return not self._needs_key and is_loopback(name)

@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import socket
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,9 +55,11 @@ def take_arguments(given: Sequence[str]) -> None:
         raise ValueError("The service does not start: ApiKey has no value.")
     if key:
         os.environ["API_KEYS"] = ",".join(filter(None, (os.environ.get("API_KEYS"), key)))
+    unneeded = sorted(name for name in taken if name.lower() != "apikey")
     if values.get("eula", "").lower() == "accept" and not os.environ.get("DETECTOR_KEY_HEADER"):
         os.environ["DETECTOR_KEY_HEADER"] = "optional"
-    unneeded = sorted(name for name in taken if name.lower() != "apikey")
+        unneeded = [name for name in unneeded if name.lower() != "eula"]
+        _log.info("Eula=accept: where there are no keys, requests need no key header.")
     if unneeded:
         _log.info("No longer needed: %s.", ", ".join(unneeded))
 
@@ -123,11 +126,13 @@ def keep_key() -> None:
 
 def _made(path: Path) -> str:
     """Return a key that is new and kept, or nothing where there is one already."""
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return ""
     key = secrets.token_hex(24)
-    with os.fdopen(file, "w") as opened:
-        opened.write(f"{key}\n")
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}-") as file:
+        file.write(f"{key}\n")
+        file.flush()
+        try:
+            # Another container may start on the same volume, and must not read half of it.
+            os.link(file.name, path)
+        except FileExistsError:
+            return ""
     return key

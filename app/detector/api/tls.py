@@ -29,6 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from filelock import FileLock
 from uvicorn import Config
 
+from detector.addresses import without_port
 from detector.settings import Settings
 
 __all__ = ["Files", "advice", "context", "local", "prepare"]
@@ -42,7 +43,6 @@ _SERVER_DAYS = 397
 _RENEWED_BEFORE = timedelta(days=30)
 # Clocks of clients may be behind.
 _CLOCKS_DIFFER = timedelta(hours=1)
-_PORT = re.compile(r":\d{1,5}$", re.ASCII)
 _NAME = re.compile(r"[a-z0-9_.-]{1,253}")
 _CERTIFICATE, _KEY = "DETECTOR_TLS_CERTIFICATE", "DETECTOR_TLS_KEY"
 
@@ -160,7 +160,7 @@ def advice(files: Files) -> str:
 
 def _names(settings: Settings) -> tuple[str, ...]:
     """Return the names and addresses by which clients may call the service."""
-    hosts = [_PORT.sub("", host).strip("[]") for host in settings.allowed_hosts]
+    hosts = [without_port(host).strip("[]") for host in settings.allowed_hosts]
     # A container's is made up, and another one for each that shares the volume.
     host = [] if settings.in_container else [socket.gethostname()]
     given = [*host, settings.reachable_address, *hosts]

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+__all__ = ["Names"]
+
 
 class Names:
     """The names that fields may have, each in its usual spelling.

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from detector.api.multivariate.addresses import absolute
+from detector.api.multivariate.data_addresses import absolute
 from detector.api.versions import PREVIEWS
 from detector.datasource import Access
 from detector.multivariate.alignment import VariableState

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.api.multivariate.addresses import absolute
+from detector.api.multivariate.data_addresses import absolute
 from detector.datasource import Access, check
 from detector.multivariate.requests import TrainingRequest
 from detector.tracking import runs
