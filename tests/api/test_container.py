@@ -166,7 +166,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]
     [
         (["Eula=accept", "ApiKye=a-secret"], "the argument 'ApiKye' is not known"),
         (["ApiKey", "a-secret"], "the argument number 1, which is no NAME=VALUE"),
-        (["Eula=accept", "--ApiKey=a-secret"], "the argument '--ApiKey' is not known"),
+        # A key may end in "=".
+        (["a-secret="], "the argument number 1, which is no NAME=VALUE"),
+        (["Eula=accept", "--ApiKey=a-secret"], "the argument number 2, which is no NAME=VALUE"),
         (["Eula=accept", "ApiKey="], "ApiKey has no value"),
     ],
 )

@@ -9,12 +9,27 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from detector.api.errors import GatewayError
 from detector.api.limits import Limits
 from detector.settings import Settings
 
 SMALL, LARGE = 3_000, 500_000
+
+
+def client(gone: asyncio.Event | None = None) -> Request:
+    """Return the request of a client that stays, or that goes."""
+
+    async def receive() -> Message:
+        await (gone or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
+
+    return Request({"type": "http"}, receive)
+
+
+STAYS = client()
 
 
 class Work:
@@ -84,7 +99,7 @@ async def begun(executor: Limits, *given: tuple[Callable[[], str], int]) -> list
     """Ask for work, one after the other."""
     tasks = []
     for work, cost in given:
-        tasks.append(asyncio.ensure_future(executor.run(work, size=cost)))
+        tasks.append(asyncio.ensure_future(executor.run(STAYS, work, size=cost)))
         await asyncio.sleep(0)
     return tasks
 
@@ -93,9 +108,9 @@ def test_small_work_does_not_wait_for_large_or_multivariate_work(work: Work) -> 
     async def check(executor: Limits) -> None:
         tasks = await begun(executor, (work.of("large", held=True), LARGE))
         many = work.of("many variables", held=True), work.of("many variables that wait")
-        tasks += [asyncio.ensure_future(executor.run_multivariate(each)) for each in many]
+        tasks += [asyncio.ensure_future(executor.run_multivariate(STAYS, each)) for each in many]
         tasks += await begun(executor, (work.of("large that waits"), LARGE))
-        assert await executor.run(work.of("small"), size=SMALL) == "small"
+        assert await executor.run(STAYS, work.of("small"), size=SMALL) == "small"
         assert set(work.order) == {"large", "many variables", "small"}
         work.end()
         await asyncio.gather(*tasks)
@@ -126,14 +141,14 @@ def test_large_work_that_waits_does_not_refuse_small_work(work: Work) -> None:
             *[(work.of(str(place)), LARGE) for place in range(3)],
         )
         with pytest.raises(GatewayError) as refused:
-            await executor.run(work.of("one too many"), size=LARGE)
+            await executor.run(STAYS, work.of("one too many"), size=LARGE)
         assert refused.value.status == 429
         assert refused.value.headers == {"Retry-After": "1"}
         assert "4 large detections run and wait" in refused.value.message
-        assert await executor.run(work.of("small"), size=SMALL) == "small"
+        assert await executor.run(STAYS, work.of("small"), size=SMALL) == "small"
         work.end("first")
         await asyncio.gather(*tasks)
-        assert await executor.run(work.of("large again"), size=LARGE) == "large again"
+        assert await executor.run(STAYS, work.of("large again"), size=LARGE) == "large again"
 
     run(check, threads=1, waiting=3)
 
@@ -149,7 +164,7 @@ def test_whoever_is_refused_is_told_when_there_is_a_place(work: Work) -> None:
         told = []
         for _ in range(17):
             with pytest.raises(GatewayError) as refused:
-                await executor.run(work.of("one too many"), size=LARGE)
+                await executor.run(STAYS, work.of("one too many"), size=LARGE)
             told.append(refused.value.headers["Retry-After"])
             assert f"Try again in {told[-1]} s." in refused.value.message
         # A place for each of them, as far as one can see ahead.
@@ -165,7 +180,7 @@ def test_whoever_is_refused_is_told_when_there_is_a_place(work: Work) -> None:
         for place in range(16):
             executor._large._lately.append(place / 1000)
         with pytest.raises(GatewayError) as refused:
-            await executor.run(work.of("one too many"), size=LARGE)
+            await executor.run(STAYS, work.of("one too many"), size=LARGE)
         assert refused.value.headers == {"Retry-After": "1"}
         work.end()
         await asyncio.gather(*last)
@@ -182,7 +197,7 @@ def test_four_small_ones_wait_where_one_large_one_may(work: Work) -> None:
             *[(work.of(str(place)), SMALL) for place in range(8)],
         )
         with pytest.raises(GatewayError, match="9 small detections run and wait"):
-            await executor.run(work.of("one too many"), size=SMALL)
+            await executor.run(STAYS, work.of("one too many"), size=SMALL)
         work.end("first")
         await asyncio.gather(*tasks)
 
@@ -197,12 +212,12 @@ def test_work_is_counted_to_its_end_though_its_client_has_gone(work: Work) -> No
         with pytest.raises(asyncio.CancelledError):
             await task
         with pytest.raises(GatewayError):
-            await executor.run(work.of("refused"), size=SMALL)
+            await executor.run(STAYS, work.of("refused"), size=SMALL)
         work.end("left")
 
         async def accepted() -> bool:
             try:
-                return await executor.run(work.of("next"), size=SMALL) == "next"
+                return await executor.run(STAYS, work.of("next"), size=SMALL) == "next"
             except GatewayError:
                 return False
 
@@ -213,11 +228,29 @@ def test_work_is_counted_to_its_end_though_its_client_has_gone(work: Work) -> No
     run(check, threads=1, waiting=0)
 
 
+def test_what_waits_for_a_client_that_has_gone_is_not_done(work: Work) -> None:
+    async def check(executor: Limits) -> None:
+        gone = asyncio.Event()
+        (first,) = await begun(executor, (work.of("first", held=True), LARGE))
+        left = asyncio.ensure_future(executor.run(client(gone), work.of("left"), size=LARGE))
+        await until(lambda: bool(work.order))
+        gone.set()
+        with pytest.raises(ClientDisconnect):
+            await left
+        # There is room for another in its place.
+        (next_one,) = await begun(executor, (work.of("next"), LARGE))
+        work.end("first")
+        assert await asyncio.gather(first, next_one) == ["first", "next"]
+        assert work.order == ["first", "next"]
+
+    run(check, threads=1, waiting=1)
+
+
 def test_an_error_is_raised_where_the_work_was_asked_for() -> None:
     async def check(executor: Limits) -> None:
         with pytest.raises(ZeroDivisionError):
-            await executor.run(lambda: 1 // 0, size=0)
-        assert await executor.run(lambda: 1, size=0) == 1
+            await executor.run(STAYS, lambda: 1 // 0, size=0)
+        assert await executor.run(STAYS, lambda: 1, size=0) == 1
 
     run(check, threads=1, waiting=0)
 

@@ -15,6 +15,7 @@ from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 __all__ = ["IDLE_SECONDS", "Connection", "Loop", "backlog", "most_open", "raise_file_limit"]
@@ -29,6 +30,10 @@ IDLE_SECONDS = 240
 _ANSWER_SECONDS, _ANSWER_BYTES_PER_SECOND = 30.0, 100_000
 _MOST_UNREAD_BYTES = 128 * 1024 * 1024
 _LOOK_SECONDS = 1.0
+# Chunks of one body: one for each point of the longest series, and one more for so many bytes.
+_MOST_CHUNKS, _BYTES_A_CHUNK = 10_000, 64
+# Of TLS that brings nothing for the connection; a record has up to 16 KiB.
+_MOST_UNHEARD_BYTES = 20_000
 # What is read of a connection at once; all of them may be ready at the same time.
 _BLOCK = 64 * 1024
 
@@ -54,6 +59,29 @@ def most_open() -> int:
     return _MOST_OPEN if files == resource.RLIM_INFINITY else min(_MOST_OPEN, files // 2)
 
 
+class _ManyChunksError(Exception):
+    pass
+
+
+class _Parser(h11.Connection):
+    """What reads requests; each chunk of a body costs it as much as hundreds of bytes."""
+
+    _chunks = 0
+    _bytes = 0
+
+    def next_event(self) -> Any:
+        """Return the next event; raise an exception where a body has too many small chunks."""
+        event = super().next_event()
+        if isinstance(event, h11.Data):
+            self._chunks += event.chunk_start
+            self._bytes += len(event.data)
+            if self._chunks > _MOST_CHUNKS + self._bytes // _BYTES_A_CHUNK:
+                raise _ManyChunksError
+        elif isinstance(event, h11.Request):
+            self._chunks = self._bytes = 0
+        return event
+
+
 class Connection(H11Protocol):
     """One connection, which must send the head of a request in time and read its answer in time.
 
@@ -72,9 +100,15 @@ class Connection(H11Protocol):
     _unread: ClassVar[dict["Connection", tuple[float, int]]] = {}
     _most: ClassVar[int] = 0
     _has_begun = False
+    # Whether TLS has brought something since `_Tls` last looked.
+    is_heard = False
     _is_answered_when_read = False
     # The socket's own, below that of TLS.
     _socket: asyncio.Transport = None  # type: ignore[assignment]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.conn = _Parser(h11.SERVER)
 
     def accept(self, transport: asyncio.Transport) -> None:
         """Take a new connection, in place of a silent one where there are too many."""
@@ -115,12 +149,20 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read a part of a request; its first byte gives it time for the rest of its head."""
+        self.is_heard = True
         if not self._has_begun:
             self._be_silent()
             self._has_begun = True
         super().data_received(data)
         if self.cycle and not self.cycle.response_complete:
             self._speak()
+
+    def handle_events(self) -> None:
+        """Act on what was read; close the connection where it was made to take long."""
+        try:
+            super().handle_events()
+        except _ManyChunksError:
+            self._drop()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, but not before the answer of this one has been read."""
@@ -224,6 +266,7 @@ class _Tls(SSLProtocol):
         )
         self._connection = connection
         self._is_paused = False
+        self._unheard = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection, and begin the handshake."""
@@ -235,6 +278,18 @@ class _Tls(SSLProtocol):
         """Forget the connection; one whose handshake failed is not told of it."""
         self._connection.forget()
         super().connection_lost(exc)
+
+    def buffer_updated(self, size: int) -> None:
+        """Read a part of a record; close a connection whose records bring nothing."""
+        super().buffer_updated(size)
+        flow = self._connection.flow
+        if self._connection.is_heard or (flow and flow.read_paused):
+            self._connection.is_heard = False
+            self._unheard = 0
+            return
+        self._unheard += size
+        if self._unheard > _MOST_UNHEARD_BYTES:
+            self._connection._drop()
 
     def pause_writing(self) -> None:
         """Count an answer that the client does not read."""

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import secrets
 import socket
 import tempfile
@@ -29,6 +30,7 @@ _NAMES = {
 }
 # Those without which it did not start, so that they may stand in the environment as well.
 _NEEDED = ("apikey", "billing", "eula")
+_WORD = re.compile(r"[A-Za-z_:]{1,30}")
 _KEY_FILE = "api-key"
 
 
@@ -75,8 +77,9 @@ def _parsed(given: Sequence[str]) -> dict[str, str]:
     for place, argument in enumerate(given, 1):
         name, equals, value = argument.partition("=")
         if not equals or name.partition(":")[0].lower() not in _NAMES:
-            # Without a name it may be a key.
-            shown = f"'{name[:100]}'" if equals else f"number {place}, which is no NAME=VALUE,"
+            # It may be a key, of which some end in "=".
+            is_name = equals and _WORD.fullmatch(name)
+            shown = f"'{name}'" if is_name else f"number {place}, which is no NAME=VALUE,"
             raise ValueError(
                 f"The service does not start: the argument {shown} is not known. It takes those "
                 f"of the service's own container: {', '.join(_NAMES.values())}."

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
 from detector.api.errors import GatewayError, let_go
 
 __all__ = ["BoundedExecutor"]
@@ -47,13 +50,21 @@ class BoundedExecutor:
         # When there is a place for the one that was refused last.
         self._promised = 0.0
 
-    async def run(self, work: Callable[[], _Result]) -> _Result:
+    async def run(self, work: Callable[[], _Result], *, receive: Receive | None = None) -> _Result:
         """Do the work when its turn comes.
+
+        Parameters
+        ----------
+        work : callable
+        receive : callable, optional
+            Of the request, whose body has been read: it tells whether the client has gone.
 
         Raises
         ------
         GatewayError
             429, when too much runs and waits already.
+        ClientDisconnect
+            When the client went before its turn came; then the work is not done.
         """
         if self._begun >= self._most:
             seconds = self._seconds_until_a_place()
@@ -64,10 +75,23 @@ class BoundedExecutor:
                 {"Retry-After": str(seconds)},
             )
         self._begun += 1
+        job = self._threads.submit(self._timed, work)
         # Counted down when the work is over, also where the client has gone meanwhile.
-        future = asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work)
+        future = asyncio.wrap_future(job)
         future.add_done_callback(self._end)
-        return await asyncio.shield(future)
+        if receive is None or self._begun <= self._at_once:
+            return await asyncio.shield(future)
+        left = asyncio.ensure_future(_left(receive))
+        # What runs goes on.
+        left.add_done_callback(lambda _: job.cancel())
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if left.done():
+                raise ClientDisconnect from None
+            raise
+        finally:
+            left.cancel()
 
     def _seconds_until_a_place(self) -> int:
         """Return in how many seconds there is a place for whoever is refused now.
@@ -96,3 +120,9 @@ class BoundedExecutor:
     def close(self) -> None:
         """Wait for what is running, and give up what waits: nobody is left to be answered."""
         self._threads.shutdown(cancel_futures=True)
+
+
+async def _left(receive: Receive) -> None:
+    """Wait until the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -78,7 +78,7 @@ class Limits:
                 "(DETECTOR_MAX_POINTS).",
             )
 
-    async def run(self, detect: Callable[[], _Result], *, size: int) -> _Result:
+    async def run(self, request: Request, detect: Callable[[], _Result], *, size: int) -> _Result:
         """Run a detection in one series when its turn comes.
 
         Parameters
@@ -92,9 +92,10 @@ class Limits:
         GatewayError
             429, when too many of about that size wait already.
         """
-        return await (self._small if size <= _SMALL else self._large).run(detect)
+        executor = self._small if size <= _SMALL else self._large
+        return await executor.run(detect, receive=request.receive)
 
-    async def run_multivariate(self, detect: Callable[[], _Result]) -> _Result:
+    async def run_multivariate(self, request: Request, detect: Callable[[], _Result]) -> _Result:
         """Run a detection in many variables, which may take much memory, when its turn comes.
 
         Raises
@@ -102,7 +103,7 @@ class Limits:
         GatewayError
             429, when too many wait already.
         """
-        return await self._multivariate.run(detect)
+        return await self._multivariate.run(detect, receive=request.receive)
 
     def close(self) -> None:
         """Wait for what is running, and let go of the threads."""

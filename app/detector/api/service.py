@@ -54,7 +54,9 @@ class Operation:
         body = await limits.read(request)
         # Reading and writing half a megabyte of JSON takes its time too.
         return await limits.run(
-            lambda: self._detect(body, request, version, limits, models), size=len(body)
+            request,
+            lambda: self._detect(body, request, version, limits, models),
+            size=len(body),
         )
 
     def _detect(

@@ -54,7 +54,8 @@ class Listing:
         self._page_bytes = 0
         self._address = address
         self._path: list[str] = []
-        self._text = ""
+        self._text: list[str] = []
+        self._length = 0
         # Blob storage declares no document type, with which a few bytes may become many.
         parser = expat.ParserCreate("utf-8")
         parser.StartDoctypeDeclHandler = self._refuse
@@ -100,27 +101,29 @@ class Listing:
 
     def _start(self, name: str, _: object) -> None:
         self._path.append(name)
-        self._text = ""
+        self._text, self._length = [], 0
         if len(self._path) > _DEEPEST:
             self._refuse()
 
     def _add(self, text: str) -> None:
         if self._path in (_BLOB, _FOLDER, _MARKER):
-            self._text += text
-            if len(self._text) > _LONGEST_TEXT:
+            self._text.append(text)
+            self._length += len(text)
+            if self._length > _LONGEST_TEXT:
                 self._refuse()
 
     def _end(self, _: str) -> None:
+        text = "".join(self._text)
         if self._path == _MARKER:
-            self.marker = self._text
+            self.marker = text
         elif self._path in (_BLOB, _FOLDER):
             self.is_there = True
-            name = self._text.removeprefix(self._prefix)
+            name = text.removeprefix(self._prefix)
             keep = self._files.append
             if self._path == _FOLDER:
                 name, keep = name.removesuffix("/"), self._folders.add
             # Nothing else was asked for; a name with a slash could lead elsewhere.
-            if self._text.startswith(self._prefix) and "/" not in name and is_csv(name):
+            if text.startswith(self._prefix) and "/" not in name and is_csv(name):
                 keep(name)
             if max(len(self._files), len(self._folders)) > _MOST_NAMES:
                 raise self._too_long(f"{_MOST_NAMES} CSV files")

@@ -33,14 +33,7 @@ def path_of(source: str, access: Access) -> Path:
     """
     shown = shorten(redacted(source))
     if source[:5].lower() == "file:":
-        address = urlsplit(source)
-        if address.netloc not in ("", "localhost") or address.query or address.fragment:
-            raise DetectionError(
-                "InvalidBlobURL",
-                f"The 'dataSource' '{shown}' is no address of a local file: it must be file:///, "
-                "then a path below a folder that may be read (DETECTOR_DATA_FOLDERS).",
-            )
-        source = unquote(address.path)
+        source = _path_in(source, shown)
     try:
         path = (access.folders[0] / source).resolve()
         inside = any(path.is_relative_to(folder) for folder in access.folders)
@@ -103,3 +96,17 @@ def _open(path: Path, access: Access) -> Iterator[BinaryIO]:
                 f"'{shorten(path.name)}' is no ordinary file, and only those are read.",
             )
         yield file
+
+
+def _path_in(address: str, shown: str) -> str:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        parts = None
+    if parts and parts.netloc in ("", "localhost") and not (parts.query or parts.fragment):
+        return unquote(parts.path)
+    raise DetectionError(
+        "InvalidBlobURL",
+        f"The 'dataSource' '{shown}' is no address of a local file: it must be file:///, then a "
+        "path below a folder that may be read (DETECTOR_DATA_FOLDERS).",
+    )

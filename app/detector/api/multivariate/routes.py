@@ -237,7 +237,9 @@ async def _detect_last(call: _Call, version: str, model_id: str) -> Response:
     trained = await call.store.ask(lambda: call.store.model(model_id))
     state.model = model_id
     # A large body takes its memory when its turn comes.
-    return await call.limits.run_multivariate(lambda: _detect(call.request, body, trained, version))
+    return await call.limits.run_multivariate(
+        call.request, lambda: _detect(call.request, body, trained, version)
+    )
 
 
 def _fitting(records: list[ModelRecord]) -> int:
