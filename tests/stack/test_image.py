@@ -6,9 +6,11 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from compose import ROOT, Stack, wait_until
 from services import (
     HEADER,
@@ -152,3 +154,16 @@ def test_the_key_of_its_arguments_opens_and_is_in_no_log() -> None:
     assert "No longer needed: Billing." in log
     assert key not in log
     assert "api-key" not in log
+
+
+def test_it_speaks_tls_where_its_command_line_says_so(tmp_path: Path) -> None:
+    port = free_port()
+    published = ["-p", f"127.0.0.1:{port}:8080", "-e", "BIND_ADDRESS=127.0.0.1"]
+    volume = ["-v", f"{NAME}:{DATA}"]
+    image = documented("README.md").split()[-1]
+    docker("run", "-d", "--name", NAME, *published, *volume, image, "--tls", "self")
+    wait_until(lambda: health() == "healthy", "Docker says that it is healthy")
+    docker("cp", f"{NAME}:{DATA}/tls/authority.pem", str(tmp_path))
+    trusted = str(tmp_path / "authority.pem")
+    answer = requests.get(f"https://localhost:{port}/ready", verify=trusted, timeout=10)
+    assert answer.status_code == 200
