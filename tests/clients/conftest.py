@@ -12,40 +12,41 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import KEYS, Service, start_detector
+from services import KEYS, Service, running
 
 FOLDER = Path(__file__).parent
 MODULES = FOLDER / "node_modules"
 
 
-def _serve(folder: Path, **environment: str) -> Iterator[Service]:
-    service = start_detector(
-        folder,
-        API_KEYS=",".join(KEYS),
-        DETECTOR_EMBEDDED_WORKER="true",
-        DETECTOR_TRAINING_EPOCHS="10",
-        **environment,
-    )
-    try:
-        yield service.wait()
-    finally:
-        service.stop()
+SETTINGS = {
+    "API_KEYS": ",".join(KEYS),
+    "DETECTOR_EMBEDDED_WORKER": "true",
+    "DETECTOR_TRAINING_EPOCHS": "10",
+}
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service with keys and a worker."""
-    yield from _serve(tmp_path_factory.mktemp("served"))
+    with running(tmp_path_factory.mktemp("served"), **SETTINGS) as service:
+        yield service
 
 
 @pytest.fixture(scope="session")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return such a service over TLS, with an authority of its own."""
-    yield from _serve(tmp_path_factory.mktemp("secured"), DETECTOR_TLS="self")
+    with running(tmp_path_factory.mktemp("secured"), DETECTOR_TLS="self", **SETTINGS) as service:
+        yield service
 
 
-def _trust(service: Service, variable: str) -> dict[str, str]:
-    return {variable: str(service.authority)} if service.url.startswith("https:") else {}
+@pytest.fixture(params=["http", "https"])
+def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """Return a service over http, and over TLS, which clients trust by their variables."""
+    found: Service = request.getfixturevalue("served" if request.param == "http" else "secured")
+    if request.param == "https":
+        for variable in ("REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
+            monkeypatch.setenv(variable, str(found.authority))
+    return found
 
 
 class Programs:
@@ -58,24 +59,18 @@ class Programs:
         """Run a program for Node."""
         if not shutil.which("node") or not MODULES.exists():
             pytest.skip("Azure's clients for Node are not here: install npm, then run make clients")
-        environment = (
-            {"NODE_EXTRA_CA_CERTS": str(service.authority)} if service.authority.exists() else {}
-        )
         command = ["node", str(FOLDER / "javascript" / name), *arguments]
-        return self._run(command, environment, asked, service)
+        return self._run(command, asked, service)
 
     def python(self, name: str, package: str, *, asked: Any, service: Service) -> Any:
         """Run a program for Python with a package that lies in a folder of its own."""
         folder = FOLDER / "python" / package
         if not folder.exists():
             pytest.skip(f"the client {package} is not here: run make clients")
-        environment = {"PYTHONPATH": str(folder)} | _trust(service, "REQUESTS_CA_BUNDLE")
         command = [sys.executable, "-W", "ignore", str(FOLDER / "python" / name)]
-        return self._run(command, environment, asked, service)
+        return self._run(command, asked, service, PYTHONPATH=str(folder))
 
-    def _run(
-        self, command: list[str], environment: dict[str, str], asked: Any, service: Service
-    ) -> Any:
+    def _run(self, command: list[str], asked: Any, service: Service, **environment: str) -> Any:
         named = {
             "ANOMALY_DETECTOR_ENDPOINT": service.url,
             "ANOMALY_DETECTOR_API_KEY": KEYS[0],
