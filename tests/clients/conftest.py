@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import KEYS, Service, running
+from services import KEYS, Service, keep_data, running, until
 
 FOLDER = Path(__file__).parent
 MODULES = FOLDER / "node_modules"
 
 
 SETTINGS = {
-    "API_KEYS": ",".join(KEYS),
+    # The last is what is sent where a test names none.
+    "API_KEYS": ",".join([*KEYS, "any"]),
     "DETECTOR_EMBEDDED_WORKER": "true",
     "DETECTOR_TRAINING_EPOCHS": "10",
 }
@@ -27,25 +28,40 @@ SETTINGS = {
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return a service with keys and a worker."""
-    with running(tmp_path_factory.mktemp("served"), **SETTINGS) as service:
+    """Return a service with keys and a worker, and data that it may read."""
+    folder = tmp_path_factory.mktemp("served")
+    keep_data(folder)
+    with running(folder, **SETTINGS) as service:
         yield service
 
 
 @pytest.fixture(scope="session")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return such a service over TLS, with an authority of its own."""
-    with running(tmp_path_factory.mktemp("secured"), DETECTOR_TLS="self", **SETTINGS) as service:
+    """Return such a service over TLS, of two processes, with an authority of its own."""
+    with running(
+        tmp_path_factory.mktemp("secured"),
+        DETECTOR_TLS="self",
+        DETECTOR_WORKERS="2",
+        DETECTOR_ALLOWED_HOSTS="anomalies.example.com, *",
+        **SETTINGS,
+    ) as service:
+        until(lambda: service.output.count('"model loaded"') >= 6, "both processes are ready")
         yield service
+
+
+def _trust(service: Service) -> dict[str, str]:
+    """Return the variables by which clients for Python and Node trust a service over TLS."""
+    if service.url.startswith("http:"):
+        return {}
+    return dict.fromkeys(("REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"), str(service.authority))
 
 
 @pytest.fixture(params=["http", "https"])
 def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Service:
-    """Return a service over http, and over TLS, which clients trust by their variables."""
+    """Return a service over http, and over TLS, which this process trusts."""
     found: Service = request.getfixturevalue("served" if request.param == "http" else "secured")
-    if request.param == "https":
-        for variable in ("REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
-            monkeypatch.setenv(variable, str(found.authority))
+    for variable, file in _trust(found).items():
+        monkeypatch.setenv(variable, file)
     return found
 
 
@@ -78,7 +94,7 @@ class Programs:
         done = subprocess.run(
             command,
             input=json.dumps(asked),
-            env=os.environ | named | environment,
+            env=os.environ | named | _trust(service) | environment,
             capture_output=True,
             text=True,
             timeout=170,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,17 +14,25 @@ import quick_starts
 import recordings
 from azure.cognitiveservices.anomalydetector.models import APIErrorException
 from azure.core.exceptions import HttpResponseError
-from services import HEADER, KEYS, Service
+from services import KEYS, Service
 
 # The SDKs are old: what they warn of is theirs.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 START, END = "2021-01-02T00:00:00Z", "2021-01-02T05:00:00Z"
 VARIABLES = [f"series_{number}" for number in range(5)]
+# The programs beside the tests, by their clients: in which language, and their arguments.
+REST = ("javascript", "rest.cjs")
+V1_0 = ("javascript", "v1.cjs")
+BETA_2, BETA_3, BETA_5 = (
+    ("javascript", "betas.cjs", f"ai-anomaly-detector-beta-{number}") for number in (2, 3, 5)
+)
+PYTHON_BETA_5 = ("python", "beta_5.py", "beta-5")
 
 
-def upload(service: Service, content: bytes) -> str:
-    kept = service.call("/datasets/quick-start", content, method="PUT", headers={HEADER: KEYS[0]})
+def upload(service: Service, file: Path) -> str:
+    path = f"/datasets/{file.stem.replace('_', '-')}"
+    kept = service.call(path, file.read_bytes(), method="PUT")
     assert kept.status == 201, kept.content
     return str(kept.json["dataSource"])
 
@@ -98,6 +109,25 @@ def asked(source: str | None = None, *, is_whole: bool = True) -> dict[str, Any]
     return {"points": points} | ({"training": training, **whole} if source else {})
 
 
+@pytest.fixture(scope="module")
+def found(served: Service, secured: Service, programs: Any) -> Iterator[Callable[..., Any]]:
+    """Return what gives the answers of a program; they run all at once, as they mostly wait."""
+    begun = {}
+    with ThreadPoolExecutor() as threads:
+        for service in (served, secured):
+            sample = upload(service, recordings.SAMPLE)
+            files = upload(service, recordings.SAMPLE_ZIP)
+            # Over TLS the others see where the model is, and do not wait until it is trained.
+            preview = asked(files, is_whole=service is served)
+            asks = {REST: asked(sample), BETA_5: preview, BETA_3: preview, PYTHON_BETA_5: preview}
+            for program, ask in (asks | {BETA_2: asked(), V1_0: asked()}).items():
+                run = getattr(programs, program[0])
+                begun[program, service.url] = threads.submit(
+                    run, *program[1:], asked=ask, service=service
+                )
+        yield lambda program, service: begun[program, service.url].result()
+
+
 def check_univariate(answers: Any) -> None:
     univariate, refused = answers["univariate"], answers["wrongKey"]
 
@@ -123,19 +153,19 @@ def check_margins_before_version_1_1(univariate: Any) -> None:
         assert last[margin] == pytest.approx(last["expectedValue"] / 100)
 
 
-def check_training(trained: Any, base: str, results: str = "multivariate/results") -> None:
+def check_training(trained: Any, base: str, results_at: str = "multivariate/results") -> None:
     model_id = trained["modelId"]
     assert trained["location"] == f"{base}/multivariate/models/{model_id}"
     if "result" not in trained:
         return
-    assert trained["resultLocation"] == f"{base}/{results}/{trained['resultId']}"
+    assert trained["resultLocation"] == f"{base}/{results_at}/{trained['resultId']}"
     assert model_id in trained["listed"]
-    found = trained["result"]["results"]
-    assert len(found) == 301
-    assert all("value" in each for each in found)
+    results = trained["result"]["results"]
+    assert len(results) == 301
+    assert all("value" in each for each in results)
     if "last" in trained:
         (last,) = trained["last"]["results"]
-        same = found[-1]
+        same = results[-1]
         assert datetime.fromisoformat(last["timestamp"]) == datetime.fromisoformat(END)
         assert datetime.fromisoformat(same["timestamp"]) == datetime.fromisoformat(END)
         assert last["value"]["isAnomaly"] == same["value"]["isAnomaly"]
@@ -144,17 +174,16 @@ def check_training(trained: Any, base: str, results: str = "multivariate/results
     assert trained["gone"] == {**trained["gone"], "status": 404, "code": "ModelNotExist"}
 
 
-@pytest.mark.parametrize("program", [("betas.cjs", "ai-anomaly-detector-beta-2"), ("v1.cjs",)])
-def test_client_of_version_1_0(program: tuple[str, ...], service: Service, programs: Any) -> None:
-    answers = programs.javascript(*program, asked=asked(), service=service)
+@pytest.mark.parametrize("program", [BETA_2, V1_0])
+def test_client_of_version_1_0(program: tuple[str, ...], service: Service, found: Any) -> None:
+    answers = found(program, service)
     check_univariate(answers)
     check_margins_before_version_1_1(answers["univariate"])
     assert "severity" not in answers["univariate"]["entire"]
 
 
-def test_rest_client_of_version_1_1(service: Service, programs: Any) -> None:
-    source = upload(service, recordings.SAMPLE.read_bytes())
-    answers = programs.javascript("rest.cjs", asked=asked(source), service=service)
+def test_rest_client_of_version_1_1(service: Service, found: Any) -> None:
+    answers = found(REST, service)
     univariate, trained = answers["univariate"], answers["multivariate"]
     check_univariate(answers)
     entire = recordings.read("azure/entire_daily47_live.json")["response"]
@@ -171,31 +200,17 @@ def test_rest_client_of_version_1_1(service: Service, programs: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "version"),
+    ("program", "version"),
     [
-        ("ai-anomaly-detector-beta-5", "v1.1-preview.1"),
-        ("ai-anomaly-detector-beta-3", "v1.1-preview"),
+        (BETA_5, "v1.1-preview.1"),
+        (PYTHON_BETA_5, "v1.1-preview.1"),
+        (BETA_3, "v1.1-preview"),
     ],
 )
-def test_client_of_a_preview(package: str, version: str, service: Service, programs: Any) -> None:
-    answers = programs.javascript(
-        "betas.cjs", package, asked=of_a_preview(service), service=service
-    )
-    check_preview(answers, version, service)
-
-
-def test_python_client_of_a_preview(service: Service, programs: Any) -> None:
-    answers = programs.python("beta_5.py", "beta-5", asked=of_a_preview(service), service=service)
-    check_preview(answers, "v1.1-preview.1", service)
-
-
-def of_a_preview(service: Service) -> dict[str, Any]:
-    """Return what is asked of a preview: over TLS not to wait for the model, which takes time."""
-    source = upload(service, recordings.SAMPLE_ZIP.read_bytes())
-    return asked(source, is_whole=service.url.startswith("http:"))
-
-
-def check_preview(answers: Any, version: str, service: Service) -> None:
+def test_client_of_a_preview(
+    program: tuple[str, ...], version: str, service: Service, found: Any
+) -> None:
+    answers = found(program, service)
     univariate, trained = answers["univariate"], answers["multivariate"]
     check_univariate(answers)
     check_margins_before_version_1_1(univariate)
@@ -212,7 +227,7 @@ def check_preview(answers: Any, version: str, service: Service) -> None:
 
 
 def test_python_multivariate(service: Service) -> None:
-    source = upload(service, recordings.SAMPLE.read_bytes())
+    source = upload(service, recordings.SAMPLE)
     answers = quick_starts.multivariate(service.url, KEYS[0], source)
 
     diagnosed = answers.model.model_info.diagnostics_info

@@ -27,13 +27,9 @@ NUMBERS = ("expectedValues", "upperMargins", "lowerMargins")
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[services.Service]:
-    """Return a service with a worker beside it, and data that it may read."""
-    folder = tmp_path_factory.mktemp("replayed")
-    services.keep_data(folder)
-    settings = {"API_KEYS": KEY[1], "DETECTOR_TRAINING_EPOCHS": "2"}
-    with services.running(folder, DETECTOR_EMBEDDED_WORKER="true", **settings) as started:
-        yield started
+def service(served: services.Service) -> services.Service:
+    """Return the service over http."""
+    return served
 
 
 @pytest.fixture

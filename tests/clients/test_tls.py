@@ -8,13 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import quick_starts
 import requests
-from services import HEADER, ROOT, Service, running, until
+from services import HEADER, ROOT, Service
 
 HERE = Path(__file__).parent
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
@@ -22,17 +21,10 @@ BODY = json.dumps({"series": [{"value": float(place % 5)} for place in range(30)
 HEADERS = {HEADER: "any", "Content-Type": "application/json"}
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return a service of two processes, and an authority of its own."""
-    with running(
-        tmp_path_factory.mktemp("secure"),
-        DETECTOR_TLS="self",
-        DETECTOR_WORKERS="2",
-        DETECTOR_ALLOWED_HOSTS="anomalies.example.com",
-    ) as service:
-        until(lambda: service.output.count('"model loaded"') == 6, "both processes are ready")
-        yield service
+@pytest.fixture
+def service(secured: Service) -> Service:
+    """Return the service over TLS, without what this process trusts."""
+    return secured
 
 
 def needs(program: str) -> None:
