@@ -1,4 +1,4 @@
-"""What the tests of clients share: services that they call, and the programs written for Node."""
+"""What the tests of clients share: services that they call, and what runs the programs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from services import KEYS, Service, keep_data, running, until
 
 FOLDER = Path(__file__).parent
 MODULES = FOLDER / "node_modules"
-
-
 SETTINGS = {
     # The last is what is sent where a test names none.
     "API_KEYS": ",".join([*KEYS, "any"]),
