@@ -59,8 +59,8 @@ class Multivariate:
     last: Any
 
 
-def univariate(endpoint: str, key: str) -> Univariate:
-    """Detect in the 47 days with azure-ai-anomalydetector, API version 1.1.
+def univariate(endpoint: str, key: str, days: int = 47) -> Univariate:
+    """Detect in the first days with azure-ai-anomalydetector, API version 1.1.
 
     One options object serves all three operations, as in the quick start.
     """
@@ -72,7 +72,7 @@ def univariate(endpoint: str, key: str) -> Univariate:
     )
     from azure.core.credentials import AzureKeyCredential
 
-    points = [TimeSeriesPoint(timestamp=at, value=value) for at, value in _daily()]
+    points = [TimeSeriesPoint(timestamp=at, value=value) for at, value in _daily()[:days]]
     options = UnivariateDetectionOptions(series=points, granularity=TimeGranularity.DAILY)
     with AnomalyDetectorClient(endpoint, AzureKeyCredential(key)) as client:
         return Univariate(

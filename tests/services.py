@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,16 @@ def start_detector(
     if "DETECTOR_TLS" in environment:
         service.url = f"https://127.0.0.1:{port}"
     return service
+
+
+@contextlib.contextmanager
+def running(folder: Path, **environment: str) -> Iterator[Service]:
+    """Start a service, wait until it is ready, and stop it in the end."""
+    service = start_detector(folder, **environment)
+    try:
+        yield service.wait()
+    finally:
+        service.stop()
 
 
 def start_mlflow(folder: Path, port: int) -> Service:

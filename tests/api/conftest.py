@@ -13,6 +13,7 @@ from services import (
     Service,
     free_port,
     keep_data,
+    running,
     start_detector,
     start_mlflow,
     training,
@@ -91,17 +92,10 @@ def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service with a worker beside it, and data that it may read."""
     folder = tmp_path_factory.mktemp("factory")
     keep_data(folder)
-    service = start_detector(
-        folder,
-        # With keys it may be called by any name.
-        API_KEYS="any",
-        DETECTOR_EMBEDDED_WORKER="true",
-        DETECTOR_TRAINING_EPOCHS="10",
-    )
-    try:
-        yield service.wait()
-    finally:
-        service.stop()
+    # With keys it may be called by any name.
+    settings = {"API_KEYS": "any", "DETECTOR_TRAINING_EPOCHS": "10"}
+    with running(folder, DETECTOR_EMBEDDED_WORKER="true", **settings) as service:
+        yield service
 
 
 @pytest.fixture(scope="session")

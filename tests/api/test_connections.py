@@ -168,6 +168,10 @@ def test_a_body_that_nobody_reads_does_not_keep_a_connection(
     until(closes, "it is closed", 5)
 
 
+def test_a_kept_connection_may_be_idle_as_long_as_with_azure() -> None:
+    assert connections.IDLE_SECONDS >= 240
+
+
 def test_a_kept_connection_is_closed_when_it_is_not_used(
     connect: Callable[[], socket.socket],
 ) -> None:

@@ -199,6 +199,17 @@ def test_the_environment_may_have_what_the_arguments_have(
     assert os.environ.get("DETECTOR_KEY_HEADER") == header
 
 
+@pytest.mark.parametrize(
+    ("eula", "header"),
+    [("accept", "optional"), ("ACCEPT", "optional"), ("decline", None), ("", None)],
+)
+def test_the_key_header_is_optional_only_where_the_terms_were_accepted(
+    environment: pytest.MonkeyPatch, eula: str, header: str | None
+) -> None:
+    take_arguments([f"Eula={eula}", f"Billing={BILLING}"])
+    assert os.environ.get("DETECTOR_KEY_HEADER") == header
+
+
 def test_a_container_that_was_told_nothing_keeps_a_key_of_its_own(
     environment: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

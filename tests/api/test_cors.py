@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from services import HEADER, KEYS, Answer, Service, start_detector
+from services import HEADER, KEYS, Answer, Service, running
 
 PAGE = "https://plant.example.com"
 OTHER = "https://other.example.com"
@@ -30,16 +30,13 @@ READ = {
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service with a key, in which nothing waits."""
-    begun = start_detector(
+    with running(
         tmp_path_factory.mktemp("cors"),
         API_KEYS=KEYS[0],
         DETECTOR_CORS_ORIGINS=f"http://localhost:3000, {PAGE}",
         DETECTOR_WAITING_DETECTIONS="0",
-    )
-    try:
-        yield begun.wait()
-    finally:
-        begun.stop()
+    ) as begun:
+        yield begun
 
 
 def preflight(service: Service, path: str, method: str, headers: str, page: str = PAGE) -> Answer:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import ROOT
+from services import ROOT, Service, free_port
 
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
 
@@ -102,6 +102,25 @@ def test_the_address_of_a_model_has_the_scheme_that_a_trusted_proxy_says(
             answer = client.getresponse()
             assert answer.status == 201, answer.read()
             assert (answer.headers["Location"] or "").startswith(f"{scheme}://127.0.0.1")
+
+
+def test_the_server_closes_connections_when_they_have_been_idle_for_so_long(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "hasty.py").write_text(
+        "from detector.api import server\nserver.IDLE_SECONDS = 1\nserver.serve({})\n"
+    )
+    port = free_port()
+    service = Service(tmp_path, ["hasty"], port, PORT=str(port), DETECTOR_EMBEDDED_WORKER="false")
+    try:
+        service.wait("/health/live")
+        # Uvicorn's own time is longer.
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=4)) as kept:
+            kept.request("GET", "/health/live")
+            assert kept.getresponse().read()
+            assert kept.sock.recv(1) == b""
+    finally:
+        service.stop()
 
 
 def test_it_may_open_as_many_files_as_the_system_allows(service: Any) -> None:

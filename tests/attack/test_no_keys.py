@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from services import HEADER, Answer, Service, start_detector
+from services import HEADER, Answer, Service, running
 
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 PAGE = "https://plant.example.com"
@@ -15,15 +15,12 @@ PAGE = "https://plant.example.com"
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service without keys, with a name and a page that are allowed."""
-    begun = start_detector(
+    with running(
         tmp_path_factory.mktemp("open"),
         DETECTOR_ALLOWED_HOSTS="detector, plant.example.com:8080",
         DETECTOR_CORS_ORIGINS=PAGE,
-    )
-    try:
-        yield begun.wait()
-    finally:
-        begun.stop()
+    ) as begun:
+        yield begun
 
 
 def refused(answer: Answer, setting: str) -> bool:

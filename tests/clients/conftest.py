@@ -1,4 +1,4 @@
-"""What the tests of clients share: services that they call, and the programs written for Node."""
+"""What the tests of clients share: services that they call, and what runs the programs."""
 
 from __future__ import annotations
 
@@ -12,40 +12,55 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import KEYS, Service, start_detector
+from services import KEYS, Service, keep_data, running, until
 
 FOLDER = Path(__file__).parent
 MODULES = FOLDER / "node_modules"
-
-
-def _serve(folder: Path, **environment: str) -> Iterator[Service]:
-    service = start_detector(
-        folder,
-        API_KEYS=",".join(KEYS),
-        DETECTOR_EMBEDDED_WORKER="true",
-        DETECTOR_TRAINING_EPOCHS="10",
-        **environment,
-    )
-    try:
-        yield service.wait()
-    finally:
-        service.stop()
+SETTINGS = {
+    # The last is what is sent where a test names none.
+    "API_KEYS": ",".join([*KEYS, "any"]),
+    "DETECTOR_EMBEDDED_WORKER": "true",
+    "DETECTOR_TRAINING_EPOCHS": "10",
+}
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return a service with keys and a worker."""
-    yield from _serve(tmp_path_factory.mktemp("served"))
+    """Return a service with keys and a worker, and data that it may read."""
+    folder = tmp_path_factory.mktemp("served")
+    keep_data(folder)
+    with running(folder, **SETTINGS) as service:
+        yield service
 
 
 @pytest.fixture(scope="session")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return such a service over TLS, with an authority of its own."""
-    yield from _serve(tmp_path_factory.mktemp("secured"), DETECTOR_TLS="self")
+    """Return such a service over TLS, of two processes, with an authority of its own."""
+    with running(
+        tmp_path_factory.mktemp("secured"),
+        DETECTOR_TLS="self",
+        DETECTOR_WORKERS="2",
+        DETECTOR_ALLOWED_HOSTS="anomalies.example.com, *",
+        **SETTINGS,
+    ) as service:
+        until(lambda: service.output.count('"model loaded"') >= 6, "both processes are ready")
+        yield service
 
 
-def _trust(service: Service, variable: str) -> dict[str, str]:
-    return {variable: str(service.authority)} if service.url.startswith("https:") else {}
+def _trust(service: Service) -> dict[str, str]:
+    """Return the variables by which clients for Python and Node trust a service over TLS."""
+    if service.url.startswith("http:"):
+        return {}
+    return dict.fromkeys(("REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"), str(service.authority))
+
+
+@pytest.fixture(params=["http", "https"])
+def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """Return a service over http, and over TLS, which this process trusts."""
+    found: Service = request.getfixturevalue("served" if request.param == "http" else "secured")
+    for variable, file in _trust(found).items():
+        monkeypatch.setenv(variable, file)
+    return found
 
 
 class Programs:
@@ -58,24 +73,18 @@ class Programs:
         """Run a program for Node."""
         if not shutil.which("node") or not MODULES.exists():
             pytest.skip("Azure's clients for Node are not here: install npm, then run make clients")
-        environment = (
-            {"NODE_EXTRA_CA_CERTS": str(service.authority)} if service.authority.exists() else {}
-        )
         command = ["node", str(FOLDER / "javascript" / name), *arguments]
-        return self._run(command, environment, asked, service)
+        return self._run(command, asked, service)
 
     def python(self, name: str, package: str, *, asked: Any, service: Service) -> Any:
         """Run a program for Python with a package that lies in a folder of its own."""
         folder = FOLDER / "python" / package
         if not folder.exists():
             pytest.skip(f"the client {package} is not here: run make clients")
-        environment = {"PYTHONPATH": str(folder)} | _trust(service, "REQUESTS_CA_BUNDLE")
         command = [sys.executable, "-W", "ignore", str(FOLDER / "python" / name)]
-        return self._run(command, environment, asked, service)
+        return self._run(command, asked, service, PYTHONPATH=str(folder))
 
-    def _run(
-        self, command: list[str], environment: dict[str, str], asked: Any, service: Service
-    ) -> Any:
+    def _run(self, command: list[str], asked: Any, service: Service, **environment: str) -> Any:
         named = {
             "ANOMALY_DETECTOR_ENDPOINT": service.url,
             "ANOMALY_DETECTOR_API_KEY": KEYS[0],
@@ -83,7 +92,7 @@ class Programs:
         done = subprocess.run(
             command,
             input=json.dumps(asked),
-            env=os.environ | named | environment,
+            env=os.environ | named | _trust(service) | environment,
             capture_output=True,
             text=True,
             timeout=170,

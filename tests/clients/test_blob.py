@@ -17,7 +17,7 @@ import quick_starts
 import recordings
 import services
 from clients.azurite import Azurite, running
-from services import Service, start_detector, until
+from services import Service, until
 
 BASE = "/anomalydetector/v1.1/multivariate"
 # The clients are old: what they warn of is theirs.
@@ -33,14 +33,13 @@ def azurite() -> Iterator[Azurite]:
 @pytest.fixture(scope="module")
 def service(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service that trains, and may read from the blob storage."""
-    started = start_detector(
+    with services.running(
         tmp_path_factory.mktemp("service"),
         DETECTOR_EMBEDDED_WORKER="true",
         DETECTOR_PRIVATE_DATA_HOSTS=azurite.host,
         DETECTOR_TRAINING_EPOCHS="2",
-    )
-    yield started.wait()
-    started.stop()
+    ) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

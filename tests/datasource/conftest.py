@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from clients.azurite import Azurite, running
-from sources import TABLE, Web
+from datasource.sources import TABLE, Web
 
 from detector.datasource import Access, remove, store
 from detector.errors import DetectionError

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 from clients.azurite import Azurite
-from sources import EVER, SERIES, TABLE, Web, packed, refused
+from datasource.sources import EVER, SERIES, TABLE, Web, packed, refused
 
 from detector.datasource import Access, blob, check, listing, read
 from detector.errors import DetectionError

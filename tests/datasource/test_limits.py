@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from sources import ROOT, SERIES, TABLE, packed, read_bytes, refused
+from datasource.sources import ROOT, SERIES, TABLE, packed, read_bytes, refused
 
 from detector.datasource import Access
 from detector.errors import DetectionError

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sources import EVER, SERIES, TABLE, refused
+from datasource.sources import EVER, SERIES, TABLE, refused
 
 from detector.datasource import Access, check, read
 

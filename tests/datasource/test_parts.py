@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from clients.azurite import Azurite
-from sources import EVER, SERIES, TABLE, packed, parts_of, read_bytes, refused
+from datasource.sources import EVER, SERIES, TABLE, packed, parts_of, read_bytes, refused
 
 from detector.datasource import Access, read
 from detector.datasource.folder import MOST_PARTS, is_part

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import recordings
+from datasource.sources import EVER, FEW, SEED, SERIES, TABLE, packed, read_bytes, refused
 from hypothesis import given, seed
 from hypothesis import strategies as st
-from sources import EVER, FEW, SEED, SERIES, TABLE, packed, read_bytes, refused
 
 from detector.datasource import Access, read
 from detector.errors import DetectionError

@@ -6,7 +6,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from sources import EVER, SERIES, TABLE, packed, refused
+from datasource.sources import EVER, SERIES, TABLE, packed, refused
 
 from detector.datasource import Access, check, datasets, read, remove, store
 from detector.datasource.s3 import client

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from sources import EVER, SERIES, TABLE, packed, refused
+from datasource.sources import EVER, SERIES, TABLE, packed, refused
 
 from detector.datasource import Access, datasets, read, remove, store, uploads
 

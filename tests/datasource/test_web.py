@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from sources import EVER, SERIES, TABLE, Web, packed, refused
+from datasource.sources import EVER, SERIES, TABLE, Web, packed, refused
 
 from detector.datasource import Access, check, read
 from detector.errors import DetectionError
@@ -27,6 +27,22 @@ def test_a_file_on_an_allowed_host_is_read(web: Web, allowed: Access) -> None:
     assert read(source, allowed, schema="MultiTable", **EVER).columns.tolist() == ["pressure"]
     assert web.asked == ["/data/pressure.csv?sv=2022&sig=s%2Bcret"]
     assert read(web.serve("/x", packed({"a.csv": SERIES, "b.csv": SERIES})), allowed, **EVER).size
+
+
+def test_blob_storage_is_asked_to_say_why_it_refuses(web: Web, allowed: Access) -> None:
+    sent: list[str | None] = []
+
+    def page(handler: BaseHTTPRequestHandler) -> None:
+        sent.append(handler.headers["x-ms-version"])
+        handler.send_error(403)
+
+    web.pages["/a.csv"] = page
+    with refused("GetDataError", "403"):
+        read(f"{web.url}/a.csv", allowed, **EVER)
+    # It does so where the version of its API is named, which is a date.
+    (version,) = sent
+    assert version
+    assert date.fromisoformat(version)
 
 
 def test_a_host_that_is_not_allowed_is_not_asked(web: Web, access: Access) -> None:

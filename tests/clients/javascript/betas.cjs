@@ -20,14 +20,18 @@ const answer = ({ _response, ...rest }) => rest;
 const univariate = async ({ points }) => {
   const series = points.map(({ timestamp, value }) => ({ timestamp: new Date(timestamp), value }));
   const request = { series, granularity: "daily" };
-  const stranger = new AnomalyDetectorClient(endpoint, new AzureKeyCredential("not the key"));
   return {
     entire: answer(await client.detectEntireSeries(request)),
     last: answer(await client.detectLastPoint(request)),
     changePoints: answer(await client.detectChangePoint(request)),
     tooFew: await refused(() => client.detectEntireSeries({ ...request, series: series.slice(0, 5) })),
-    wrongKey: await refused(() => stranger.detectEntireSeries(request)),
   };
+};
+
+const wrongKey = ({ points }) => {
+  const series = points.map(({ timestamp, value }) => ({ timestamp: new Date(timestamp), value }));
+  const stranger = new AnomalyDetectorClient(endpoint, new AzureKeyCredential("not the key"));
+  return refused(() => stranger.detectEntireSeries({ series, granularity: "daily" }));
 };
 
 const multivariate = async ({ training, last }) => {
@@ -35,6 +39,11 @@ const multivariate = async ({ training, last }) => {
   const range = { source, startTime: new Date(startTime), endTime: new Date(endTime) };
   const trained = await client.trainMultivariateModel({ ...range, slidingWindow, alignPolicy, displayName });
   const modelId = trained.location.split("/").pop();
+  if (!last) {
+    // Only where the model is to be found was asked for.
+    await client.deleteMultivariateModel(modelId);
+    return { modelId, location: trained.location };
+  }
   const model = await ready(
     () => client.getMultivariateModel(modelId),
     (found) => found.modelInfo.status,
@@ -58,6 +67,7 @@ const multivariate = async ({ training, last }) => {
     modelId,
     resultId,
     location: trained.location,
+    resultLocation: begun.location,
     model: answer(model),
     result: answer(result),
     last: latest && answer(latest),
@@ -67,7 +77,12 @@ const multivariate = async ({ training, last }) => {
   };
 };
 
-run(async (asked) => ({
-  univariate: await univariate(asked),
-  multivariate: asked.training && (await multivariate(asked)),
-}));
+run(async (asked) => {
+  // The answer to a wrong key takes its time.
+  const refusal = wrongKey(asked);
+  return {
+    univariate: await univariate(asked),
+    multivariate: asked.training && (await multivariate(asked)),
+    wrongKey: await refusal,
+  };
+});

@@ -24,7 +24,7 @@ run(async ({ points }) => {
       last: await client.lastDetect(request),
       changePoints: await client.changePointDetect(request),
       tooFew: await refused(() => client.entireDetect({ ...request, series: series.slice(0, 5) })),
-      wrongKey: await refused(() => stranger.entireDetect(request)),
     },
+    wrongKey: await refused(() => stranger.entireDetect(request)),
   };
 });

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from detector.datasource import Access, read
 from detector.errors import DetectionError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SEED = 20261122
 EVER = {"start": pd.Timestamp("1900-01-01"), "end": pd.Timestamp("2200-01-01"), "look_back": 0}
 TABLE = b"timestamp,b,a\n2021-01-01T00:00:00Z,1,10\n2021-01-01T00:01:00Z,2,20\n"
