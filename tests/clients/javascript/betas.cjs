@@ -39,11 +39,6 @@ const multivariate = async ({ training, last }) => {
   const range = { source, startTime: new Date(startTime), endTime: new Date(endTime) };
   const trained = await client.trainMultivariateModel({ ...range, slidingWindow, alignPolicy, displayName });
   const modelId = trained.location.split("/").pop();
-  if (!last) {
-    // Only where the model is to be found was asked for.
-    await client.deleteMultivariateModel(modelId);
-    return { modelId, location: trained.location };
-  }
   const model = await ready(
     () => client.getMultivariateModel(modelId),
     (found) => found.modelInfo.status,
