@@ -246,7 +246,10 @@ class Connection(H11Protocol):
 
 
 class _Tls(SSLProtocol):
-    """TLS of one connection, which takes a place, and is bounded, from before its handshake."""
+    """TLS of one connection, which takes a place, and is bounded, from before its handshake.
+
+    asyncio does not document the class that this one extends; it is that of Python 3.11 and 3.12.
+    """
 
     # What each has for what arrives: asyncio's size would be 1 GiB for all of them.
     max_size = 16 * 1024
