@@ -24,6 +24,14 @@ SETTINGS = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _node_18() -> Iterator[None]:
+    """Let Node 18, which Debian 12 has, run packages of today that want Node 20."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NODE_OPTIONS", "--experimental-global-webcrypto")
+        yield
+
+
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Return a service with keys and a worker, and data that it may read."""
