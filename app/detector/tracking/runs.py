@@ -212,14 +212,7 @@ def get_result(result_id: str) -> ResultRecord:
         try:
             path = model_files.download(f"runs:/{run.info.run_id}", _RESULT, Path(folder))
             return records.result_of(run, json.loads(_unpacked(path)))
-        except (
-            ValueError,
-            TypeError,
-            RecursionError,
-            EOFError,
-            zlib.error,
-            gzip.BadGzipFile,
-        ) as error:
+        except _DAMAGED_RESULT as error:
             raise DetectionError(
                 "ResultNotExist",
                 f"The file of the result '{result_id}' cannot be read: {str(error)[:300]}. Send "
