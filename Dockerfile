@@ -2,7 +2,7 @@
 # pytest run, and which the dev container opens; the checkout is mounted at /workspace. The
 # detector: the HTTP service and its worker, with the package built in; it also runs by itself.
 ARG PYTHON_VERSION=3.12
-FROM python:${PYTHON_VERSION}-slim-bookworm AS workspace
+FROM python:${PYTHON_VERSION}-slim-bookworm AS requirements
 
 # git for the dev container; libgomp for torch and scikit-learn.
 RUN apt-get update \
@@ -30,6 +30,18 @@ RUN umask 0 && python -m venv /opt/venv \
         "$(grep '^torch==' /tmp/requirements.txt)"
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
+# The kernel, compiled where the compiler is and nowhere else.
+FROM requirements AS native
+USER root
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+COPY app/detector/univariate/kernel/native /srv/app/detector/univariate/kernel/native
+RUN PYTHONPATH=/srv/app python -m detector.univariate.kernel.native.build --target /opt/native
+
+FROM requirements AS workspace
+COPY --from=native /opt/native /opt/native
+RUN ln -s /opt/native/detector_native /opt/venv/lib/python*/site-packages/
 WORKDIR /workspace
 CMD ["sleep", "infinity"]
 

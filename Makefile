@@ -1,5 +1,5 @@
 # `make demo` and `make test` first; `make help` lists the rest.
-.PHONY: help demo test clients serve up down walkthrough engine test-stack lint bench prove soak figures lock
+.PHONY: help demo test native clients serve up down walkthrough engine test-stack lint bench prove soak figures lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,14 +14,14 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
-demo: .venv/demo ## the walk-throughs and a real series, embedded: no Docker, no server
+demo: .venv/native ## the walk-throughs and a real series, embedded: no Docker, no server
 	.venv/bin/python app/test.py
 	.venv/bin/python app/test.py --sample elnino
 	.venv/bin/python app/multivariate.py
 
 # Two processes, as many as the tests' own services leave room for on two cores; a file's tests
 # stay in one, with the services they share.
-test: clients ## every test that runs here; the stack's too where a Docker engine answers
+test: clients .venv/native ## every test that runs here; the stack's too where a Docker engine answers
 	.venv/bin/python -m pytest -m 'not stack' -n 2 --dist loadfile
 	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory test-stack; \
 	else echo 'The stack tests were not run: no Docker engine answers (make engine, then make test-stack).'; fi
@@ -35,7 +35,7 @@ tests/clients/python/beta-5: tests/clients/python/beta-5.txt .venv/dev
 	.venv/bin/pip install -q --no-deps --require-hashes --upgrade --target $@ -r $<
 	@touch $@
 
-serve: .venv/demo ## the endpoint for Azure's clients, embedded (PORT, API_KEYS)
+serve: .venv/native ## the endpoint for Azure's clients, embedded (PORT, API_KEYS)
 	PYTHONPATH=app .venv/bin/python -m detector serve
 
 lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose's own check where it is there
@@ -70,12 +70,12 @@ test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their 
 	@.ci/engine
 	.venv/bin/python -m pytest -m stack
 
-bench: .venv/dev ## measure detection, of one series and many, against the package; and the endpoint
+bench: .venv/dev .venv/native ## measure detection, of one series and many, against the package; and the endpoint
 	.venv/bin/python tests/bench/detection.py
 	.venv/bin/python tests/bench/api.py
 	.venv/bin/python tests/bench/multivariate.py
 
-prove: .venv/dev ## compare 2,000 generated series with the package; find planted faults (15 minutes)
+prove: .venv/dev .venv/native ## compare 2,000 generated series with the package; find planted faults (15 minutes)
 	.venv/bin/python tests/bench/equality.py
 	.venv/bin/python tests/bench/multivariate_quality.py
 
@@ -105,6 +105,14 @@ lock: ## write the requirements' locks anew (needs uv)
 	@echo 'Installing the requirements (a few minutes the first time) ...'
 	.venv/bin/pip install -q --retries 1 --no-deps --require-hashes -r requirements.lock
 	.venv/bin/pip install -q --retries 1 --extra-index-url $(TORCH_INDEX) "$$(grep '^torch==' requirements.txt)"
+	@touch $@
+
+# Compiled anew when its sources change. Where that cannot be done, numpy does the same.
+COMPILE_KERNEL := PYTHONPATH=app .venv/bin/python -m detector.univariate.kernel.native.build
+native: .venv/demo ## compile the kernel: needs a C compiler and the headers of Python
+	$(COMPILE_KERNEL)
+.venv/native: $(wildcard app/detector/univariate/kernel/native/*.p*) .venv/demo
+	@$(COMPILE_KERNEL) || echo 'When they are there: make native'
 	@touch $@
 
 .venv/dev: requirements-dev.lock .venv/demo

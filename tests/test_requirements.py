@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Where the name of the package is not that of its import.
 PACKAGES = {
+    "Cython": "cython",
     "anomaly_detector": "time-series-anomaly-detector",
     "prometheus_client": "prometheus-client",
     "pydantic_settings": "pydantic-settings",
@@ -49,6 +50,7 @@ def imported(node: ast.AST) -> Iterator[str]:
 )
 def test_every_import_is_a_requirement(file: Path) -> None:
     ours = {path.stem for path in (ROOT / "app").iterdir()}
+    ours.add("detector_native")
     found = set(imported(ast.parse(file.read_text()))) - ours - sys.stdlib_module_names
     needed = {PACKAGES.get(name, name) for name in found}
     assert needed <= named("requirements.txt").keys()

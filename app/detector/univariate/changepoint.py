@@ -24,8 +24,8 @@ from detector import plot
 from detector.arrays import Flags, Floats, Ints
 from detector.series.series import ChangePointSeries
 from detector.univariate.gaps import fill_gaps, find_season, require_seasons
+from detector.univariate.kernel import stl
 from detector.univariate.kernel.medians import moving_median
-from detector.univariate.kernel.stl import Stl
 from detector.univariate.segmentation import find_breaks
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def change_points(series: ChangePointSeries) -> ChangePoints:
     with np.errstate(all="ignore"):
         if period > 1:
             require_seasons(series, len(values), period)
-            parts = Stl(len(values), period).decompose(values)
+            parts = stl.decompose(values, period)
             # A smooth trend bends before the values do.
             trend, values, lead = parts.trend, values - parts.seasonal, window
         smallest = _ROUNDING * float(np.abs(series.values).max())

@@ -3,7 +3,8 @@
 import numpy as np
 
 from detector.arrays import Flags, Floats
-from detector.univariate.kernel.stl import Decomposition, Stl
+from detector.univariate.kernel import stl
+from detector.univariate.kernel.stl import Decomposition
 
 # Logarithms replace the values when they lower the mean relative remainder from above the first
 # to below the second.
@@ -12,10 +13,9 @@ _POOR_FIT, _GOOD_FIT = 0.10, 0.05
 
 def decompose(values: Floats, period: int, latest: bool) -> tuple[Floats, Floats]:
     """Return the seasonal part and the trend, from logarithms where these fit far better."""
-    decomposer = _Decomposer(len(values), period, latest)
-    parts = decomposer.without_outliers(values, logarithmic=False)
+    parts = _without_outliers(values, period, latest, logarithmic=False)
     if _relative_remainder(parts, values) > _POOR_FIT:
-        of_logarithms = decomposer.without_outliers(values, logarithmic=True)
+        of_logarithms = _without_outliers(values, period, latest, logarithmic=True)
         if _relative_remainder(of_logarithms, values) < _GOOD_FIT:
             parts = of_logarithms
     return parts.seasonal, parts.trend
@@ -27,45 +27,39 @@ def _relative_remainder(parts: Decomposition, values: Floats) -> float:
     return float(np.where(known, share, 0).sum() / np.count_nonzero(known)) if known.any() else 0.0
 
 
-class _Decomposer:
-    """Decomposes series of one length; the plans are shared by all its decompositions."""
-
-    def __init__(self, n: int, period: int, latest: bool) -> None:
-        self._n = n
-        self._period = period
-        self._stl = Stl(n, period)
-        self._stl_of_one_more = Stl(n + 1, period) if latest else None
-
-    def without_outliers(self, values: Floats, *, logarithmic: bool) -> Decomposition:
-        """Decompose, and again where points of the seasons stand out in few of their cycles."""
-        parts = self._decompose(values, logarithmic)
-        flat = parts.remainder + parts.seasonal
-        holes = _rare_outliers(flat, self._period)
-        if not holes.any():
-            return parts
-        kept = np.flatnonzero(~holes)
-        before = np.searchsorted(kept, np.arange(self._n), side="right") - 1
-        flat = flat[kept[np.maximum(before, 0)]]
-        return self._decompose(flat + parts.trend, logarithmic)
-
-    def _decompose(self, values: Floats, logarithmic: bool) -> Decomposition:
-        apply = _decompose_logarithms if logarithmic else Stl.decompose
-        parts = apply(self._stl, values)
-        if self._stl_of_one_more is None:
-            return parts
-        # With the median of its phase appended, the last point may fit better.
-        more = np.append(values, np.median(values[-self._period :: -self._period]))
-        extended = apply(self._stl_of_one_more, more)
-        if abs(parts.remainder[-1]) <= abs(extended.remainder[-2]):
-            return parts
-        return Decomposition(*(part[: self._n] for part in extended))
+def _without_outliers(
+    values: Floats, period: int, latest: bool, *, logarithmic: bool
+) -> Decomposition:
+    """Decompose, and again where points of the seasons stand out in few of their cycles."""
+    parts = _decompose(values, period, latest, logarithmic)
+    flat = parts.remainder + parts.seasonal
+    holes = _rare_outliers(flat, period)
+    if not holes.any():
+        return parts
+    kept = np.flatnonzero(~holes)
+    before = np.searchsorted(kept, np.arange(len(values)), side="right") - 1
+    flat = flat[kept[np.maximum(before, 0)]]
+    return _decompose(flat + parts.trend, period, latest, logarithmic)
 
 
-def _decompose_logarithms(stl: Stl, values: Floats) -> Decomposition:
+def _decompose(values: Floats, period: int, latest: bool, logarithmic: bool) -> Decomposition:
+    apply = _decompose_logarithms if logarithmic else stl.decompose
+    parts = apply(values, period)
+    if not latest:
+        return parts
+    # With the median of its phase appended, the last point may fit better.
+    more = np.append(values, np.median(values[-period::-period]))
+    extended = apply(more, period)
+    if abs(parts.remainder[-1]) <= abs(extended.remainder[-2]):
+        return parts
+    return Decomposition(*(part[: len(values)] for part in extended))
+
+
+def _decompose_logarithms(values: Floats, period: int) -> Decomposition:
     lowest = values.min()
     if lowest < 1:
         values = values - lowest + 1
-    logs = stl.decompose(np.log(values))
+    logs = stl.decompose(np.log(values), period)
     trend = np.exp(logs.trend)
     seasonal = np.exp(logs.trend + logs.seasonal) - trend
     remainder = values - trend - seasonal

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rstl import STL
 
-from detector.univariate.kernel.stl import Stl, moving_average
+from detector.univariate.kernel.stl import decompose, moving_average
 
 SHAPES = [
     (12, 2),
@@ -58,23 +58,22 @@ def test_parts_are_those_of_the_package(n: int, period: int, kind: str) -> None:
     series = series_of(kind, n, period)
     with np.errstate(all="ignore"):
         theirs = STL(series, period, "periodic", robust=True)
-    ours = Stl(n, period).decompose(series)
+    ours = decompose(series, period)
     assert np.array_equal(ours.seasonal, theirs.seasonal)
     assert np.array_equal(ours.trend, theirs.trend)
     assert np.array_equal(ours.remainder, theirs.remainder)
 
 
 def test_one_plan_serves_many_series() -> None:
-    stl = Stl(60, 7)
-    first = stl.decompose(series_of("noisy", 60, 7))
-    stl.decompose(series_of("rounded", 60, 7))
-    assert np.array_equal(stl.decompose(series_of("noisy", 60, 7)).trend, first.trend)
+    first = decompose(series_of("noisy", 60, 7), 7)
+    decompose(series_of("rounded", 60, 7), 7)
+    assert np.array_equal(decompose(series_of("noisy", 60, 7), 7).trend, first.trend)
 
 
 def test_series_is_not_changed() -> None:
     series = series_of("noisy", 60, 7)
     before = series.copy()
-    Stl(60, 7).decompose(series)
+    decompose(series, 7)
     assert np.array_equal(series, before)
 
 

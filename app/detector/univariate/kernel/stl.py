@@ -12,12 +12,14 @@ flagged in that noise would otherwise differ.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from detector.arrays import Floats, Ints
+from detector.univariate.kernel import native
 
 _OUTER_PASSES = 15
 
@@ -30,25 +32,61 @@ class Decomposition(NamedTuple):
     remainder: Floats
 
 
-class Stl:
-    """Decomposes series of one length and period; safe to share between threads.
+def decompose(series: Floats, period: int) -> Decomposition:
+    """Split a series into season, trend and remainder.
 
     Parameters
     ----------
-    n : int
-        Length of the series, at least ``2 * period + 1``.
+    series : ndarray of float64, shape (n,)
+        Finite, with `n` at least ``2 * period + 1``.
     period : int
         Points in one season, at least 2.
     """
+    if native.stl is not None:
+        return Decomposition(
+            *_compiled_plan(len(series), period).decompose(np.ascontiguousarray(series))
+        )
+    return _plan(len(series), period).decompose(series)
+
+
+# A plan of numpy's takes up to 5 MB, a compiled one up to 2 MB.
+@lru_cache(maxsize=2)
+def _plan(n: int, period: int) -> "_Stl":
+    return _Stl(n, period)
+
+
+@lru_cache(maxsize=16)
+def _compiled_plan(n: int, period: int) -> Any:
+    full, longer = divmod(n, period)
+    window = _seasonal_window(n)
+    return native.stl.Passes(
+        n,
+        period,
+        _end_weights(full + 1, window) if longer else np.empty((1, 0)),
+        _end_weights(full, window),
+        *(native.stl.Loess(**grid.compiled()) for grid in _grids(n, period)),
+    )
+
+
+def _seasonal_window(n: int) -> int:
+    return 10 * n + 1
+
+
+def _grids(n: int, period: int) -> tuple["_Grid", "_Grid"]:
+    """Return where the low-pass filter and the trend are smoothed."""
+    trend_window = math.ceil(1.5 * period / (1 - 1.5 / _seasonal_window(n)))
+    low_pass, trend = (_Grid.of(n, max(3, _next_odd(each))) for each in (period, trend_window))
+    return low_pass, trend
+
+
+class _Stl:
+    """Decomposes series of one length and period; safe to share between threads."""
 
     def __init__(self, n: int, period: int) -> None:
-        seasonal_window = 10 * n + 1
-        trend_window = math.ceil(1.5 * period / (1 - 1.5 / seasonal_window))
         self._n = n
         self._period = period
-        self._cycles = _CycleSmoother(n, period, seasonal_window)
-        self._low_pass = _Loess(n, max(3, _next_odd(period)))
-        self._trend = _Loess(n, max(3, _next_odd(trend_window)))
+        self._cycles = _CycleSmoother(n, period, _seasonal_window(n))
+        self._low_pass, self._trend = map(_Loess, _grids(n, period))
 
     def decompose(self, series: Floats) -> Decomposition:
         """Split `series`, finite and of shape ``(n,)``."""
@@ -120,6 +158,25 @@ def _tricube(distances: Floats, reach: float | Ints) -> Floats:
     return np.asarray(weights)
 
 
+def _end_weights(cycles: int, window: int) -> Floats:
+    """Return the weights of the cycles before the first, first, last and after the last.
+
+    Few cycles lie so close together, beside so long a window, that all weights are 1; then
+    one row stands for all four. The shape is ``(1 or 4, cycles)``.
+    """
+    positions = np.arange(1, cycles + 1)
+    weights = np.stack(
+        [
+            _tricube(
+                np.abs(positions - at).astype(float),
+                max(at - 1, cycles - at) + (window - cycles) // 2,
+            )
+            for at in (0, 1, cycles, cycles + 1)
+        ]
+    )
+    return weights[:1] if (weights == 1).all() else weights
+
+
 @dataclass(frozen=True)
 class _Phases:
     """The phases of the season that have the same number of cycles."""
@@ -127,7 +184,7 @@ class _Phases:
     phases: slice
     cycles: int
     index: Ints  # (phases, cycles), where their points lie in the series
-    weights: Floats  # (1 or 4, 1, cycles); see _CycleSmoother._end_weights
+    weights: Floats  # (1 or 4, 1, cycles); see _end_weights
 
 
 class _CycleSmoother:
@@ -146,30 +203,11 @@ class _CycleSmoother:
                 slice(start, stop),
                 cycles,
                 np.arange(start, stop)[:, None] + period * np.arange(cycles),
-                self._end_weights(cycles, window),
+                _end_weights(cycles, window)[:, None, :],
             )
             for start, stop, cycles in ((0, longer, full + 1), (longer, period, full))
             if start < stop
         ]
-
-    @staticmethod
-    def _end_weights(cycles: int, window: int) -> Floats:
-        """Return the weights of the cycles before the first, first, last and after the last.
-
-        Few cycles lie so close together, beside so long a window, that all weights are 1; then
-        one row stands for all four.
-        """
-        positions = np.arange(1, cycles + 1)
-        weights = np.stack(
-            [
-                _tricube(
-                    np.abs(positions - at).astype(float),
-                    max(at - 1, cycles - at) + (window - cycles) // 2,
-                )
-                for at in (0, 1, cycles, cycles + 1)
-            ]
-        )
-        return (weights[:1] if (weights == 1).all() else weights)[:, None, :]
 
     def smooth(self, values: Floats, robust: Floats | None) -> Floats:
         """Return shape ``(n + 2 * period,)``: one more cycle before and after."""
@@ -199,31 +237,63 @@ class _CycleSmoother:
         return smoothed.reshape(-1)[: self._n + 2 * period]
 
 
-class _Loess:
-    """Local linear regression at every tenth of a window, straight lines between."""
+@dataclass(frozen=True)
+class _Grid:
+    """Where a series is smoothed: at every tenth of a window.
 
-    def __init__(self, n: int, window: int) -> None:
+    Attributes
+    ----------
+    n, jump, grid : int
+        Length of the series, steps between the points of the grid, and how many it has.
+    at, first : ndarray of int64, shape (rows,)
+        Where each point of the grid, and the last of the series, lies, and where its window starts;
+        both from 1.
+    kinds : ndarray of int64, shape (rows,)
+        Which of the weights each one has.
+    tricube : ndarray of float64, shape (kinds, width)
+    """
+
+    n: int
+    jump: int
+    grid: int
+    at: Ints
+    first: Ints
+    kinds: Ints
+    tricube: Floats
+
+    @classmethod
+    def of(cls, n: int, window: int) -> "_Grid":
         jump = min(math.ceil(window / 10), n - 1)
         width = min(window, n)
         at = np.arange(1, n + 1, jump)
         first = np.clip(at - (window + 1) // 2 + 1, 1, n - width + 1)
-        self._n = n
-        self._jump = jump
-        self._grid = len(at)
+        grid = len(at)
         if at[-1] != n:
             # The last point is smoothed from the window of the grid's last point.
             at = np.append(at, n)
             first = np.append(first, first[-1])
-        self._at = at
-        self._first = first
-        self._positions = np.arange(width, dtype=float)
-        self._places = self._positions + first[:, None]
         offsets, kinds = np.unique(at - first, return_inverse=True)
         reaches = np.maximum(offsets, width - 1 - offsets) + max(window - n, 0) // 2
         distances = np.abs(np.arange(width) - offsets[:, None]).astype(float)
-        self._tricube = _tricube(distances, reaches[:, None])[kinds]
+        return cls(n, jump, grid, at, first, kinds, _tricube(distances, reaches[:, None]))
+
+    def compiled(self) -> dict[str, Any]:
+        """Return the arguments of `native.stl.Loess`."""
+        lows, highs = _used(self.tricube)
+        return vars(self) | {"lows": lows, "highs": highs}
+
+
+class _Loess:
+    """Local linear regression at the points of a grid, straight lines between."""
+
+    def __init__(self, grid: _Grid) -> None:
+        self._n, self._jump, self._grid = grid.n, grid.jump, grid.grid
+        self._at, self._first = grid.at, grid.first
+        self._tricube = grid.tricube[grid.kinds]
+        self._positions = np.arange(self._tricube.shape[1], dtype=float)
+        self._places = self._positions + self._first[:, None]
         self._runs = list(_weighted_runs(self._tricube))
-        self._strides = _even_steps(first)
+        self._strides = _even_steps(self._first)
         fixed = np.array(self._tricube)
         self._to_regression(fixed, *self.scratch()[:2])
         self._fixed = fixed
@@ -328,15 +398,19 @@ def _weighted_runs(weights: Floats) -> list[tuple[slice, slice]]:
 
     Leading and trailing noughts are left out of a sum, for they would shift its order.
     """
-    used = weights > 0
-    lows = used.argmax(axis=1)
-    highs = weights.shape[1] - used[:, ::-1].argmax(axis=1)
+    lows, highs = _used(weights)
     breaks = np.flatnonzero((np.diff(lows) != 0) | (np.diff(highs) != 0)) + 1
     edges = [0, *breaks.tolist(), len(weights)]
     return [
         (slice(start, stop), slice(int(lows[start]), int(highs[start])))
         for start, stop in pairwise(edges)
     ]
+
+
+def _used(weights: Floats) -> tuple[Ints, Ints]:
+    """Return between which places the weights of each window are not nought."""
+    used = weights > 0
+    return used.argmax(axis=1), weights.shape[1] - used[:, ::-1].argmax(axis=1)
 
 
 def _even_steps(first: Ints) -> list[tuple[slice, int, int]]:

@@ -1,0 +1,99 @@
+"""The compiled kernel: when it is used, when it is not, and what it is built from."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import kernels
+import pytest
+
+from detector.univariate.kernel import native
+from detector.univariate.kernel.native.build import build
+
+ROOT = Path(__file__).parents[4]
+SAY = """
+import json
+from detector.univariate.kernel import native
+print(json.dumps([native.stl is not None, native.reason]))
+"""
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a kernel that refuses an index outside of its array."""
+    folder = tmp_path_factory.mktemp("checked")
+    build(folder, checked=True)
+    return folder
+
+
+def run(program: str, *path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process of its own."""
+    folders = os.pathsep.join(map(str, (*path, ROOT / "app", ROOT / "tests")))
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables, "PYTHONPATH": folders},
+    )
+
+
+@kernels.BUILT
+def test_the_variable_chooses() -> None:
+    assert json.loads(run(SAY, DETECTOR_KERNEL="numpy").stdout) == [
+        False,
+        "DETECTOR_KERNEL asks for it",
+    ]
+    assert json.loads(run(SAY, DETECTOR_KERNEL="native").stdout) == [True, ""]
+    assert "must be native or numpy" in run(SAY, DETECTOR_KERNEL="fast").stderr
+
+
+@kernels.BUILT
+def test_a_build_of_other_sources_is_not_used(tmp_path: Path) -> None:
+    other = tmp_path / native.PACKAGE
+    other.mkdir()
+    (other / "__init__.py").write_text('SOURCES = "other"\n')
+    used, reason = json.loads(run(SAY, tmp_path).stdout)
+    assert not used
+    assert reason == "the compiled kernel is of other sources: run make native"
+    refused = run(SAY, tmp_path, DETECTOR_KERNEL="native")
+    assert refused.returncode == 1
+    assert refused.stderr.strip().endswith(f"ImportError: {reason}")
+
+
+@kernels.BUILT
+def test_no_index_lies_outside_of_its_array(checked: Path) -> None:
+    done = run(
+        """
+import warnings; warnings.simplefilter("ignore")
+import detector_native, kernels, oracle
+from hypothesis import given, seed, settings, HealthCheck
+assert detector_native.CHECKED
+@seed(5)
+@settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(oracle.series(900))
+def compare(request):
+    kernels.assert_same(oracle.ours, *request)
+compare()
+print("alike")
+""",
+        checked,
+    )
+    assert done.stdout == "alike\n", done.stderr
+
+
+def test_without_a_compiler_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "detector.univariate.kernel.native.build", "--target", tmp_path],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "app"), "CC": "no-such-compiler"},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("The kernel was not compiled: the C compiler or the headers")
+    assert "gcc and python3-dev" in done.stderr
+    assert "numpy does its work, with the same results" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / native.PACKAGE).exists()
