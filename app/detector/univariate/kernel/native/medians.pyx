@@ -188,7 +188,8 @@ def median_slope(const real[::1] values):
         raise MemoryError
     with nogil:
         for i in range(n):
-            finite = finite and isfinite(values[i])
+            # No step may overflow either: it would be steeper than its points lie apart.
+            finite = finite and isfinite(<real>4 * values[i])
         if not (finite and pairs > 4 * SAMPLE and narrowed(&values[0], n, lines, slopes, &found)):
             numbers = all_slopes(&values[0], n, slopes)
             # What is no number comes last.
