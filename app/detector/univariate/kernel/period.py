@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from detector.arrays import Floats, Ints
+from detector.univariate.kernel import native
 from detector.univariate.kernel.medians import moving_median
 from detector.univariate.kernel.products import dot
 from detector.univariate.kernel.trend import fit_trend
@@ -91,7 +92,10 @@ def _is_nought(number: float) -> bool:
 
 def _explained(values: Floats, period: int) -> float:
     """Return the part of the variance that the means of the phases explain."""
-    unexplained, _ = COMPILED.gcv(values.astype(object), period)
+    if native.period is not None:
+        unexplained = native.period.unexplained(np.ascontiguousarray(values), period)
+    else:
+        unexplained, _ = COMPILED.gcv(values.astype(object), period)
     if _is_nought(unexplained):
         return 1.0
     return float(1 - unexplained / values.var())
@@ -178,9 +182,13 @@ def _correlated_lags(values: Floats) -> Ints:
 def _best_period(values: Floats, periods: Ints) -> tuple[int, float]:
     """Return the first period of least cross-validated error, and that error.
 
-    The error itself is defined by the rounding of single precision. So bounds leave few
-    candidates, and the compiled original, which takes its time, decides between those.
+    The error itself is defined by the rounding of single precision. Where our own kernel is not
+    compiled, bounds leave few candidates, and the compiled original, which takes its time, decides
+    between those.
     """
+    if native.period is not None:
+        best, least = native.period.best_period(np.ascontiguousarray(values), periods)
+        return int(best), float(least)
     best, least = 0, math.inf
     objects = values.astype(object)
     candidates, floor = _candidates(values, periods)

@@ -10,11 +10,15 @@ from pathlib import Path
 import kernels
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from detector.univariate.kernel import native, spectral_residual
 from detector.univariate.kernel.medians import median_slope, moving_median
 from detector.univariate.kernel.native.build import build
+from detector.univariate.kernel.period import _best_period, find_period
+from detector.univariate.kernel.trend import fit_trend
+from detector.univariate.kernel.upstream import COMPILED
 
 pytestmark = kernels.BUILT
 ROOT = Path(__file__).parents[4]
@@ -118,6 +122,63 @@ def test_median_slope_where_single_precision_overflows() -> None:
     for n, seed in ((196, 21), (183, 121), (495, 161)):
         values = values_of("walk", n, seed)
         kernels.assert_same(median_slope, np.float32(values / np.abs(values).max() * 3e38))
+
+
+@quickly
+@given(series(), st.data())
+def test_error_of_a_period_is_that_of_upstream(values: np.ndarray, data: st.DataObject) -> None:
+    period = data.draw(st.integers(4, len(values) // 2))
+    theirs, _ = COMPILED.gcv(values.astype(object), period)
+    found = native.period.unexplained(values, period)
+    assert kernels.bits(found) == kernels.bits(theirs)
+
+
+def test_a_single_period_has_no_error() -> None:
+    for period in (7, 12, 13):
+        for error in (COMPILED.gcv, native.period.unexplained):
+            with pytest.raises(ZeroDivisionError):
+                error(np.ones(12), period)
+
+
+@quickly
+@given(series(largest=1.0), st.integers(0, 99))
+def test_best_period(values: np.ndarray, seed: int) -> None:
+    values = values / max(np.abs(values).max(), 1e-300)
+    periods = np.arange(5, max(6, len(values) // 3))
+    kernels.assert_same(_best_period, values, np.random.default_rng(seed).permutation(periods))
+
+
+@quickly
+@given(series())
+@pytest.mark.filterwarnings("ignore")
+def test_scores(values: np.ndarray) -> None:
+    kernels.assert_same(spectral_residual.score_entire, values)
+    kernels.assert_same(spectral_residual.score_latest, values, len(values) // 4)
+
+
+@quickly
+@given(st.lists(st.floats(0, allow_infinity=True), min_size=12, max_size=40))
+@example([0.0, 5e-324, 1.7e308, 1.7e308, 5e-324, 0.0, np.inf, 0.0, np.inf, np.nan, 2.0, 1.0])
+def test_running_geometric_mean(amplitude: list[float]) -> None:
+    theirs = spectral_residual._running_geometric_mean(amplitude)
+    found = native.spectral_residual.running_geometric_mean(np.array(amplitude))
+    assert kernels.bits(found) == kernels.bits(theirs)
+
+
+@quickly
+@given(
+    series(), st.sampled_from(["daily", "hourly", "minutely", "weekly", "none"]), st.integers(1, 90)
+)
+@pytest.mark.filterwarnings("ignore")
+def test_period(values: np.ndarray, granularity: str, interval: int) -> None:
+    kernels.assert_same(find_period, values, granularity, interval)
+
+
+@quickly
+@given(series(), st.sampled_from([None, 0]))
+@pytest.mark.filterwarnings("ignore")
+def test_trend(values: np.ndarray, period: int | None) -> None:
+    kernels.assert_same(fit_trend, values, period)
 
 
 def test_no_index_lies_outside_of_its_array(tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""How well periods explain a series; `detector.univariate.kernel.period` asks for it.
+
+The error is that of the upstream package, which rounds each step to single precision.
+"""
+
+import numpy as np
+
+from libc.math cimport INFINITY, fabs
+
+
+def unexplained(const double[::1] values, Py_ssize_t period):
+    """Return the cross-validated error of a period's means, of at least two periods."""
+    cdef float[::1] singles = np.empty(values.shape[0], dtype=np.float32)
+    cdef float[::1] sums = np.empty(period, dtype=np.float32)
+    cdef float[::1] squares = np.empty(period, dtype=np.float32)
+    cdef double error
+    with nogil:
+        round_to_singles(values, singles)
+        error = error_of(singles, period, sums, squares)
+    return error
+
+
+def best_period(const double[::1] values, const long long[::1] periods):
+    """Return the first of the periods that has the least error, and that error.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+    periods : ndarray of int64
+        Each at most half of `n`.
+    """
+    cdef float[::1] singles = np.empty(values.shape[0], dtype=np.float32)
+    cdef float[::1] sums = np.empty(max(periods), dtype=np.float32)
+    cdef float[::1] squares = np.empty(max(periods), dtype=np.float32)
+    cdef Py_ssize_t i, best = 0
+    cdef double error, least = INFINITY
+    with nogil:
+        round_to_singles(values, singles)
+        for i in range(periods.shape[0]):
+            error = error_of(singles, periods[i], sums, squares)
+            if error < least:
+                best, least = periods[i], error
+    return best, least
+
+
+cdef int round_to_singles(const double[::1] values, float[::1] singles) except -1 nogil:
+    cdef Py_ssize_t i
+    for i in range(values.shape[0]):
+        singles[i] = <float>values[i]
+    return 0
+
+
+cdef double error_of(const float[::1] values, Py_ssize_t period, float[::1] sums,
+                     float[::1] squares) except? -1 nogil:
+    """Return the error of a period: of each phase what its mean, without the point, misses."""
+    cdef Py_ssize_t phase, cycle, n = values.shape[0], full = n // period, longer = n % period
+    cdef Py_ssize_t start, cycles
+    cdef float value, error = 0
+    cdef double weight
+    if full < 2:
+        raise ZeroDivisionError("float division")
+    for phase in range(period):
+        value = values[phase]
+        sums[phase] = value
+        squares[phase] = value * value
+    for cycle in range(1, full + 1):
+        start = cycle * period
+        for phase in range(period if cycle < full else longer):
+            value = values[start + phase]
+            sums[phase] = sums[phase] + value
+            squares[phase] = squares[phase] + value * value
+    for phase in range(period):
+        cycles = full + 1 if phase < longer else full
+        weight = <double>cycles / (<double>cycles - 1)
+        value = squares[phase] - sums[phase] * sums[phase] / <float>cycles
+        error = <float>(error + weight * weight * value)
+    error = error / <float>n
+    return 0.0 if fabs(error) <= 1e-8 else error
