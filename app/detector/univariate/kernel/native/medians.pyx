@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from libc.math cimport NAN, fabs, fmax, isfinite
+from libc.math cimport INFINITY, NAN, fabs, fmax, isfinite
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
@@ -181,7 +181,7 @@ def median_slope(const real[::1] values):
     cdef bint finite = True
     cdef double found = NAN
     cdef double* slopes = <double*>malloc(pairs * sizeof(double))
-    cdef Line* lines = <Line*>malloc(3 * n * sizeof(Line))
+    cdef Line* lines = <Line*>malloc(3 * power_of_two(n) * sizeof(Line))
     if slopes == NULL or lines == NULL:
         free(slopes)
         free(lines)
@@ -283,17 +283,20 @@ cdef int sample_slopes(const real* values, Py_ssize_t n, double* slopes) noexcep
 
 cdef Py_ssize_t count_below(const real* values, Py_ssize_t n, double slope,
                             Line* lines) noexcept nogil:
-    """Return how many slopes are smaller; `lines`, of three times n, start with the order."""
-    cdef Py_ssize_t i, width = 1, inversions = 0
-    cdef Line* ordered = lines + n
-    cdef Line* merged = lines + 2 * n
+    """Return how many slopes are smaller; `lines`, of room for three times, start in order."""
+    cdef Py_ssize_t i, width = 1, size = power_of_two(n), inversions = 0
+    cdef Line* ordered = lines + size
+    cdef Line* merged = lines + 2 * size
     for i in range(n):
         ordered[i].height = <double>values[i] - slope * <double>i
         ordered[i].place = i
-    while width < n:
+    for i in range(n, size):
+        ordered[i].height = INFINITY
+        ordered[i].place = i
+    while width < size:
         i = 0
-        while i < n:
-            inversions += merge(ordered + i, min(width, n - i), min(2 * width, n - i), merged + i)
+        while i < size:
+            inversions += merge(ordered + i, width, merged + i)
             i += 2 * width
         ordered, merged = merged, ordered
         width *= 2
@@ -301,24 +304,35 @@ cdef Py_ssize_t count_below(const real* values, Py_ssize_t n, double slope,
     return inversions
 
 
-cdef inline Py_ssize_t merge(const Line* lines, Py_ssize_t half, Py_ssize_t n,
-                             Line* merged) noexcept nogil:
-    """Merge two ordered parts; return how many pairs of them stood in the wrong order."""
-    cdef Py_ssize_t i, left = 0, right = half, inversions = 0
-    cdef bint later
-    for i in range(n):
-        if left == half:
-            merged[i] = lines[right]
-            right += 1
-        elif right == n:
-            merged[i] = lines[left]
-            left += 1
-        else:
-            later = lines[right].height < lines[left].height
-            merged[i] = lines[right if later else left]
-            inversions += (half - left) * later
-            right += later
-            left += not later
+cdef inline Py_ssize_t power_of_two(Py_ssize_t n) noexcept nogil:
+    """Return the least one that is not smaller."""
+    cdef Py_ssize_t size = 1
+    while size < n:
+        size *= 2
+    return size
+
+
+cdef inline Py_ssize_t merge(const Line* lines, Py_ssize_t half, Line* merged) noexcept nogil:
+    """Merge two ordered halves; return how many pairs of them stood in the wrong order.
+
+    It goes from both ends to the middle, as two lines of work that do not wait for each other. Masks
+    stand for branches: which way these go, no processor can guess.
+    """
+    cdef Py_ssize_t i, low = 0, high = half, last_low = half - 1, last_high = 2 * half - 1
+    cdef Py_ssize_t mask, inversions = 0
+    for i in range(half):
+        # All bits are set where the next one is of the second half.
+        mask = -<Py_ssize_t>(lines[high].height < lines[low].height)
+        merged[i] = lines[low + ((high - low) & mask)]
+        inversions += (half - low) & mask
+        high -= mask
+        low += 1 + mask
+        # And here where the last one is of the first half.
+        mask = -<Py_ssize_t>(lines[last_high].height < lines[last_low].height)
+        merged[2 * half - 1 - i] = lines[last_high + ((last_low - last_high) & mask)]
+        inversions += (half - 1 - last_low) & ~mask
+        last_low += mask
+        last_high -= 1 + mask
     return inversions
 
 
