@@ -17,6 +17,7 @@ from detector.univariate.kernel import native, spectral_residual
 from detector.univariate.kernel.medians import median_slope, moving_median
 from detector.univariate.kernel.native.build import build
 from detector.univariate.kernel.period import _best_period, find_period
+from detector.univariate.kernel.stationarity import _Products, is_stationary
 from detector.univariate.kernel.trend import fit_trend
 from detector.univariate.kernel.upstream import COMPILED
 
@@ -179,6 +180,21 @@ def test_period(values: np.ndarray, granularity: str, interval: int) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_trend(values: np.ndarray, period: int | None) -> None:
     kernels.assert_same(fit_trend, values, period)
+
+
+@quickly
+@given(series())
+@pytest.mark.filterwarnings("ignore")
+def test_stationarity(values: np.ndarray) -> None:
+    kernels.assert_same(is_stationary, values)
+    if len(values) >= 60:
+        kernels.assert_same(_Products.of, values, int(12 * (len(values) / 100) ** 0.25))
+
+
+@pytest.mark.parametrize("n", [8193, 8230, 8640, 17280])
+def test_sums_of_a_long_series(n: int) -> None:
+    for kind in KINDS:
+        kernels.assert_same(_Products.of, values_of(kind, n, 3), 36)
 
 
 def test_no_index_lies_outside_of_its_array(tmp_path: Path) -> None:

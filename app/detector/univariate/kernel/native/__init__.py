@@ -27,8 +27,9 @@ medians: Any = None
 outliers: Any = None
 period: Any = None
 spectral_residual: Any = None
+stationarity: Any = None
 stl: Any = None
-_MODULES = ("medians", "outliers", "period", "spectral_residual", "stl")
+_MODULES = ("medians", "outliers", "period", "spectral_residual", "stationarity", "stl")
 
 reason = ""
 """Why numpy is used; empty where it is not."""
