@@ -108,6 +108,8 @@ def _explained(values: Floats, period: int) -> float:
 
 def _level_phases(values: Floats, period: int) -> Floats:
     """Put the median in place of what exceeds it by three deviations within its phase."""
+    if native.period is not None:
+        return np.asarray(native.period.level_phases(np.ascontiguousarray(values), period))
     levelled = values.copy()
     full, longer = divmod(len(values), period)
     for phases, cycles in ((slice(0, longer), full + 1), (slice(longer, period), full)):

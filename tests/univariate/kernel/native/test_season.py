@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from detector.univariate.kernel import native, spectral_residual
 from detector.univariate.kernel.medians import median_slope, moving_median
 from detector.univariate.kernel.native.build import build
-from detector.univariate.kernel.period import _best_period, find_period
+from detector.univariate.kernel.period import _best_period, _level_phases, find_period
 from detector.univariate.kernel.stationarity import _Products, is_stationary
 from detector.univariate.kernel.trend import fit_trend
 from detector.univariate.kernel.upstream import COMPILED
@@ -139,6 +139,15 @@ def test_a_single_period_has_no_error() -> None:
         for error in (COMPILED.gcv, native.period.unexplained):
             with pytest.raises(ZeroDivisionError):
                 error(np.ones(12), period)
+
+
+@quickly
+@given(series(largest=1.0), st.data())
+@pytest.mark.filterwarnings("ignore")
+def test_levels_of_phases(values: np.ndarray, data: st.DataObject) -> None:
+    period = data.draw(st.integers(4, len(values) // 2))
+    kernels.assert_same(_level_phases, values / max(np.abs(values).max(), 1e-300), period)
+    kernels.assert_same(_level_phases, values, period)
 
 
 @quickly

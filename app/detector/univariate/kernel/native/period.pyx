@@ -7,6 +7,10 @@ import numpy as np
 
 from libc.math cimport INFINITY, fabs
 
+from detector_native.selection cimport select
+
+DEF MAD_TO_SIGMA = 1.4826
+
 
 def unexplained(const double[::1] values, Py_ssize_t period):
     """Return the cross-validated error of a period's means, of at least two periods."""
@@ -76,3 +80,39 @@ cdef double error_of(const float[::1] values, Py_ssize_t period, float[::1] sums
         error = <float>(error + weight * weight * value)
     error = error / <float>n
     return 0.0 if fabs(error) <= 1e-8 else error
+
+
+def level_phases(const double[::1] values, Py_ssize_t period):
+    """Return `values` with the median in place of what exceeds it by three deviations of a phase."""
+    cdef Py_ssize_t phase, cycle, cycles, n = values.shape[0]
+    cdef double median, deviation
+    levelled = np.array(values)
+    cdef double[::1] changed = levelled, above = np.empty(n // period + 1)
+    cdef double[::1] scratch = np.empty(n // period + 1)
+    with nogil:
+        for phase in range(min(period, n)):
+            cycles = (n - 1 - phase) // period + 1
+            for cycle in range(cycles):
+                scratch[cycle] = <float>values[phase + cycle * period]
+            median = single_median(scratch, cycles)
+            for cycle in range(cycles):
+                above[cycle] = values[phase + cycle * period] - median
+                scratch[cycle] = <float>above[cycle]
+            deviation = MAD_TO_SIGMA * single_median(scratch, cycles) + 1e-8
+            for cycle in range(cycles):
+                if above[cycle] / deviation >= 3:
+                    changed[phase + cycle * period] = median
+    return levelled
+
+
+cdef inline double single_median(double[::1] values, Py_ssize_t n) except? -1 nogil:
+    """Return the median of `n` values of single precision, in single precision."""
+    cdef Py_ssize_t i, middle = n // 2
+    cdef double upper = select(&values[0], n, middle), lower
+    if n % 2:
+        return upper
+    lower = values[0]
+    for i in range(1, middle):
+        if values[i] > lower:
+            lower = values[i]
+    return (<float>lower + <float>upper) * <float>0.5
