@@ -67,10 +67,15 @@ def _scale(values: Floats) -> Floats:
 
 def _cut_spikes(values: Floats) -> Floats:
     """Replace what lies three deviations out by a line between its neighbours."""
-    spread = values.std() + 1e-8
-    spikes = np.abs(values - values.mean()) / spread >= 3
-    if not spikes.any():
-        return values
+    if native.period is not None:
+        spikes = native.period.spikes(np.ascontiguousarray(values))
+        if spikes is None:
+            return values
+    else:
+        spread = values.std() + 1e-8
+        spikes = np.abs(values - values.mean()) / spread >= 3
+        if not spikes.any():
+            return values
     cut = values.copy()
     kept = np.flatnonzero(~spikes)
     cut[spikes] = np.interp(np.flatnonzero(spikes), kept, values[kept])

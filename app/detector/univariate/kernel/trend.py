@@ -18,6 +18,8 @@ _LONGEST_PERIOD = 512
 _SHORTEST_PERIOD = 4
 # Periods count when their power reaches this part of the strongest.
 _PEAK_SHARE = 0.9
+# Power up to this much is rounding.
+_NOUGHT = 1e-8
 
 
 def fit_trend(values: Floats, period: int | None = None) -> Floats:
@@ -66,11 +68,12 @@ def _guess_period(values: Floats) -> int:
             "series without a period its values must stay within 3.4e38 of zero.",
         )
     periods, power = _periodogram(values - broad, longest)
-    if np.isclose(power, 0.0).all():
+    if (np.abs(power) <= _NOUGHT).all():
         return longest
     peaks = np.argsort(-power, kind="stable")
     peaks = peaks[power[peaks] >= power.max() * _PEAK_SHARE]
-    return round(float(np.average(periods[peaks], weights=power[peaks])))
+    weights = power[peaks]
+    return round(float((periods[peaks] * weights).sum() / weights.sum()))
 
 
 def _periodogram(values: Floats, longest: int) -> tuple[Ints, Floats]:

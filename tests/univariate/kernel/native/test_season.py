@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from detector.univariate.kernel import native, spectral_residual
 from detector.univariate.kernel.medians import median_slope, moving_median
 from detector.univariate.kernel.native.build import build
-from detector.univariate.kernel.period import _best_period, _level_phases, find_period
+from detector.univariate.kernel.period import _best_period, _cut_spikes, _level_phases, find_period
 from detector.univariate.kernel.stationarity import _Products, is_stationary
 from detector.univariate.kernel.trend import fit_trend
 from detector.univariate.kernel.upstream import COMPILED
@@ -142,6 +142,14 @@ def test_a_single_period_has_no_error() -> None:
 
 
 @quickly
+@given(series())
+@pytest.mark.filterwarnings("ignore")
+def test_spikes(values: np.ndarray) -> None:
+    kernels.assert_same(_cut_spikes, values)
+    kernels.assert_same(_cut_spikes, values[::2])
+
+
+@quickly
 @given(series(largest=1.0), st.data())
 @pytest.mark.filterwarnings("ignore")
 def test_levels_of_phases(values: np.ndarray, data: st.DataObject) -> None:
@@ -203,6 +211,7 @@ def test_stationarity(values: np.ndarray) -> None:
 @pytest.mark.parametrize("n", [8193, 8230, 8640, 17280])
 def test_sums_of_a_long_series(n: int) -> None:
     for kind in KINDS:
+        kernels.assert_same(_cut_spikes, values_of(kind, n, 3))
         kernels.assert_same(_Products.of, values_of(kind, n, 3), 36)
 
 

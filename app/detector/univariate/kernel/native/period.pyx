@@ -5,9 +5,10 @@ The error is that of the upstream package, which rounds each step to single prec
 
 import numpy as np
 
-from libc.math cimport INFINITY, fabs
+from libc.math cimport INFINITY, fabs, sqrt
 
 from detector_native.selection cimport select
+from detector_native.sums cimport total
 
 DEF MAD_TO_SIGMA = 1.4826
 
@@ -80,6 +81,25 @@ cdef double error_of(const float[::1] values, Py_ssize_t period, float[::1] sums
         error = <float>(error + weight * weight * value)
     error = error / <float>n
     return 0.0 if fabs(error) <= 1e-8 else error
+
+
+def spikes(const double[::1] values):
+    """Return which values lie three deviations out, or None for none of them."""
+    cdef Py_ssize_t i, n = values.shape[0], found = 0
+    cdef double mean, spread
+    far = np.empty(n, dtype=bool)
+    cdef unsigned char[::1] flags = far.view(np.uint8)
+    cdef double[::1] scratch = np.empty(n)
+    with nogil:
+        mean = total(&values[0], n) / <double>n
+        for i in range(n):
+            scratch[i] = values[i] - mean
+            scratch[i] = scratch[i] * scratch[i]
+        spread = sqrt(total(&scratch[0], n) / <double>n) + 1e-8
+        for i in range(n):
+            flags[i] = fabs(values[i] - mean) / spread >= 3
+            found += flags[i]
+    return far if found else None
 
 
 def level_phases(const double[::1] values, Py_ssize_t period):
