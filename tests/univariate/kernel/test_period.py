@@ -122,6 +122,13 @@ def test_lags_are_those_of_all_products(kind: str, n: int) -> None:
         assert np.array_equal(_correlated_lags(values), _significant_lags(products, n)[0])
 
 
+@pytest.mark.parametrize("n", [*range(12, 70), 127, 128, 129, 180, 599, 600])
+def test_products_are_those_of_numpy(n: int) -> None:
+    values = series_of("noise", n, 7)
+    theirs = np.correlate(values, values, "full")[n - 1 :]
+    assert np.array_equal(_products(values, np.arange(n)), theirs)
+
+
 def test_estimates_leave_lags_at_the_bound_to_all_products() -> None:
     n = 900
     values = series_of("walk", n, 7)

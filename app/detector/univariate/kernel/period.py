@@ -176,15 +176,16 @@ def _correlated_lags(values: Floats) -> Ints:
     n = len(values)
     longest = int(min(n / 3.0, _LONGEST_LAG))
     centred = values - values.mean()
-    if longest >= _MANY_LAGS:
-        lags, is_sure = _significant_lags(_estimate_products(centred, longest), n)
-        if is_sure:
-            return lags
-    # The same dot products as numpy.correlate takes, for the lags wanted alone.
+    if longest < _MANY_LAGS:
+        return _significant_lags(np.correlate(centred, centred, "full")[n - 1 : n + longest], n)[0]
+    lags, is_sure = _significant_lags(_estimate_products(centred, longest), n)
+    if is_sure:
+        return lags
     return _significant_lags(_products(centred, np.arange(longest + 1)), n)[0]
 
 
 def _products(centred: Floats, lags: Ints) -> Floats:
+    """Return the same sums of products as numpy.correlate, for the lags wanted alone."""
     n = len(centred)
     return np.array([dot(centred[: n - lag], centred[lag:]) for lag in lags.tolist()])
 
