@@ -9,10 +9,8 @@ import sys
 from pathlib import Path
 
 import kernels
-import pytest
 
 from detector.univariate.kernel import native
-from detector.univariate.kernel.native.build import build
 
 ROOT = Path(__file__).parents[4]
 SAY = """
@@ -20,14 +18,6 @@ import json
 from detector.univariate.kernel import native
 print(json.dumps([native.stl is not None, native.reason]))
 """
-
-
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a kernel that refuses an index outside of its array."""
-    folder = tmp_path_factory.mktemp("checked")
-    build(folder, checked=True)
-    return folder
 
 
 def run(program: str, *path: Path, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from detector.univariate.kernel import native, spectral_residual
 from detector.univariate.kernel.medians import median_slope, moving_median
-from detector.univariate.kernel.native.build import build
 from detector.univariate.kernel.period import _best_period, _cut_spikes, _level_phases, find_period
 from detector.univariate.kernel.stationarity import _Products, is_stationary
 from detector.univariate.kernel.trend import fit_trend
@@ -36,7 +35,7 @@ KINDS = (
     "twice",
 )
 quickly = settings(
-    max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -215,13 +214,12 @@ def test_sums_of_a_long_series(n: int) -> None:
         kernels.assert_same(_Products.of, values_of(kind, n, 3), 36)
 
 
-def test_no_index_lies_outside_of_its_array(tmp_path: Path) -> None:
-    build(tmp_path, checked=True)
+def test_no_index_lies_outside_of_its_array(checked: Path) -> None:
     program = (
         "import sys, detector_native, pytest; assert detector_native.CHECKED;"
         f"sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', {__file__!r}, '-k', 'not index']))"
     )
-    folders = os.pathsep.join(map(str, (tmp_path, ROOT / "app", ROOT / "tests")))
+    folders = os.pathsep.join(map(str, (checked, ROOT / "app", ROOT / "tests")))
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
