@@ -11,6 +11,9 @@ from detector.univariate.kernel.period import (
     _best_period,
     _bounds,
     _close_bounds,
+    _correlated_lags,
+    _products,
+    _significant_lags,
     find_period,
 )
 from detector.univariate.kernel.trend import _mean_spectrum, fit_trend
@@ -108,6 +111,36 @@ def test_close_bounds_of_the_error_hold_and_are_close(scale: float) -> None:
     assert (np.abs(errors - exact) <= slack)[counted].all()
     assert (exact[~counted] <= 1.02e-8 * 1500).all()
     assert (slack < 4e-5 * np.abs(errors) + 1e-6).all()
+
+
+@pytest.mark.parametrize("kind", KINDS[:-1])
+@pytest.mark.parametrize("n", [600, 601, 2016, 8640])
+def test_lags_are_those_of_all_products(kind: str, n: int) -> None:
+    for season in (12, 24, 31, 168):
+        values = series_of(kind, n, season)
+        products = _products(values - values.mean(), np.arange(int(n / 3.0) + 1))
+        assert np.array_equal(_correlated_lags(values), _significant_lags(products, n)[0])
+
+
+@pytest.mark.parametrize("n", [*range(12, 70), 127, 128, 129, 180, 599, 600])
+def test_products_are_those_of_numpy(n: int) -> None:
+    values = series_of("noise", n, 7)
+    theirs = np.correlate(values, values, "full")[n - 1 :]
+    assert np.array_equal(_products(values, np.arange(n)), theirs)
+
+
+def test_estimates_leave_lags_at_the_bound_to_all_products() -> None:
+    n = 900
+    values = series_of("walk", n, 7)
+    products = _products(values - values.mean(), np.arange(301))
+    assert _significant_lags(products, n)[1]
+    correlation = products / products[0]
+    places = np.flatnonzero(correlation > 0.1)[1:]
+    bound = 1.6448536269514722 * np.sqrt((1 + 2 * np.cumsum(correlation[1:-1] ** 2)) / n)
+    lag = int(places[-1])
+    products[lag] = (bound[lag - 2] + 1e-10) * products[0]
+    assert not _significant_lags(products, n)[1]
+    assert not _significant_lags(products * np.nan, n)[1]
 
 
 @pytest.mark.parametrize("waves", [(2, 1e-4), (5, 1e-4), (5, 0.0), (12, 1e-7)])

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.arrays import Floats, Ints, Singles
+from detector.univariate.kernel import native
 
 # Below this many compared values a sort of every window is quickest.
 _SORT_AT_MOST = 20_000
@@ -37,6 +38,10 @@ def moving_median(values: Floats, window: int, *, ends: bool = False) -> Singles
     n = len(singles)
     if n < width:
         return singles
+    if native.medians is not None:
+        return native.medians.moving_median(  # type: ignore[no-any-return]
+            np.ascontiguousarray(values), singles, np.argsort(singles), window, ends
+        )
     result = singles.copy()
     middle = np.arange(half, n - half)
     result[middle] = _select(singles, middle - half, width, half)
@@ -117,6 +122,8 @@ def median_slope(values: npt.NDArray[np.floating[Any]]) -> float:
 
     It is the median of the slopes between all pairs of points (Sen, JASA 63, 1968).
     """
+    if native.medians is not None:
+        return float(native.medians.median_slope(np.ascontiguousarray(values)))
     n = len(values)
     if n <= _OUTER_AT_MOST:
         distance = np.subtract.outer(np.arange(n), np.arange(n))

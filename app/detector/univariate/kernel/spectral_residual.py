@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detector.arrays import Floats
+from detector.univariate.kernel import native
 
 _TINY = 1e-8
 _PADDING = 5
@@ -87,7 +88,10 @@ def _saliency(values: Floats, ending: Floats) -> Floats:
 def _residual_signal(values: Floats) -> Floats:
     spectrum = np.fft.fft(values)
     amplitude = np.sqrt(spectrum.real**2 + spectrum.imag**2)
-    smooth = _running_geometric_mean(amplitude.tolist())
+    if native.spectral_residual is not None:
+        smooth = native.spectral_residual.running_geometric_mean(amplitude)
+    else:
+        smooth = _running_geometric_mean(amplitude.tolist())
     residual = np.zeros_like(spectrum)
     np.divide(spectrum.real, smooth, out=residual.real, where=smooth != 0)
     np.divide(spectrum.imag, smooth, out=residual.imag, where=smooth != 0)

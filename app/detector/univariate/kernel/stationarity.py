@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from detector.arrays import Floats
+from detector.univariate.kernel import native
 from detector.univariate.kernel.products import dot
 
 _LEVEL = 0.05
@@ -118,18 +119,8 @@ class _Products:
         steps = steps - mean_step
         level = level - mean_level
         starts = np.arange(lags, -1, -1)
-        ends = starts + rows
-        now = steps[lags:]
-        of_lags = np.empty((lags + 1, lags + 1))
-        of_lags[0] = [dot(now, steps[start : start + rows]) for start in starts]
-        for lag in range(lags):
-            # One step earlier, one product enters and one leaves.
-            of_lags[lag + 1, 1:] = (
-                of_lags[lag, :-1]
-                + steps[starts[lag + 1]] * steps[starts[1:]]
-                - steps[ends[lag + 1]] * steps[ends[1:]]
-            )
-            of_lags[lag + 1, 0] = of_lags[0, lag + 1]
+        now = np.array([dot(steps[lags:], steps[start : start + rows]) for start in starts])
+        of_lags = _lagged_products(steps, now)
         of_level = np.array([dot(level, steps[start : start + rows]) for start in starts])
         raw = np.empty((lags + 2, lags + 2))
         last = lags + 1
@@ -137,12 +128,40 @@ class _Products:
         raw[1:, 1:] = of_lags[np.ix_(order, order)]
         raw[0, 0] = dot(level, level)
         raw[0, 1:] = raw[1:, 0] = of_level[order]
-        sums = np.array([level.sum(), *(steps[s : s + rows].sum() for s in starts[order])])
+        sums = np.append(level.sum(), _lagged_sums(steps, lags)[order])
         centred = raw - np.outer(sums, sums) / rows
         means = sums / rows + np.array([mean_level, *[mean_step] * last])
         if not _is_trusted(centred[:last, :last], means[:last], rows):
             return None
         return cls(rows, centred)
+
+
+def _lagged_products(steps: Floats, now: Floats) -> Floats:
+    """Return the sums of products of each two lags, given those with the unlagged steps."""
+    if native.stationarity is not None:
+        return np.asarray(native.stationarity.lagged_products(steps, now))
+    lags = len(now) - 1
+    starts = np.arange(lags, -1, -1)
+    ends = starts + len(steps) - lags
+    of_lags = np.empty((lags + 1, lags + 1))
+    of_lags[0] = now
+    for lag in range(lags):
+        # One step earlier, one product enters and one leaves.
+        of_lags[lag + 1, 1:] = (
+            of_lags[lag, :-1]
+            + steps[starts[lag + 1]] * steps[starts[1:]]
+            - steps[ends[lag + 1]] * steps[ends[1:]]
+        )
+        of_lags[lag + 1, 0] = of_lags[0, lag + 1]
+    return of_lags
+
+
+def _lagged_sums(steps: Floats, lags: int) -> Floats:
+    """Return the sums of `steps`, less `lags` of them, from each lag of 0 to that."""
+    if native.stationarity is not None:
+        return np.asarray(native.stationarity.lagged_sums(steps, lags))
+    rows = len(steps) - lags
+    return np.array([steps[start : start + rows].sum() for start in range(lags, -1, -1)])
 
 
 def _is_trusted(centred: Floats, means: Floats, rows: int) -> bool:

@@ -1,5 +1,6 @@
 """The trend of a series without seasons: a coarse spline with straight ends."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ _LONGEST_PERIOD = 512
 _SHORTEST_PERIOD = 4
 # Periods count when their power reaches this part of the strongest.
 _PEAK_SHARE = 0.9
+# Power up to this much is rounding.
+_NOUGHT = 1e-8
 
 
 def fit_trend(values: Floats, period: int | None = None) -> Floats:
@@ -65,11 +68,12 @@ def _guess_period(values: Floats) -> int:
             "series without a period its values must stay within 3.4e38 of zero.",
         )
     periods, power = _periodogram(values - broad, longest)
-    if np.isclose(power, 0.0).all():
+    if (np.abs(power) <= _NOUGHT).all():
         return longest
     peaks = np.argsort(-power, kind="stable")
     peaks = peaks[power[peaks] >= power.max() * _PEAK_SHARE]
-    return round(float(np.average(periods[peaks], weights=power[peaks])))
+    weights = power[peaks]
+    return round(float((periods[peaks] * weights).sum() / weights.sum()))
 
 
 def _periodogram(values: Floats, longest: int) -> tuple[Ints, Floats]:
@@ -78,27 +82,44 @@ def _periodogram(values: Floats, longest: int) -> tuple[Ints, Floats]:
     Welch's method: the mean of the spectra of half-overlapping windowed pieces.
     """
     piece = min(longest * 2, len(values) // 2)
-    every = np.round(1.0 / (np.arange(1, piece // 2 + 1) / piece)).astype(int)
-    spectrum = _mean_spectrum(values, piece)[1:]
+    periods, starts = _whole_periods(piece)
     # Frequencies of the same whole period count once, with the strongest of them.
-    starts = np.flatnonzero(np.diff(every, prepend=-1))
-    periods, power = every[starts], np.maximum.reduceat(spectrum, starts)
+    power = np.maximum.reduceat(_mean_spectrum(values, piece)[1:], starts)
     power[periods == piece] = 0
     first = int(np.count_nonzero(periods >= longest)) - 1
     beyond = int(np.count_nonzero(periods < _SHORTEST_PERIOD))
     return periods[first:-beyond], power[first:-beyond]
 
 
+@lru_cache(maxsize=64)
+def _whole_periods(length: int) -> tuple[Ints, Ints]:
+    """Return the whole periods of a piece's frequencies, falling, and where each one starts."""
+    every = np.round(1.0 / (np.arange(1, length // 2 + 1) / length)).astype(int)
+    starts = np.flatnonzero(np.diff(every, prepend=-1))
+    periods = every[starts]
+    for each in (periods, starts):
+        each.setflags(write=False)
+    return periods, starts
+
+
+@lru_cache(maxsize=64)
+def _hann(length: int) -> tuple[Floats, float]:
+    """Return the window and the square of its sum."""
+    window = (0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1)))[:-1]
+    window.setflags(write=False)
+    return window, window.sum() ** 2
+
+
 def _mean_spectrum(values: Floats, length: int) -> Floats:
     """Return the power at 0 to half a cycle a point, over half-overlapping pieces of `length`."""
     pieces = windows(np.ascontiguousarray(values), length)[:: length - length // 2]
     pieces = pieces - np.mean(pieces, axis=-1, keepdims=True)
-    hann = (0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1)))[:-1]
+    hann, energy = _hann(length)
     # An impulse has the same power everywhere, and rounding decides which period is strongest:
     # so the arithmetic is that of scipy.signal.welch, complex numbers and all.
     transformed = rfft(hann * pieces)
     power = np.conjugate(transformed) * transformed
-    power *= 1.0 / hann.sum() ** 2
+    power *= 1.0 / energy
     # All but the constant and, of an even length, the last stand for a negative frequency too.
     power[:, 1 : None if length % 2 else -1] *= 2
     return np.asarray(power.real.mean(axis=0))

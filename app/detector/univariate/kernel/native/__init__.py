@@ -25,8 +25,11 @@ _VARIABLE = "DETECTOR_KERNEL"
 # The compiled modules, each None where numpy is used.
 medians: Any = None
 outliers: Any = None
+period: Any = None
+spectral_residual: Any = None
+stationarity: Any = None
 stl: Any = None
-_MODULES = ("medians", "outliers", "stl")
+_MODULES = ("medians", "outliers", "period", "spectral_residual", "stationarity", "stl")
 
 reason = ""
 """Why numpy is used; empty where it is not."""
