@@ -58,6 +58,8 @@ def bits(result: Any) -> Any:
         return bits(np.float64(result))
     if isinstance(result, list | tuple):
         return [bits(each) for each in result]
+    if isinstance(result, dict):
+        return {name: bits(each) for name, each in result.items()}
     if hasattr(result, "columns"):
         return [type(result).__name__, *map(bits, result.columns().values())]
     if hasattr(result, "__dataclass_fields__"):

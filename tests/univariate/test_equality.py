@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import kernels
 import numpy as np
 import oracle
 import pandas as pd
@@ -31,6 +32,27 @@ def test_generated_series_give_the_same(
     mode, frame, params = drawn
     own = oracle.outcome(oracle.ours, mode, frame, params)
     assert oracle.difference(own, oracle.outcome(oracle.theirs, mode, frame, params)) is None
+
+
+@kernels.BUILT
+@settings(
+    max_examples=400,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(oracle.series(longest=900))
+def test_both_kernels_answer_generated_series_alike(
+    drawn: tuple[str, pd.DataFrame, dict[str, Any]],
+) -> None:
+    kernels.assert_same(oracle.ours, *drawn)
+
+
+@kernels.BUILT
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_both_kernels_answer_a_case_alike(case: recordings.KernelCase) -> None:
+    kernels.assert_same(oracle.ours, case.mode, case.frame, case.params)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ median absolute deviation, or from the mean, by the standard deviation, of what 
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 from scipy.special import stdtrit
 
 from detector.arrays import Flags, Floats, Ints, Singles
+from detector.univariate.kernel import native
 from detector.univariate.kernel.upstream import critical_values
 
 _TINY = 1e-8
@@ -21,6 +23,8 @@ _Z_LIMIT = 3
 QUARTILE = 0.6744897501960817
 _QUARTILE_SINGLE = np.float32(QUARTILE)
 _EPS_SINGLE = np.float32(_TINY)
+# What single precision does not hold is left to numpy.
+_GREATEST_SINGLE = 3e38
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,14 @@ def median_absolute_deviation(sample: Floats) -> float:
     return float(np.median(np.abs(sample - np.median(sample)) / QUARTILE))
 
 
+def _is_single(ordered: Floats) -> bool:
+    """Return whether the values are numbers, in single precision as well."""
+    return bool(ordered[0] > -_GREATEST_SINGLE and ordered[-1] < _GREATEST_SINGLE)
+
+
 def _sorted_mad(ordered: Floats) -> float:
+    if native.outliers is not None and _is_single(ordered):
+        return float(native.outliers.median_absolute_deviation(ordered))
     return float(np.median(np.abs(ordered - _sorted_middle(ordered)) / QUARTILE))
 
 
@@ -89,6 +100,9 @@ def vote(samples: list[Ordered], *, alpha: float, ratio: float, last_only: bool)
     """
     n = len(samples[0])
     most = min(max(math.ceil(n * ratio), 1), n // 2 - 1)
+    if native.outliers is not None and all(_is_single(sample.values) for sample in samples):
+        critical = partial(_critical, alpha, most=most)
+        return np.asarray(native.outliers.vote(samples, most, critical, last_only))
     flagged: list[Ints] = []
     for upper in (True, False):
         found = [_esd(samples[0], upper, most, alpha, last_only), _z_score(samples[0], upper, most)]
@@ -149,6 +163,7 @@ def _esd(sample: Ordered, upper: bool, most: int, alpha: float, last_only: bool)
     return np.asarray(index[:count])
 
 
+@lru_cache(maxsize=4)
 def _critical(alpha: float, n: int, most: int) -> Singles:
     """Return the critical values for the first `most` values taken off a sample of `n`."""
     table = critical_values()

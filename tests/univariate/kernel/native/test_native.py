@@ -20,13 +20,16 @@ print(json.dumps([native.stl is not None, native.reason]))
 """
 
 
-def run(program: str, *path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    program: str, *path: Path, given: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a program in a process of its own."""
     folders = os.pathsep.join(map(str, (*path, ROOT / "app", ROOT / "tests")))
     return subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
+        input=given,
         env={**os.environ, **variables, "PYTHONPATH": folders},
     )
 
@@ -52,6 +55,33 @@ def test_a_build_of_other_sources_is_not_used(tmp_path: Path) -> None:
     refused = run(SAY, tmp_path, DETECTOR_KERNEL="native")
     assert refused.returncode == 1
     assert refused.stderr.strip().endswith(f"ImportError: {reason}")
+
+
+DETECT = """
+import json, sys
+if sys.stdin.read() == "another environment":
+    sys.modules["detector_native"] = None
+import detector
+from detector.univariate.kernel import native
+values = [float(place * place % 23) for place in range(60)]
+print(json.dumps([native.reason, detector.detect_entire(values, period=7).expected.tolist()]))
+"""
+
+
+@kernels.BUILT
+def test_an_environment_without_it_gives_the_same_bits() -> None:
+    answers = [
+        json.loads(run(DETECT, given=environment).stdout)
+        for environment in ("this environment", "another environment")
+    ]
+    assert answers[0][0] == ""
+    assert answers[1][0] == "the compiled kernel was not built here: run make native"
+    assert answers[0][1] == answers[1][1]
+
+
+def test_a_logged_model_carries_python_code_alone() -> None:
+    suffixes = {path.suffix for path in (ROOT / "app" / "detector").rglob("*") if path.is_file()}
+    assert suffixes <= {".py", ".pyc", ".pyx", ".pxd", ".html"}
 
 
 @kernels.BUILT

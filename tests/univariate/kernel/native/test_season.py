@@ -39,11 +39,6 @@ quickly = settings(
 )
 
 
-@pytest.fixture(autouse=True)
-def kernel() -> None:
-    """Compare both kernels in each test, not each test by both."""
-
-
 @st.composite
 def series(draw: st.DrawFn, longest: int = 1100, largest: float = 1e100) -> np.ndarray:
     """Draw values of all kinds and sizes."""

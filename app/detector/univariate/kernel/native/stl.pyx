@@ -45,7 +45,9 @@ cdef class Loess:
 
     cdef int regress(self, Py_ssize_t row, double[::1] weights, double[::1] places) except -1 nogil:
         """Turn the weights of a window into those of its regression at the point of the grid."""
-        cdef Py_ssize_t i, width = self.width, kind = self.kinds[row], low = self.lows[kind]
+        # Places of 32 bits: processors turn several at once into numbers of 64.
+        cdef int i, width = <int>self.width
+        cdef Py_ssize_t kind = self.kinds[row], low = self.lows[kind]
         cdef double first = <double>self.first[row], at = <double>self.at[row]
         cdef double centre, start, step, spread, distance, slope
         cdef double whole = total(&weights[low], self.highs[kind] - low)
@@ -108,12 +110,13 @@ cdef class Loess:
 
     cdef int between(self, double[::1] fitted, double[::1] smoothed) except -1 nogil:
         """Draw the lines between the points of the grid."""
-        cdef Py_ssize_t row, i, reach = (self.grid - 1) * self.jump, rest = self.n - 1 - reach
+        cdef Py_ssize_t row, reach = (self.grid - 1) * self.jump
+        cdef int i, rest = <int>(self.n - 1 - reach), jump = <int>self.jump
         cdef double slope, knot
         for row in range(self.grid - 1):
             knot = fitted[row]
             slope = (fitted[row + 1] - knot) / <double>self.jump
-            for i in range(self.jump):
+            for i in range(jump):
                 smoothed[row * self.jump + i] = slope * <double>i + knot
         knot = fitted[self.grid - 1]
         if rest:
