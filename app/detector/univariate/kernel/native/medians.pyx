@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from libc.math cimport INFINITY, NAN, fabs, fmax, isfinite
+from libc.math cimport INFINITY, NAN, fabs, fmax, isfinite, sqrt
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
@@ -16,10 +16,8 @@ ctypedef fused real:
     float
     double
 
-# So many slopes, drawn from all, bound their median: that many places of them about their own
-# middle are four standard deviations, so that it lies between but for 1 time in 16,000.
-DEF SAMPLE = 512
-DEF REACH = 45
+# From so many slopes on, the median is sought between bounds.
+DEF MANY = 1000
 
 
 cdef struct Line:
@@ -190,7 +188,7 @@ def median_slope(const real[::1] values):
         for i in range(n):
             # No step may overflow either: it would be steeper than its points lie apart.
             finite = finite and isfinite(<real>4 * values[i])
-        if not (finite and pairs > 4 * SAMPLE and narrowed(&values[0], n, lines, slopes, &found)):
+        if not (finite and pairs > MANY and narrowed(&values[0], n, lines, slopes, &found)):
             numbers = all_slopes(&values[0], n, slopes)
             # What is no number comes last.
             if pairs // 2 < numbers:
@@ -226,10 +224,13 @@ cdef bint narrowed(const real* values, Py_ssize_t n, Line* lines, double* slopes
     """
     cdef Py_ssize_t pairs = n * (n - 1) // 2, low = (pairs - 1) // 2, high = pairs // 2
     cdef Py_ssize_t below, upto, count, aim, margin, before = 2 * pairs, i
+    cdef Py_ssize_t sample = 512 if n > 200 else 128
+    # Four standard deviations: the bounds fail 1 time in 16,000.
+    cdef Py_ssize_t reach = <Py_ssize_t>(4 * sqrt(sample / 4.0))
     cdef double floor, ceiling, between, steepest, slack = 0
-    sample_slopes(values, n, slopes)
-    floor = select(slopes, SAMPLE, SAMPLE // 2 - REACH)
-    ceiling = select(slopes, SAMPLE, SAMPLE // 2 + REACH)
+    draw_slopes(values, n, sample, slopes)
+    floor = select(slopes, sample, sample // 2 - reach)
+    ceiling = select(slopes, sample, sample // 2 + reach)
     if not (isfinite(floor) and isfinite(ceiling)):
         return False
     # Rounding puts slopes on the wrong side of a bound that are closer to it than this.
@@ -267,11 +268,12 @@ cdef bint narrowed(const real* values, Py_ssize_t n, Line* lines, double* slopes
     return floor + slack < found[0] < ceiling - slack
 
 
-cdef int sample_slopes(const real* values, Py_ssize_t n, double* slopes) noexcept nogil:
-    """Put the slopes of as many pairs as a sample has."""
+cdef int draw_slopes(const real* values, Py_ssize_t n, Py_ssize_t count,
+                     double* slopes) noexcept nogil:
+    """Put the slopes of so many pairs, drawn from all."""
     cdef unsigned long long drawn = <unsigned long long>values
     cdef Py_ssize_t i, j, place
-    for place in range(SAMPLE):
+    for place in range(count):
         drawn = drawn * 6364136223846793005ULL + 1442695040888963407ULL
         i = ((drawn >> 32) * <unsigned long long>n) >> 32
         drawn = drawn * 6364136223846793005ULL + 1442695040888963407ULL
