@@ -1,4 +1,7 @@
-"""The running mean of `detector.univariate.kernel.spectral_residual`."""
+"""The running mean of `detector.univariate.kernel.spectral_residual`.
+
+Its roots are those of Python's ``**``, which is the C library's `pow`, and not numpy's.
+"""
 
 import numpy as np
 
