@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detector import (
     DetectionError,
@@ -161,3 +163,22 @@ def test_named_detector_takes_the_options_of_the_call(weekly_season: pd.DataFram
     assert found.expected.tolist() == [answer["result"]["expected_value"] for answer in answers]
     with pytest.raises(DetectionError, match="needs a period"):
         detect_entire(weekly_season, granularity="daily", detector="seasonal_series")
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    pattern=st.lists(st.sampled_from([0.0, 0.0, 1.0, 2.0]), min_size=2, max_size=15),
+    points=st.sampled_from([12, 30, 90, 180]),
+    granularity=st.sampled_from(["weekly", "daily", "hourly", "minutely", "secondly"]),
+    ratio=st.sampled_from([0.01, 0.25, 0.4, 0.49]),
+    period=st.sampled_from([None, 0, 1]),
+)
+def test_short_patterns_of_counts_are_answered_or_refused(
+    pattern: list[float], points: int, granularity: str, ratio: float, period: int | None
+) -> None:
+    steps = {"weekly": "7D", "daily": "D", "hourly": "h", "minutely": "min", "secondly": "s"}
+    times = pd.date_range("2000-01-01", periods=points, freq=steps[granularity])
+    for detect in (detect_entire, detect_latest):
+        data = (times, np.resize(pattern, points))
+        found = detect(data, granularity=granularity, max_anomaly_ratio=ratio, period=period)
+        assert np.isfinite(found.expected).all()

@@ -3,12 +3,10 @@
 Logged with ``code_paths=["app/detector"]`` they load wherever ``requirements.txt`` is installed.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import repeat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
@@ -21,8 +19,18 @@ from detector.univariate import detection
 from detector.univariate.changepoint import ChangePoints, change_points
 from detector.univariate.detection import Detection, LatestDetection
 
-_FLAGS = ("is_negative_anomaly", "is_positive_anomaly", "is_anomaly")
-_DETECTED = ("expected_value", "upper_margin", "lower_margin", *_FLAGS, "period")
+# In the order of the package that ran the service.
+_OF_LAST_POINT = (
+    "expected_value",
+    "upper_margin",
+    "lower_margin",
+    "is_negative_anomaly",
+    "is_positive_anomaly",
+    "is_anomaly",
+    "period",
+    "suggested_window",
+    "severity",
+)
 
 
 class EntireAnomalyDetector(PythonModel):
@@ -79,8 +87,7 @@ class EntireAnomalyDetector(PythonModel):
         DetectionError
             With Azure's code, for a series or an option that is not valid.
         """
-        found = self.detect(Series.from_frame(model_input, params))
-        return _answers(found.timestamps, found.columns(), (*_DETECTED, "severity"))
+        return _entire_answers(self.detect(Series.from_frame(model_input, params)))
 
 
 class LatestAnomalyDetector(PythonModel):
@@ -123,8 +130,9 @@ class LatestAnomalyDetector(PythonModel):
             With Azure's code, for a series or an option that is not valid.
         """
         found = self.detect(Series.from_frame(model_input, params))
-        columns = {name: np.array([value]) for name, value in found.columns().items()}
-        return _answers([found.timestamp], columns, (*_DETECTED, "suggested_window", "severity"))
+        columns = found.columns()
+        result = {name: columns[name] for name in _OF_LAST_POINT}
+        return [{"timestamp": found.timestamp, "result": result}]
 
 
 class ChangePointDetector(PythonModel):
@@ -179,21 +187,58 @@ class ChangePointDetector(PythonModel):
         DetectionError
             With Azure's code, for a series or an option that is not valid.
         """
-        found = self.detect(ChangePointSeries.from_frame(model_input, params))
-        columns = found.columns()
-        return _answers(found.timestamps, columns, tuple(columns))
+        return _change_point_answers(self.detect(ChangePointSeries.from_frame(model_input, params)))
 
 
-def _answers(
-    timestamps: Sequence[Any], columns: Mapping[str, Any], names: tuple[str, ...]
-) -> list[dict[str, Any]]:
-    """Return one answer for each timestamp, its result with the names in their order."""
-    rows = zip(*(columns[name].tolist() for name in names), strict=True)
-    # A series has up to 8640 rows, and map is a third faster than a comprehension.
-    results = map(dict, map(zip, repeat(names), rows))
+# A series has up to 8640 rows, and Python makes a dictionary of names that are written out in half
+# the time of any other.
+
+
+def _entire_answers(found: Detection) -> list[dict[str, Any]]:
     return [
-        {"timestamp": timestamp, "result": result}
-        for timestamp, result in zip(timestamps, results, strict=True)
+        {
+            "timestamp": timestamp,
+            "result": {
+                "expected_value": expected,
+                "upper_margin": upper,
+                "lower_margin": lower,
+                "is_negative_anomaly": negative,
+                "is_positive_anomaly": positive,
+                "is_anomaly": anomaly,
+                "period": found.period,
+                "severity": severity,
+            },
+        }
+        for timestamp, expected, upper, lower, negative, positive, anomaly, severity in zip(
+            found.timestamps,
+            found.expected.tolist(),
+            found.upper_margin.tolist(),
+            found.lower_margin.tolist(),
+            found.is_negative.tolist(),
+            found.is_positive.tolist(),
+            found.is_anomaly.tolist(),
+            found.severity.tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _change_point_answers(found: ChangePoints) -> list[dict[str, Any]]:
+    return [
+        {
+            "timestamp": timestamp,
+            "result": {
+                "is_change_point": is_change_point,
+                "confidence_score": confidence,
+                "period": found.period,
+            },
+        }
+        for timestamp, is_change_point, confidence in zip(
+            found.timestamps,
+            found.is_change_point.tolist(),
+            found.confidence.tolist(),
+            strict=True,
+        )
     ]
 
 

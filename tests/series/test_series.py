@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from detector.errors import DetectionError
 from detector.series.options import ChangePointOptions, DetectorChoice, Options
 from detector.series.series import ChangePointSeries, Series
-from detector.series.timestamps import read_timestamps
+from detector.series.timestamps import _of_index, _parsed, read_plain, read_timestamps
 from detector.univariate import detection
 
 
@@ -596,3 +596,85 @@ def test_a_period_that_no_number_of_the_wire_holds_is_refused() -> None:
             Options(period=period)
         assert caught.value.code == "InvalidPeriod"
     assert Options(period=2**31 - 1).period == 2**31 - 1
+
+
+clocks = st.datetimes(
+    min_value=datetime.datetime(1600, 1, 1),
+    max_value=datetime.datetime(2300, 1, 1),
+).map(lambda moment: moment.replace(microsecond=0))
+
+
+@st.composite
+def written_timestamps(draw: st.DrawFn) -> list[Any]:
+    """Draw timestamps of one notation, one of them now and then written a little wrong."""
+    notations = [f"%Y-%m-%d{mark}%H:%M:%S{zone}" for mark in "T " for zone in ("", "Z")]
+    others = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S.000Z", "%Y-%m-%dT%H:%M", "%m/%d/%Y"]
+    notation = draw(st.sampled_from([*notations, *others]))
+    texts: list[Any] = [f"{clock:{notation}}" for clock in draw(st.lists(clocks, min_size=1))]
+    for _ in range(draw(st.integers(0, 2))):
+        which = draw(st.integers(0, len(texts) - 1))
+        text = texts[which]
+        place = draw(st.integers(0, len(text)))
+        other = draw(st.sampled_from("0123456789-:TZ +.tz/e\u0660\u00e9\0") | st.just(""))
+        texts[which] = text[:place] + other + text[place + draw(st.integers(0, 1)) :]
+    return texts
+
+
+def read_in_general(timestamps: list[Any]) -> Any:
+    times = _of_index(_parsed(timestamps))
+    return times.elapsed.tolist(), times.wall.tolist()
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(timestamps=written_timestamps())
+def test_plain_timestamps_are_read_as_in_the_general_way(timestamps: list[Any]) -> None:
+    plain = read_plain(timestamps)
+    if plain is not None:
+        times = read_timestamps(timestamps)
+        assert (times.elapsed.tolist(), times.wall.tolist()) == read_in_general(timestamps)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-02-29",
+        "1678-01-01 00:00:00",
+        "2024-02-29T23:59:59",
+        "2261-12-31T23:59:59Z",
+        "2024-02-29 00:00:00Z",
+    ],
+)
+def test_the_usual_notations_are_plain(text: str) -> None:
+    assert read_plain([text] * 3) is not None
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2023-02-29"],
+        ["2024-01-01T24:00:00Z"],
+        ["2024-01-01T00:00:60Z"],
+        ["1677-12-31"],
+        ["2262-01-01"],
+        ["2024-01-01t00:00:00z"],
+        ["2024-01-01", "2024-01-01T00:00:00Z"],
+        ["2024-01-01T00:00:00", "2024-01-01 00:00:00"],
+        ["2024-01-012", "024-01-01"],
+        ["2024-01-01", None],
+        ["\u0662024-01-01"],
+        [""],
+    ],
+)
+def test_what_is_not_plain_is_left_to_the_general_way(texts: list[Any]) -> None:
+    assert read_plain(texts) is None
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Kolkata"])
+def test_dates_of_any_unit_and_zone_are_read(unit: str, zone: str | None) -> None:
+    dates = pd.date_range("2024-01-01", periods=20, freq="D", tz=zone).as_unit(unit)
+    times = read_timestamps(pd.Series(dates))
+    assert times.wall.equals(dates.tz_localize(None))
+    assert times.elapsed[0] == dates[0].timestamp() * 1e6
+    with pytest.raises(DetectionError, match="index 3 is missing"):
+        read_timestamps(pd.Series([*dates[:3], pd.NaT]))

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from detector.arrays import Flags, Ints
@@ -23,34 +24,117 @@ _STEPS = {
     "secondly": 1_000_000,
 }
 _MILLISECOND = 1000
+_NANOSECONDS = np.dtype("datetime64[ns]")
 # Longer than any span of timestamps, and still an int64.
 _LONGEST_STEP = 2**62
 
 
+# Clients write nearly all timestamps like one of these, in UTC: the least and the greatest
+# character at each place, by the length and what stands between day and hour.
+_PLAIN = {
+    (len(least), least[10:11]): tuple(np.frombuffer(each, np.uint8) for each in (least, greatest))
+    for least, greatest in (
+        (b"1000-00-00", b"9999-99-99"),
+        (b"1000-00-00T00:00:00", b"9999-99-99T99:99:99"),
+        (b"1000-00-00 00:00:00", b"9999-99-99 99:99:99"),
+        (b"1000-00-00T00:00:00Z", b"9999-99-99T99:99:99Z"),
+        (b"1000-00-00 00:00:00Z", b"9999-99-99 99:99:99Z"),
+    )
+}
+# The length of a date alone, and where month, day, hour, minute and second stand.
+_DATE, _PLACES = 10, [5, 8, 11, 14, 17]
+_GREATEST_PARTS = np.array([12, 31, 23, 59, 59], np.uint8)
+_SECONDS = np.array([3600, 60, 1])
+# The years that fit into nanoseconds as a whole.
+_EARLIEST_YEAR, _LATEST_YEAR = 1678, 2261
+_MONTHS_TO_1970 = 1970 * 12 + 1
+
+
 @dataclass(frozen=True)
 class Times:
-    """Timestamps, shape ``(n,)``: microseconds in UTC, and the calendar's wall-clock time."""
+    """Timestamps, shape ``(n,)``: microseconds in UTC, and what the clock of their zone showed."""
 
     elapsed: Ints
-    wall: pd.DatetimeIndex
+    clock: npt.NDArray[np.datetime64]
+
+    @property
+    def wall(self) -> pd.DatetimeIndex:
+        """The clock's times as pandas has them, with the parts of the calendar."""
+        return pd.DatetimeIndex(self.clock)
 
 
 def read_timestamps(timestamps: Any) -> Times:
     """Read timestamps: dates, or strings in ISO 8601 or all in one other notation."""
-    if isinstance(getattr(timestamps, "dtype", None), np.dtype | pd.DatetimeTZDtype) and (
-        pd.api.types.is_datetime64_any_dtype(timestamps.dtype)
+    dtype = getattr(timestamps, "dtype", None)
+    if isinstance(dtype, np.dtype | pd.DatetimeTZDtype) and (
+        pd.api.types.is_datetime64_any_dtype(dtype)
     ):
-        index = pd.DatetimeIndex(timestamps)
-    else:
-        index = _parsed(as_list(timestamps))
-    if index.hasnans:
-        place = int(np.flatnonzero(index.isna())[0])
-        raise malformed(f"the timestamp at index {place} is missing")
-    wall = index.tz_localize(None)
-    universal = wall if index.tz is None else index.tz_convert(None)
+        if dtype == _NANOSECONDS:
+            return _in_utc(np.asarray(timestamps))
+        return _of_index(pd.DatetimeIndex(timestamps))
+    listed = as_list(timestamps)
+    plain = read_plain(listed)
+    return _of_index(_parsed(listed)) if plain is None else _in_utc(plain)
+
+
+def read_plain(timestamps: list[Any]) -> npt.NDArray[np.datetime64] | None:
+    """Read strings that are all written in the same of the most usual notations, or return None.
+
+    It takes a twentieth of the time of the general way, and knows none of its errors: what it
+    refuses is read again.
+    """
+    first = timestamps[0]
+    if not isinstance(first, str):
+        return None
+    try:
+        length = len(first)
+        least, greatest = _PLAIN[length, first[10:11].encode()]
+        joined = "".join(timestamps).encode("ascii")
+        if set(map(len, timestamps)) != {length}:
+            return None
+    except (KeyError, TypeError, ValueError):
+        return None
+    written = np.frombuffer(joined, np.uint8).reshape(-1, length)
+    if ((written < least) | (written > greatest)).any():
+        return None
+    digits = written - np.uint8(ord("0"))
+    pairs = digits[:, :-1] * np.uint8(10) + digits[:, 1:]
+    places = _PLACES if length > _DATE else _PLACES[:2]
+    parts = pairs[:, places]
+    if (parts > _GREATEST_PARTS[: len(places)]).any() or not parts[:, :2].all():
+        return None
+    years = pairs[:, 0].astype(np.int64) * 100 + pairs[:, 2]
+    if years.min() < _EARLIEST_YEAR or years.max() > _LATEST_YEAR:
+        return None
+    # numpy has a parser of its own, which ends the process when it meets a date that is none.
+    months = (years * 12 + parts[:, 0] - _MONTHS_TO_1970).astype("datetime64[M]")
+    days = months.astype("datetime64[D]") + (parts[:, 1].astype(np.int64) - 1)
+    if (days.astype("datetime64[M]") != months).any():
+        return None
+    clock: npt.NDArray[np.datetime64] = days.astype(_NANOSECONDS)
+    if length > _DATE:
+        clock += (parts[:, 2:] @ _SECONDS).astype("timedelta64[s]")
+    return clock
+
+
+def _in_utc(clock: npt.NDArray[np.datetime64]) -> Times:
+    missing = np.isnat(clock)
+    if missing.any():
+        raise _missing(int(missing.argmax()))
     # What is finer than a microsecond is cut off, as datetime does.
-    elapsed = universal.to_numpy().astype("datetime64[us]").astype(np.int64)
-    return Times(elapsed, wall)
+    return Times(clock.astype("datetime64[us]").astype(np.int64), clock)
+
+
+def _of_index(index: pd.DatetimeIndex) -> Times:
+    if index.hasnans:
+        raise _missing(int(np.flatnonzero(index.isna())[0]))
+    wall = index.tz_localize(None).to_numpy()
+    universal = wall if index.tz is None else index.tz_convert(None).to_numpy()
+    return Times(_in_utc(universal).elapsed, wall)
+
+
+def _missing(place: int) -> DetectionError:
+    return malformed(f"the timestamp at index {place} is missing")
 
 
 def _parsed(timestamps: list[Any]) -> pd.DatetimeIndex:
