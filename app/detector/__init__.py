@@ -4,8 +4,9 @@
 >>> detect_entire([1.0, 2.0, 3.0] * 5 + [9.0], period=3).is_anomaly.nonzero()[0].tolist()
 [15]
 
-`detect_entire`, `detect_latest` and `detect_change_points` take one series, `MultivariateModel` is
-trained on many variables together. The four ``...Detector`` classes are the same as MLflow models.
+`detect_entire`, `detect_latest` and `detect_change_points` take one series, `detect_many` takes a
+table of many, `MultivariateModel` is trained on many variables together. The four ``...Detector``
+classes are the same as MLflow models.
 Whatever cannot be answered raises `DetectionError`.
 """
 
@@ -15,7 +16,12 @@ from typing import TYPE_CHECKING, Any
 from detector.errors import DetectionError, Stopped
 
 if TYPE_CHECKING:
-    from detector.detect import detect_change_points, detect_entire, detect_latest
+    from detector.detect import (
+        detect_change_points,
+        detect_entire,
+        detect_latest,
+        detect_many,
+    )
     from detector.models import (
         ChangePointDetector,
         EntireAnomalyDetector,
@@ -45,11 +51,12 @@ __all__ = [
     "detect_change_points",
     "detect_entire",
     "detect_latest",
+    "detect_many",
 ]
 
 # Imported when they are asked for: the models need MLflow, which takes seconds.
 _MODULES = {
-    "detector.detect": ("detect_change_points", "detect_entire", "detect_latest"),
+    "detector.detect": ("detect_change_points", "detect_entire", "detect_latest", "detect_many"),
     "detector.models": (
         "ChangePointDetector",
         "EntireAnomalyDetector",

@@ -10,10 +10,16 @@ import pandas as pd
 
 from detector import files
 from detector.errors import DetectionError
-from detector.series.options import BOUNDARY_VERSIONS, GRANULARITIES, IMPUTE_MODES
+from detector.series.options import (
+    BOUNDARY_VERSIONS,
+    GRANULARITIES,
+    IMPUTE_MODES,
+    ChangePointOptions,
+    Options,
+)
 from detector.series.series import ChangePointSeries, Series
 from detector.tracking import environment
-from detector.univariate import detection
+from detector.univariate import detection, many
 from detector.univariate.changepoint import ChangePoints, change_points
 from detector.univariate.detection import Detection, LatestDetection
 
@@ -61,6 +67,8 @@ def _detect_in_file(options: argparse.Namespace) -> int:
         frame, request = files.read_request(options.file)
         given = {name: getattr(options, name) for _, name, _, _ in options.names}
         request |= {name: value for name, value in given.items() if value is not None}
+        if options.by:
+            return _detect_in_each(frame, request, options)
         found: _Found = options.run(frame, request, options)
         if options.plot:
             _draw(found, options)
@@ -69,6 +77,47 @@ def _detect_in_file(options: argparse.Namespace) -> int:
         sys.stderr.write(" ".join(f"{error}".split()) + "\n")
         return _REFUSED
     return 0
+
+
+def _detect_in_each(
+    frame: pd.DataFrame, request: dict[str, Any], options: argparse.Namespace
+) -> int:
+    """Detect in every series of a file; return 0 unless none could be answered."""
+    if options.plot:
+        raise DetectionError("BadArgument", "--plot draws one series, and --by takes many.")
+    mode = getattr(options, "mode", "change_points")
+    read = ChangePointOptions if mode == "change_points" else Options
+    found = many.detect_each(
+        frame,
+        read.from_request(request),
+        by=options.by,
+        mode=mode,
+        timestamp="timestamp",
+        value="value",
+        threads=None,
+        progress=sys.stderr.isatty(),
+    )
+    if options.format == "table":
+        found = _summary(found, options.by)
+        sys.stdout.write(f"{found.to_string(index=False, na_rep='')}\n")
+    else:
+        sys.stdout.write(_FORMATS[options.format](found))
+    return _REFUSED if found["error"].notna().all() else 0
+
+
+def _summary(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return one row for each series."""
+    flag, kind = ("is_anomaly", "anomalies")
+    if flag not in found:
+        flag, kind = ("is_change_point", "change_points")
+    about = {
+        "points": (flag, "size"),
+        kind: (flag, "sum"),
+        "period": ("period", "first"),
+        "error": ("error", "first"),
+    }
+    table: pd.DataFrame = found.groupby(by, sort=False, dropna=False).agg(**about).reset_index()
+    return table
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -164,6 +213,13 @@ def _add_arguments(command: argparse.ArgumentParser, names: _Options) -> None:
         command.add_argument(flag, dest=name, type=kind, help=text)
     command.add_argument("--format", choices=sorted(_FORMATS), default="table")
     command.add_argument("--plot", metavar="FILE.png", help="also draw the result")
+    command.add_argument(
+        "--by",
+        metavar="COLUMN",
+        action="append",
+        help="the file has many series, told apart by this column (more than once: by several "
+        "columns); the table then has a row for each series, csv and json for each point",
+    )
 
 
 def _detect(
@@ -207,7 +263,11 @@ def _csv(result: pd.DataFrame) -> str:
 
 
 def _json(result: pd.DataFrame) -> str:
-    records = result.assign(timestamp=result["timestamp"].astype(str)).to_dict(orient="records")
+    if "timestamp" in result:
+        result = result.assign(timestamp=result["timestamp"].astype(str))
+    # JSON has no word for a number that is none.
+    missing: Any = None
+    records = result.astype(object).where(result.notna(), missing).to_dict(orient="records")
     return json.dumps(records, indent=2) + "\n"
 
 

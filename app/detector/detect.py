@@ -1,15 +1,19 @@
 """Detection in one series from Python: the data, the options, and arrays in return."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+
+from detector.errors import DetectionError, shown
 from detector.series.options import ChangePointOptions, DetectorChoice, Options, trend_threshold
 from detector.series.series import ChangePointSeries, Series
-from detector.univariate import changepoint, detection
+from detector.univariate import changepoint, detection, many
 from detector.univariate.changepoint import ChangePoints
 from detector.univariate.detection import Detection, LatestDetection
 
-__all__ = ["detect_change_points", "detect_entire", "detect_latest"]
+__all__ = ["detect_change_points", "detect_entire", "detect_latest", "detect_many"]
 
 
 def detect_entire(
@@ -229,14 +233,106 @@ def detect_change_points(
     >>> found.to_frame().query("is_change_point")["timestamp"].dt.date.tolist()
     [datetime.date(2024, 1, 21)]
     """
-    options = ChangePointOptions(
+    options = _change_point_options(
         granularity=granularity,
         interval=interval,
         period=period,
         stable_trend_window=stable_trend_window,
-        threshold=trend_threshold(granularity) if threshold is None else threshold,
+        threshold=threshold,
     )
     return changepoint.change_points(ChangePointSeries.of(data, options))
+
+
+def detect_many(
+    data: pd.DataFrame,
+    *,
+    by: str | Sequence[str],
+    mode: str = "entire",
+    timestamp: str = "timestamp",
+    value: str = "value",
+    threads: int | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> pd.DataFrame:
+    """Detect in each of many series, in several at once.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row for each point. The rows of a series may lie apart; in their order they rise in
+        time. The data is not changed.
+    by : str or list of str
+        The columns that tell the series apart.
+    mode : str
+        ``entire``, ``latest`` or ``change_points``.
+    timestamp, value : str
+        The names of these columns. Without a granularity there need be no timestamps.
+    threads : int, optional
+        How many series are worked on at once; as many as there are processors by default.
+    progress : bool
+        Whether to show on standard error how far it is.
+    **options
+        Those of `detect_entire`, or of `detect_change_points` for that mode; for all series alike.
+
+    Returns
+    -------
+    DataFrame
+        The columns `by`, ``timestamp``, ``value``, and those of `Detection.to_frame`; of each
+        series all rows in their order, or its last one for ``latest``. The series stand in the
+        order in which they first appear. ``error`` is None, or says why a series has no answer:
+        its numbers are NaN then, and its flags False.
+
+    Raises
+    ------
+    DetectionError
+        For an option that is not valid, and for a table that lacks a column.
+
+    Notes
+    -----
+    The answers are those of `detect_entire`, `detect_latest` and `detect_change_points` for each
+    series by itself, to the last bit. Where the kernel is compiled the threads use as many
+    processors; in numpy they take turns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from detector import detect_many
+    >>> pumps = pd.DataFrame({"pump": ["a"] * 16 + ["b"] * 3, "value": [1.0, 2, 3] * 5 + [9] * 4})
+    >>> found = detect_many(pumps, by="pump", period=3)
+    >>> found.query("is_anomaly")[["pump", "value", "expected_value"]].values.tolist()
+    [['a', 9.0, 1.0]]
+    >>> found["error"].iloc[-1].partition(":")[0]
+    'InvalidSeries'
+    """
+    if mode not in many.MODES:
+        raise DetectionError(
+            "BadArgument",
+            f"The 'mode' must be one of {', '.join(many.MODES)}, not {shown(mode)}.",
+        )
+    if threads is not None and threads < 1:
+        raise DetectionError("BadArgument", f"'threads' must be at least 1, not {shown(threads)}.")
+    if mode == "change_points":
+        checked: Options | ChangePointOptions = _change_point_options(**options)
+    else:
+        checked = _options(options.pop("detector", None), **options)
+    return many.detect_each(
+        data,
+        checked,
+        by=[by] if isinstance(by, str) else list(by),
+        mode=mode,
+        timestamp=timestamp,
+        value=value,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def _change_point_options(
+    *, granularity: str, threshold: float | None = None, **given: Any
+) -> ChangePointOptions:
+    if threshold is None:
+        threshold = trend_threshold(granularity)
+    return ChangePointOptions(granularity=granularity, threshold=threshold, **given)
 
 
 def _options(detector: str | None, **given: Any) -> Options:

@@ -20,7 +20,7 @@ from detector.series.options import (
     Options,
     wrong_window,
 )
-from detector.series.timestamps import check_order, grid_index, read_timestamps
+from detector.series.timestamps import Times, check_order, grid_index, read_timestamps
 from detector.series.values import as_list, check_length, check_values, malformed, read_values
 
 if TYPE_CHECKING:
@@ -198,14 +198,31 @@ class Series:
         numbers_ = read_values(values)
         listed = range(len(numbers_)) if timestamps is None else as_list(timestamps)
         times = None if options.granularity == "none" else read_timestamps(timestamps)
-        check_values(numbers_, listed)
+        return cls.from_read(numbers_, times, listed, options)
+
+    @classmethod
+    def from_read(
+        cls, values: Floats, times: Times | None, timestamps: Sequence[Any], options: Any
+    ) -> "Self":
+        """Check values and timestamps that are read already.
+
+        Parameters
+        ----------
+        values : ndarray of float64, shape (n,)
+        times : Times or None
+            None where there is no granularity.
+        timestamps : sequence
+            The same as they were given.
+        options : Options
+        """
+        check_values(values, timestamps)
         if times is None:
-            index = np.arange(len(numbers_), dtype=np.int64)
+            index = np.arange(len(values), dtype=np.int64)
         else:
-            check_order(times.elapsed, listed)
-            index = grid_index(times, options, listed)
+            check_order(times.elapsed, timestamps)
+            index = grid_index(times, options, timestamps)
         _check_periods(index, options)
-        return cls(numbers_, index, listed, options)
+        return cls(values, index, timestamps, options)
 
 
 @dataclass(frozen=True)
@@ -229,8 +246,11 @@ class ChangePointSeries(Series):
         return ChangePointOptions.from_request(request)
 
     @classmethod
-    def _check(cls, values: Any, timestamps: Any, options: Any) -> "Self":
-        series = super()._check(values, timestamps, options)
+    def from_read(
+        cls, values: Floats, times: Times | None, timestamps: Sequence[Any], options: Any
+    ) -> "Self":
+        """Check values and timestamps that are read already; see `Series.from_read`."""
+        series = super().from_read(values, times, timestamps, options)
         longest = _longest_window(series.values)
         if options.stable_trend_window is not None and options.stable_trend_window > longest:
             raise wrong_window(

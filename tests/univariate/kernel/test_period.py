@@ -17,7 +17,7 @@ from detector.univariate.kernel.period import (
     find_period,
 )
 from detector.univariate.kernel.trend import _mean_spectrum, fit_trend
-from detector.univariate.kernel.upstream import COMPILED
+from detector.univariate.kernel.upstream import compiled
 
 
 def series_of(kind: str, n: int, season: int) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_spectrum_is_that_of_scipy(kind: str, n: int, length: int) -> None:
 def test_best_period_is_that_of_the_package(kind: str) -> None:
     values = series_of(kind, 900, 12)
     periods = np.arange(5, 299)
-    error, seasons = COMPILED.max_gcv(values, periods.astype("i"))
+    error, seasons = compiled().max_gcv(values, periods.astype("i"))
     assert _best_period(values, periods) == (len(seasons), error)
 
 
@@ -84,7 +84,7 @@ def test_best_period_is_that_of_the_package_where_single_precision_decides(seed:
     t = np.arange(1200)
     values = 0.5 * np.sin(2 * np.pi * t / 12) + noise.normal(size=1200) * 10 ** -(2 + seed % 4 / 2)
     periods = noise.permutation(np.arange(5, 400))
-    error, seasons = COMPILED.max_gcv(values, periods.astype("i"))
+    error, seasons = compiled().max_gcv(values, periods.astype("i"))
     assert _best_period(values, periods) == (len(seasons), error)
 
 
@@ -94,7 +94,7 @@ def test_bounds_of_the_error_hold(scale: float) -> None:
     values = 0.5 * np.sin(2 * np.pi * np.arange(1500) / 12) + noise.normal(size=1500) * scale
     periods = np.arange(5, 500)
     errors, slack = _bounds(values, periods)
-    exact = np.array([COMPILED.gcv(values, int(period))[0] for period in periods]) * 1500
+    exact = np.array([compiled().gcv(values, int(period))[0] for period in periods]) * 1500
     assert (np.abs(errors - exact) <= slack + 1e-8 * 1500).all()
     # Their width is what lets few candidates through: it must stay small beside the errors.
     assert (slack < 0.02 * np.sum(np.square(values))).all()
@@ -106,7 +106,7 @@ def test_close_bounds_of_the_error_hold_and_are_close(scale: float) -> None:
     values = 0.5 * np.sin(2 * np.pi * np.arange(1500) / 12) + noise.normal(size=1500) * scale
     periods = np.arange(5, 500)
     errors, slack = _close_bounds(values, periods)
-    exact = np.array([COMPILED.gcv(values, int(period))[0] for period in periods]) * 1500
+    exact = np.array([compiled().gcv(values, int(period))[0] for period in periods]) * 1500
     counted = np.abs(errors) > 1.01e-8 * 1500
     assert (np.abs(errors - exact) <= slack)[counted].all()
     assert (exact[~counted] <= 1.02e-8 * 1500).all()
@@ -151,5 +151,5 @@ def test_best_of_many_periods_that_explain_the_same_is_that_of_the_package(
     noise = np.random.default_rng(season)
     values = np.sin(2 * np.pi * (np.arange(2400) + 0.5) / season) + noise.normal(size=2400) * size
     periods = noise.permutation(np.arange(5, 799))
-    error, seasons = COMPILED.max_gcv(values, periods.astype("i"))
+    error, seasons = compiled().max_gcv(values, periods.astype("i"))
     assert _best_period(values, periods) == (len(seasons), error)

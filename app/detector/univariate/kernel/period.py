@@ -10,7 +10,7 @@ from detector.univariate.kernel import native
 from detector.univariate.kernel.medians import moving_median
 from detector.univariate.kernel.products import dot
 from detector.univariate.kernel.trend import fit_trend
-from detector.univariate.kernel.upstream import COMPILED
+from detector.univariate.kernel.upstream import compiled
 
 _SHORTEST_PERIOD = 4
 _SHORTEST_SERIES = 12
@@ -105,7 +105,7 @@ def _explained(values: Floats, period: int) -> float:
     if native.period is not None:
         unexplained = native.period.unexplained(np.ascontiguousarray(values), period)
     else:
-        unexplained, _ = COMPILED.gcv(values.astype(object), period)
+        unexplained, _ = compiled().gcv(values.astype(object), period)
     if _is_nought(unexplained):
         return 1.0
     return float(1 - unexplained / values.var())
@@ -238,7 +238,7 @@ def _best_period(values: Floats, periods: Ints) -> tuple[int, float]:
     objects = values.astype(object)
     candidates, floor = _candidates(values, periods)
     for period in candidates:
-        error, _ = COMPILED.gcv(objects, int(period))
+        error, _ = compiled().gcv(objects, int(period))
         if error < least:
             best, least = int(period), error
         if least <= floor:

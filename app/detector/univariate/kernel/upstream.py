@@ -48,17 +48,15 @@ def _load(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _compiled() -> Any:
+@lru_cache(maxsize=1)
+def compiled() -> Any:
+    """Return the package's Cython module, whose imports take longer than a detection."""
     name = "_anomaly_kernel_cython"
     for suffix in importlib.machinery.EXTENSION_SUFFIXES:
         path = _folder() / f"{name}{suffix}"
         if path.is_file():
             return _load(f"anomaly_detector.univariate.{name}", path)
     raise ImportError(f"{DISTRIBUTION} has no compiled {name} for this Python.")
-
-
-COMPILED = _compiled()
-"""The package's Cython module."""
 
 
 @lru_cache(maxsize=1)

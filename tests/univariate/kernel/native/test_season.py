@@ -18,7 +18,7 @@ from detector.univariate.kernel.medians import median_slope, moving_median
 from detector.univariate.kernel.period import _best_period, _cut_spikes, _level_phases, find_period
 from detector.univariate.kernel.stationarity import _Products, is_stationary
 from detector.univariate.kernel.trend import fit_trend
-from detector.univariate.kernel.upstream import COMPILED
+from detector.univariate.kernel.upstream import compiled
 
 pytestmark = kernels.BUILT
 ROOT = Path(__file__).parents[4]
@@ -123,14 +123,14 @@ def test_median_slope_where_single_precision_overflows() -> None:
 @given(series(), st.data())
 def test_error_of_a_period_is_that_of_upstream(values: np.ndarray, data: st.DataObject) -> None:
     period = data.draw(st.integers(4, len(values) // 2))
-    theirs, _ = COMPILED.gcv(values.astype(object), period)
+    theirs, _ = compiled().gcv(values.astype(object), period)
     found = native.period.unexplained(values, period)
     assert kernels.bits(found) == kernels.bits(theirs)
 
 
 def test_a_single_period_has_no_error() -> None:
     for period in (7, 12, 13):
-        for error in (COMPILED.gcv, native.period.unexplained):
+        for error in (compiled().gcv, native.period.unexplained):
             with pytest.raises(ZeroDivisionError):
                 error(np.ones(12), period)
 
