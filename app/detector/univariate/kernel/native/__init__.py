@@ -23,10 +23,12 @@ PACKAGE = "detector_native"
 _VARIABLE = "DETECTOR_KERNEL"
 
 # The compiled modules, each None where numpy is used.
+changepoint: Any = None
+imputation: Any = None
 medians: Any = None
 outliers: Any = None
 stl: Any = None
-_MODULES = ("medians", "outliers", "stl")
+_MODULES = ("changepoint", "imputation", "medians", "outliers", "stl")
 
 reason = ""
 """Why numpy is used; empty where it is not."""
