@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
+import kernels
 import numpy as np
 import pandas as pd
 import pytest
@@ -438,3 +439,28 @@ def test_change_points_are_a_table_and_a_picture() -> None:
     (axes,) = found.plot(title="A step").axes
     assert axes.get_title(loc="left") == "A step"
     assert len(axes.collections[0].get_segments()) == 1
+
+
+@kernels.BUILT
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(12, 400),
+    kind=st.sampled_from(["noise", "walk", "steps", "impulse", "constant"]),
+    scale=st.sampled_from([1e-300, 1.0, 1e100]),
+    threshold=st.sampled_from([0.5, 0.9, 0.99]),
+    period=st.sampled_from([0, 4]),
+)
+def test_compiled_scores_are_numpys(
+    seed: int, n: int, kind: str, scale: float, threshold: float, period: int
+) -> None:
+    drawn = np.random.default_rng(seed)
+    values = {
+        "noise": drawn.uniform(-1, 1, n),
+        "walk": np.cumsum(drawn.uniform(-1, 1, n)) / n,
+        "steps": np.repeat(drawn.uniform(-1, 1, n // 9 + 1), 9)[:n],
+        "impulse": (np.arange(n) == n // 2) * 1.0,
+        "constant": np.ones(n),
+    }[kind]
+    series = series_of(scale * values, "hourly", period=period, threshold=threshold)
+    kernels.assert_same(change_points, series)

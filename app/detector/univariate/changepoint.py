@@ -24,7 +24,7 @@ from detector import plot
 from detector.arrays import Flags, Floats, Ints
 from detector.series.series import ChangePointSeries
 from detector.univariate.gaps import fill_gaps, find_season, require_seasons
-from detector.univariate.kernel import stl
+from detector.univariate.kernel import native, stl
 from detector.univariate.kernel.medians import moving_median
 from detector.univariate.segmentation import find_breaks
 
@@ -151,11 +151,17 @@ def _find_breaks(values: Floats, window: int) -> list[int]:
     usual = moving_median(values, 2 * window - 1, ends=True)
     # An excursion leaves the median around it, far, for less than the window: F. Hampel, "The
     # Influence Curve and Its Role in Robust Estimation", JASA 69 (1974).
-    far = np.abs(values - usual) > _FAR * np.median(np.abs(np.diff(values, 2)))
+    far = np.abs(values - usual) > _FAR * _median_bend(values)
     if far.any():
         hidden = find_breaks(_scale(np.where(far, usual, values), _ROUNDING), window)
         breaks += [at for at in hidden if all(abs(at - known) >= window for known in breaks)]
     return sorted(breaks)
+
+
+def _median_bend(values: Floats) -> float:
+    if native.changepoint is not None:
+        return float(native.changepoint.median_bend(values))
+    return float(np.median(np.abs(np.diff(values, 2))))
 
 
 def _scale(values: Floats, smallest: float) -> Floats:
@@ -190,7 +196,7 @@ def _segment(
     """
     n = len(trend)
     found, confidence = np.zeros(n, dtype=bool), np.zeros(n)
-    piece, strays = _Piece(trend.tolist(), 0), _Strays(trend)
+    piece, strays = _piece(trend, 0), _Strays(trend)
     for at, next_at in pairwise([*breaks, n]):
         departure = piece.follow(confidence, at - lead, at, min(at + window // 2 + 1, n), tolerance)
         if not departure > tolerance:
@@ -200,7 +206,7 @@ def _segment(
             piece.stop = at
         departure = _pass_excursion(piece, trend, confidence, tolerance, window) or departure
         found[piece.stop], confidence[piece.stop] = True, departure
-        piece = _Piece(piece.values, piece.stop)
+        piece = type(piece)(piece.values, piece.stop)
     piece.follow(confidence, n, n, n, tolerance)
     return found, confidence
 
@@ -225,9 +231,9 @@ def _pass_excursion(
         return 0.0
     departure = abs(trend[stop] - _extend(trend[start:first], first - start))
     before = confidence[first:stop].copy()
-    short = _Piece(piece.values, first)
+    short = type(piece)(piece.values, first)
     while short.follow(confidence, first, first, stop + 1, tolerance) and short.stop < stop:
-        short = _Piece(piece.values, short.stop)
+        short = type(piece)(piece.values, short.stop)
     if short.stop == stop and departure > tolerance:
         return float(departure)
     # The service would have begun its next piece elsewhere, or have seen no change.
@@ -275,6 +281,13 @@ class _Strays:
         slope = moment / (count * (count * count - 1) / 12)
         line = total / count + slope * (np.arange(at, stop) - centre)
         return bool(np.abs(self._trend[at:stop] - line).max() > tolerance - _DOUBT)
+
+
+def _piece(trend: Floats, start: int) -> "_Piece":
+    if native.changepoint is not None:
+        compiled: _Piece = native.changepoint.Piece(np.ascontiguousarray(trend), start)
+        return compiled
+    return _Piece(trend.tolist(), start)
 
 
 class _Piece:

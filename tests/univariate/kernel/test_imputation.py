@@ -1,8 +1,11 @@
 """Filling gaps beside the package's own ways."""
 
+import kernels
 import numpy as np
 import pytest
 from anomaly_detector.univariate.filling_up import FillingUpProcess
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detector.univariate.kernel import imputation
 
@@ -59,3 +62,27 @@ def test_seasons_are_borrowed_with_weights_that_add_up(period: int) -> None:
     theirs, _ = process.fill_up(method="auto", period=period)
     ours = imputation.follow_season(values, index, n, period=period)
     assert np.array_equal(ours, theirs)
+
+
+@kernels.BUILT
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(12, 600),
+    period=st.integers(0, 60),
+    share=st.sampled_from([0.01, 0.2, 0.5, 0.9]),
+    scale=st.sampled_from([1e-300, 1.0, 1e100]),
+    digits=st.sampled_from([0, 9]),
+    block=st.integers(0, 100),
+)
+def test_compiled_filling_is_numpys(
+    seed: int, n: int, period: int, share: float, scale: float, digits: int, block: int
+) -> None:
+    drawn = np.random.default_rng(seed)
+    kept = drawn.random(n) >= share
+    kept[n // 3 : n // 3 + block] = False
+    kept[[0, 1, n // 2, -1]] = True
+    index = np.flatnonzero(kept)
+    values = np.round(drawn.uniform(-1, 1, len(index)), digits) * scale
+    kernels.assert_same(imputation.follow_season, values, index, n, period=period)
+    kernels.assert_same(imputation.hold_previous, values, index, n)

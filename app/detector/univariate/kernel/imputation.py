@@ -4,11 +4,14 @@ import numpy as np
 from scipy.interpolate import interp1d
 
 from detector.arrays import Floats, Ints
+from detector.univariate.kernel import native
 
 # Gaps longer than this are never bridged by a curve.
 _LONGEST_CURVE = 6
 _SEASONS_EITHER_SIDE = 3
 _SEASON_WEIGHTS = np.array([0.1, 0.3, 0.6, 0.6, 0.3, 0.1])
+# What the weights of so many seasons before and behind sum up to.
+_TOTALS = np.array([[_SEASON_WEIGHTS[3 - i : 3 + j].sum() for j in range(4)] for i in range(4)])
 
 
 def hold_previous(values: Floats, index: Ints, count: int) -> Floats:
@@ -21,6 +24,11 @@ def hold_previous(values: Floats, index: Ints, count: int) -> Floats:
         Where the values belong; rises from 0 to ``count - 1``.
     count : int
     """
+    if native.imputation is not None:
+        held = native.imputation.hold_previous(
+            np.ascontiguousarray(values), np.ascontiguousarray(index, dtype=np.int64), count
+        )
+        return np.asarray(held)
     return np.asarray(values[np.searchsorted(index, np.arange(count), side="right") - 1])
 
 
@@ -46,6 +54,20 @@ def follow_season(values: Floats, index: Ints, count: int, *, period: int) -> Fl
     """
     if period <= 1:
         return draw_line(values, index, count)
+    if native.imputation is not None:
+        full, unknown = native.imputation.follow_season(
+            interp1d(index, values, kind="cubic")(np.arange(count)),
+            np.ascontiguousarray(values),
+            np.ascontiguousarray(index, dtype=np.int64),
+            period,
+            min(_LONGEST_CURVE, period // 4),
+            _SEASON_WEIGHTS,
+            _TOTALS,
+        )
+        if not unknown:
+            return np.asarray(full)
+        present = np.flatnonzero(~np.isnan(full))
+        return draw_line(full[present], present, count)
     full = _bridge_short_gaps(values, index, count, period)
     if np.isnan(full).any():
         full = _borrow_seasons(full, period)

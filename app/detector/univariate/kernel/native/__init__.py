@@ -23,13 +23,24 @@ PACKAGE = "detector_native"
 _VARIABLE = "DETECTOR_KERNEL"
 
 # The compiled modules, each None where numpy is used.
+changepoint: Any = None
+imputation: Any = None
 medians: Any = None
 outliers: Any = None
 period: Any = None
 spectral_residual: Any = None
 stationarity: Any = None
 stl: Any = None
-_MODULES = ("medians", "outliers", "period", "spectral_residual", "stationarity", "stl")
+_MODULES = (
+    "changepoint",
+    "imputation",
+    "medians",
+    "outliers",
+    "period",
+    "spectral_residual",
+    "stationarity",
+    "stl",
+)
 
 reason = ""
 """Why numpy is used; empty where it is not."""
