@@ -206,3 +206,61 @@ def test_program_ends_with_2_and_no_traceback(csv: Path) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("InvalidGranularity: The 'granularity' field can only be")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def fleet(weekly_season: pd.DataFrame, tmp_path: Path) -> Path:
+    """Return a file of three series, the last of which is too short."""
+    path = tmp_path / "fleet.csv"
+    frames = [weekly_season.assign(pump="a"), weekly_season.assign(pump="b"), weekly_season[:5]]
+    pd.concat(frames).fillna({"pump": "c"}).to_csv(path, index=False)
+    return path
+
+
+def test_many_series_are_told_apart_by_a_column(
+    fleet: Path, csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--granularity", "daily", "--format", "csv"]
+    assert main(["detect", str(csv), *arguments]) == 0
+    alone = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert main(["detect", str(fleet), *arguments, "--by", "pump"]) == 0
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    for pump in "ab":
+        rows = found[found["pump"] == pump].reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows[alone.columns], alone, check_exact=True)
+    errors = found[found["pump"] == "c"]["error"].unique().tolist()
+    assert errors == ["InvalidSeries: The 'series' field must have at least 12 points. It has 5."]
+
+
+def test_the_table_of_many_series_has_a_row_for_each(
+    fleet: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["detect", str(fleet), "--granularity", "daily", "--by", "pump"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["pump", "points", "anomalies", "period", "error"]
+    assert lines[1].split()[:4] == ["a", "60", "2", "7"]
+    assert "at least 12 points" in lines[3]
+    assert main(["changepoint", str(fleet), "--granularity", "daily", "--by", "pump"]) == 0
+    assert "change_points" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_json_of_many_series_has_no_number_for_what_has_an_error(
+    fleet: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--granularity", "daily", "--mode", "latest", "--format", "json", "--by", "pump"]
+    assert main(["detect", str(fleet), *arguments]) == 0
+    records = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [record["pump"] for record in records] == ["a", "b", "c"]
+    assert records[0]["error"] is None
+    assert records[2]["expected_value"] is None
+
+
+def test_many_series_that_all_fail_are_a_failure(
+    csv: Path, fleet: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["detect", str(fleet), "--by", "pump", "--period", "50"]) == 2
+    assert capsys.readouterr().out.count("InvalidModelArgument") == 2
+    assert main(["detect", str(csv), "--by", "pump"]) == 2
+    assert "The table must have one column 'pump'" in capsys.readouterr().err
+    assert main(["detect", str(fleet), "--by", "pump", "--plot", "out.png"]) == 2
+    assert "--plot draws one series, and --by takes many." in capsys.readouterr().err

@@ -17,7 +17,15 @@ APP = Path(__file__).parents[1] / "app"
 FUNCTIONS = ["detect_change_points", "detect_entire", "detect_latest"]
 RESULTS = ["ChangePoints", "Detection", "MultivariateDetection"]
 MODELS = ["ChangePointDetector", "EntireAnomalyDetector", "LatestAnomalyDetector"]
-OTHERS = ["AnomalyState", "Contributor", "DetectionError", "Epoch", "LatestDetection", "Stopped"]
+OTHERS = [
+    "AnomalyState",
+    "Contributor",
+    "DetectionError",
+    "Epoch",
+    "LatestDetection",
+    "Stopped",
+    "detect_many",
+]
 EXPORTED = {
     name: getattr(detector, name)
     for name in sorted(
