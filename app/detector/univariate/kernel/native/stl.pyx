@@ -43,12 +43,17 @@ cdef class Loess:
         self.tricube, self.lows, self.highs = tricube, lows, highs
         self.rows, self.width = at.shape[0], tricube.shape[1]
 
-    cdef int regress(self, Py_ssize_t row, double[::1] weights, double[::1] places) except -1 nogil:
-        """Turn the weights of a window into those of its regression at the point of the grid."""
-        cdef Py_ssize_t i, width = self.width, kind = self.kinds[row], low = self.lows[kind]
+    cdef int regress(self, Py_ssize_t row, double* weights, double* places) except -1 nogil:
+        """Turn the weights of a window into those of its regression at the point of the grid.
+
+        With plain pointers, and a counter as short as it can be, its loops take several values at
+        a time.
+        """
+        cdef int i, width = <int>self.width
+        cdef Py_ssize_t kind = self.kinds[row], low = self.lows[kind]
         cdef double first = <double>self.first[row], at = <double>self.at[row]
         cdef double centre, start, step, spread, distance, slope
-        cdef double whole = total(&weights[low], self.highs[kind] - low)
+        cdef double whole = total(weights + low, self.highs[kind] - low)
         if whole <= 0:
             # No point has a weight: the one itself stands for them all.
             for i in range(width):
@@ -58,13 +63,13 @@ cdef class Loess:
         for i in range(width):
             weights[i] = weights[i] / whole
             places[i] = weights[i] * (<double>i + first)
-        centre = total(&places[0], width)
+        centre = total(places, width)
         start = first - centre
         step = (start + 1) - start
         for i in range(width):
             slope = <double>i * step + start
             places[i] = slope * slope * weights[i]
-        spread = total(&places[0], width)
+        spread = total(places, width)
         distance = at - centre
         slope = distance / spread if sqrt(spread) > 0.001 * <double>(self.n - 1) else 0.0
         for i in range(width):
@@ -77,7 +82,7 @@ cdef class Loess:
         for row in range(self.rows):
             for i in range(self.width):
                 fixed[row, i] = self.tricube[self.kinds[row], i]
-            self.regress(row, fixed[row], places)
+            self.regress(row, &fixed[row, 0], &places[0])
         return 0
 
     cdef int smooth(self, double[::1] values, double[:, ::1] fixed, double[::1] fitted,
@@ -95,15 +100,19 @@ cdef class Loess:
                              double[::1] weights, double[::1] places,
                              double[::1] smoothed) except -1 nogil:
         """Smooth `values`, weighing each of them by `robust` as well."""
-        cdef Py_ssize_t row, i, start, kind
+        cdef Py_ssize_t row, i, width = self.width
+        cdef double* products = &weights[0]
+        cdef double* tricube
+        cdef double* window
         for row in range(self.rows):
-            start, kind = self.first[row] - 1, self.kinds[row]
-            for i in range(self.width):
-                weights[i] = self.tricube[kind, i] * robust[start + i]
-            self.regress(row, weights, places)
-            for i in range(self.width):
-                weights[i] = weights[i] * values[start + i]
-            fitted[row] = total(&weights[0], self.width)
+            tricube, window = &self.tricube[self.kinds[row], 0], &robust[self.first[row] - 1]
+            for i in range(width):
+                products[i] = tricube[i] * window[i]
+            self.regress(row, products, &places[0])
+            window = &values[self.first[row] - 1]
+            for i in range(width):
+                products[i] = products[i] * window[i]
+            fitted[row] = total(products, width)
         return self.between(fitted, smoothed)
 
     cdef int between(self, double[::1] fitted, double[::1] smoothed) except -1 nogil:
