@@ -299,8 +299,8 @@ def detect_many(
     >>> from detector import detect_many
     >>> pumps = pd.DataFrame({"pump": ["a"] * 16 + ["b"] * 3, "value": [1.0, 2, 3] * 5 + [9] * 4})
     >>> found = detect_many(pumps, by="pump", period=3)
-    >>> found.query("is_anomaly")[["pump", "value", "expected_value"]].values.tolist()
-    [['a', 9.0, 1.0]]
+    >>> found.query("is_anomaly")[["pump", "value"]].values.tolist()
+    [['a', 9.0]]
     >>> found["error"].iloc[-1].partition(":")[0]
     'InvalidSeries'
     """
