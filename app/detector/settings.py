@@ -304,12 +304,13 @@ class Settings(AddressSettings):
         description="The most points in one series; above it 413. More than 8640 are refused "
         "with InvalidSeries, as the service did.",
     )
-    concurrent_detections: int = Field(
-        default=1,
+    concurrent_detections: int | None = Field(
+        default=None,
         ge=1,
         validation_alias="DETECTOR_CONCURRENT_DETECTIONS",
         description="How many small and how many large detections one worker runs at a time; of "
-        "many variables it runs one.",
+        "many variables it runs one. By default its share of the processors that the service may "
+        "use, at most 8.",
     )
     waiting_detections: int = Field(
         default=16,

@@ -20,6 +20,11 @@ def test_the_first_page_says_what_answers(service: Any) -> None:
     assert about["apiVersions"] == ["v1.0", "v1.1", "v1.1-preview", "v1.1-preview.1"]
 
 
+def test_the_first_page_says_which_kernel_computes_and_why_numpy(begin: Any) -> None:
+    about = begin(DETECTOR_KERNEL="numpy").wait().call("/").json
+    assert (about["kernel"], about["kernelReason"]) == ("numpy", "DETECTOR_KERNEL asks for it")
+
+
 def test_the_documented_examples_are_answered(service: Any) -> None:
     description = service.call("/openapi.json").json
     asked = 0

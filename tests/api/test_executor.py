@@ -78,12 +78,12 @@ def one_processor() -> Iterator[None]:
     os.sched_setaffinity(0, every)
 
 
-def limits(threads: int, waiting: int) -> Limits:
+def limits(threads: int | None, waiting: int) -> Limits:
     return Limits(Settings(concurrent_detections=threads, waiting_detections=waiting))
 
 
 def run(
-    check: Callable[[Limits], Coroutine[Any, Any, None]], *, threads: int, waiting: int
+    check: Callable[[Limits], Coroutine[Any, Any, None]], *, threads: int | None, waiting: int
 ) -> None:
     async def checked() -> None:
         executor = limits(threads, waiting)
@@ -202,6 +202,34 @@ def test_four_small_ones_wait_where_one_large_one_may(work: Work) -> None:
         await asyncio.gather(*tasks)
 
     run(check, threads=1, waiting=2)
+
+
+@pytest.mark.parametrize(
+    ("processors", "workers", "threads"),
+    [(1, 1, 1), (2, 1, 2), (2, 2, 1), (3, 4, 1), (4, 2, 2), (64, 1, 8)],
+)
+def test_by_default_each_worker_has_threads_for_its_share_of_the_processors(
+    monkeypatch: pytest.MonkeyPatch, processors: int, workers: int, threads: int
+) -> None:
+    # joblib lets it be lowered only, and this machine may have fewer.
+    monkeypatch.setattr("joblib.cpu_count", lambda: processors)
+    made = Limits(Settings(workers=workers))
+    assert (made._small._at_once, made._large._at_once) == (threads, threads)
+    assert made._multivariate._at_once == 1
+    made.close()
+
+
+def test_two_of_a_kind_run_at_once_on_two_threads(work: Work) -> None:
+    async def check(executor: Limits) -> None:
+        tasks = await begun(
+            executor, *[(work.of(name, held=True), SMALL) for name in ("a", "b", "c")]
+        )
+        await until(lambda: len(work.order) == 2)
+        assert set(work.order) == {"a", "b"}
+        work.end()
+        assert await asyncio.gather(*tasks) == ["a", "b", "c"]
+
+    run(check, threads=2, waiting=16)
 
 
 def test_work_is_counted_to_its_end_though_its_client_has_gone(work: Work) -> None:

@@ -27,6 +27,7 @@ from detector.api.wire import Json
 from detector.datasource import Access
 from detector.log import ignore_foreign_warnings
 from detector.settings import Settings
+from detector.univariate.kernel import native
 
 __all__ = ["create"]
 
@@ -132,6 +133,9 @@ def _add_service_routes(app: FastAPI) -> None:
             "alias": settings.model_alias,
             "models": models.versions(),
             "ready": models.ready,
+            # With why, where it is not the compiled one.
+            "kernel": "numpy" if native.reason else "native",
+            **({"kernelReason": native.reason} if native.reason else {}),
             "documentation": "/docs",
         }
 

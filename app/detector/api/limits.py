@@ -18,6 +18,9 @@ _Result = TypeVar("_Result")
 _SMALL = 65_536
 # So many of them wait where one large one may.
 _SMALL_FOR_LARGE = 4
+# More threads gain little, as what is Python in a detection takes turns, and each may take some ten
+# megabytes for what it reads: more workers do.
+_MOST_THREADS = 8
 
 
 class Limits:
@@ -26,14 +29,18 @@ class Limits:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._bodies = Bodies(settings.worker_bodies_bytes)
-        # Of those that this process, or its container, may use.
-        large = -(-settings.waiting_detections * joblib.cpu_count() // settings.workers)
+        # Those that this process, or its container, may use.
+        processors = joblib.cpu_count()
+        threads = settings.concurrent_detections
+        if threads is None:
+            threads = min(max(1, processors // settings.workers), _MOST_THREADS)
+        large = -(-settings.waiting_detections * processors // settings.workers)
         # Threads of their own, so that none waits for another kind.
         self._small, self._large, self._multivariate = (
-            BoundedExecutor(threads, waiting, name=f"{kind} detection", what=f"{kind} detections")
-            for kind, threads, waiting in (
-                ("small", settings.concurrent_detections, _SMALL_FOR_LARGE * large),
-                ("large", settings.concurrent_detections, large),
+            BoundedExecutor(at_once, waiting, name=f"{kind} detection", what=f"{kind} detections")
+            for kind, at_once, waiting in (
+                ("small", threads, _SMALL_FOR_LARGE * large),
+                ("large", threads, large),
                 ("multivariate", 1, large),
             )
         )
