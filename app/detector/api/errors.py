@@ -24,6 +24,7 @@ __all__ = [
     "ErrorCode",
     "GatewayError",
     "add_handlers",
+    "described",
     "let_go",
     "refusal",
 ]
@@ -177,20 +178,25 @@ def refusal(error: DetectionError | GatewayError, *, of_dataset: bool = False) -
     of_dataset : bool
         Whether a route below ``/datasets`` refuses it.
     """
-    # A message may quote what was sent, which may be anything.
-    message = error.message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
+    body: dict[str, object] = dict(described(error))
     if isinstance(error, DetectionError):
         # A registered model may have codes of its own.
         known = CODES.get(error.code, ErrorCode(""))
         status = (of_dataset and known.dataset_status) or known.status or 400
-        body = {"code": error.code, "message": message}
         return Json(body, status_code=status, headers={"x-ms-error-code": error.code})
-    code = str(error.status)
     return Json(
-        {"error": {"code": code, "message": message}},
+        {"error": body},
         status_code=error.status,
-        headers={**error.headers, "x-ms-error-code": code},
+        headers={**error.headers, "x-ms-error-code": str(error.status)},
     )
+
+
+def described(error: DetectionError | GatewayError) -> dict[str, str]:
+    """Return the code of an error and its message."""
+    code = error.code if isinstance(error, DetectionError) else str(error.status)
+    # A message may quote what was sent, which may be anything.
+    message = error.message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
+    return {"code": code, "message": message}
 
 
 def let_go(error: BaseException | None) -> None:

@@ -50,7 +50,18 @@ class BoundedExecutor:
         # When there is a place for the one that was refused last.
         self._promised = 0.0
 
-    async def run(self, work: Callable[[], _Result], *, receive: Receive | None = None) -> _Result:
+    @property
+    def at_once(self) -> int:
+        """How much runs at once."""
+        return self._at_once
+
+    async def run(
+        self,
+        work: Callable[[], _Result],
+        *,
+        receive: Receive | None = None,
+        goes_on: bool = False,
+    ) -> _Result:
         """Do the work when its turn comes.
 
         Parameters
@@ -58,6 +69,9 @@ class BoundedExecutor:
         work : callable
         receive : callable, optional
             Of the request, whose body has been read: it tells whether the client has gone.
+        goes_on : bool
+            Whether this is one more piece of work that was let in: it is not refused, and waits
+            behind what came meanwhile.
 
         Raises
         ------
@@ -66,7 +80,7 @@ class BoundedExecutor:
         ClientDisconnect
             When the client went before its turn came; then the work is not done.
         """
-        if self._begun >= self._most:
+        if self._begun >= self._most and not goes_on:
             seconds = self._seconds_until_a_place()
             raise GatewayError(
                 429,

@@ -1,6 +1,7 @@
 """What one worker takes at a time: bodies of a bounded size, and bounded queues of work."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import joblib
@@ -101,6 +102,28 @@ class Limits:
         """
         executor = self._small if size <= _SMALL else self._large
         return await executor.run(detect, receive=request.receive)
+
+    async def run_pieces(
+        self, request: Request, pieces: Sequence[Callable[[], _Result]]
+    ) -> list[_Result]:
+        """Run pieces of a request that was let in, as many at once as there are threads.
+
+        Each waits for its turn behind what came meanwhile, so that a long request leaves room.
+        """
+        results: dict[int, _Result] = {}
+        rest = iter(enumerate(pieces))
+
+        async def work() -> None:
+            for place, piece in rest:
+                results[place] = await self._large.run(piece, receive=request.receive, goes_on=True)
+
+        working = [asyncio.ensure_future(work()) for _ in range(self._large.at_once)]
+        try:
+            await asyncio.gather(*working)
+        finally:
+            for each in working:
+                each.cancel()
+        return [results[place] for place in range(len(pieces))]
 
     async def run_multivariate(self, request: Request, detect: Callable[[], _Result]) -> _Result:
         """Run a detection in many variables, which may take much memory, when its turn comes.

@@ -16,6 +16,16 @@ from detector.api.metrics import ERRORS, LATENCY, POINTS, REQUESTS
 
 __all__ = ["RequestLog"]
 
+# What is told of a request where it is known.
+_LOGGED = (
+    "code",
+    "series",
+    "refused",
+    "points",
+    "model",
+    "model_version",
+    "detection_milliseconds",
+)
 _log = logging.getLogger("detector.requests")
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _CLIENT_GONE = 499
@@ -94,7 +104,7 @@ class RequestLog:
             "status": status,
             "milliseconds": round(seconds * 1e3, 3),
         }
-        for name in ("code", "points", "model", "model_version", "detection_milliseconds"):
+        for name in _LOGGED:
             if name in state:
                 line[name] = state[name]
         _log.log(logging.ERROR if failure else logging.INFO, "request", extra=line | failure)

@@ -9,15 +9,32 @@ from fastapi import Request
 
 from detector.api.limits import Limits
 from detector.api.model_kinds import KINDS, Found
-from detector.api.served_models import ServedModels
+from detector.api.served_models import Model, ServedModels
 from detector.api.versions import VERSIONS
 from detector.api.wire import Json, parse
 from detector.series.options import Options, given_options
 from detector.series.series import Columns
 
-__all__ = ["Operation"]
+__all__ = ["Answer", "Operation", "billed"]
 
 _BILLED = 1000
+
+
+def billed(points: int) -> dict[str, str]:
+    """Return the header that says what the service would have charged for."""
+    thousands = -(-points // _BILLED)
+    return {"csp-billing-usage": f"CognitiveServices.AnomalyDetector.DataPoints={thousands}"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an operation answers, and what the service tells of it."""
+
+    content: dict[str, Any]
+    points: int
+    model: Model
+    model_id: int
+    milliseconds: float
 
 
 @dataclass(frozen=True)
@@ -64,26 +81,35 @@ class Operation:
     ) -> Json:
         model = models[self.model]
         asked = parse(body)
+        answer = self.detect(asked, model, version, limits)
+        state = request.state
+        state.points, state.detection_milliseconds = answer.points, answer.milliseconds
+        state.model, state.model_version = model.name, model.version
+        content = answer.content
+        if "series" not in asked:
+            # Microsoft's program for Power BI, which sends `Series`, reads `IsAnomaly`.
+            content |= {name[0].upper() + name[1:]: value for name, value in content.items()}
+        return Json(content, headers={**billed(answer.points), "model-id": str(answer.model_id)})
+
+    def detect(self, asked: Any, model: Model, version: str, limits: Limits) -> Answer:
+        """Detect in a series as it was asked for.
+
+        Raises
+        ------
+        DetectionError
+            With Azure's code, for a series or an option that is not valid.
+        GatewayError
+            413, for one that is longer than the operator lets through.
+        """
         columns = KINDS[self.model].series.columns(asked)
         points = len(columns.values)
         limits.check_points(points)
         columns, params = self._with_defaults(asked, columns, version)
         started = time.perf_counter()
         found = model.detect(columns, params)
-        seconds = time.perf_counter() - started
-        state = request.state
-        state.points, state.model, state.model_version = points, model.name, model.version
-        state.detection_milliseconds = round(seconds * 1e3, 3)
-        headers = {
-            "csp-billing-usage": "CognitiveServices.AnomalyDetector.DataPoints="
-            f"{-(-points // _BILLED)}",
-            "model-id": str(self.model_id(found, columns.options)),
-        }
-        answer = self.to_wire(found, version)
-        if "series" not in asked:
-            # Microsoft's program for Power BI, which sends `Series`, reads `IsAnomaly`.
-            answer |= {name[0].upper() + name[1:]: value for name, value in answer.items()}
-        return Json(answer, headers=headers)
+        milliseconds = round((time.perf_counter() - started) * 1e3, 3)
+        model_id = self.model_id(found, columns.options)
+        return Answer(self.to_wire(found, version), points, model, model_id, milliseconds)
 
     def _with_defaults(
         self, asked: dict[str, Any], columns: Columns, version: str

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from detector.errors import DetectionError
 
-__all__ = ["MOST_VALUES", "Json", "parse"]
+__all__ = ["MOST_VALUES", "Json", "parse", "written"]
 
 # The largest legal request, 300 variables of 2,880 timestamps, has 1.8 million.
 MOST_VALUES = 2_000_000
@@ -27,7 +27,12 @@ class Json(Response):
 
     def render(self, content: Any) -> bytes:
         """Return the bytes of a body."""
-        return orjson.dumps(content, default=_as_list, option=orjson.OPT_SERIALIZE_NUMPY)
+        return written(content)
+
+
+def written(content: Any) -> bytes:
+    """Write JSON, of arrays as well."""
+    return orjson.dumps(content, default=_as_list, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _as_list(value: Any) -> Any:

@@ -3,12 +3,14 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.responses import Response
 
 from detector.api import model_kinds
 from detector.api.dependencies import ServiceLimits, ServiceModels
 from detector.api.model_kinds import Found
 from detector.api.service import Operation
-from detector.api.timeseries.schemas import CHANGE_POINT, ENTIRE, LAST
+from detector.api.timeseries.batch import Batch
+from detector.api.timeseries.schemas import BATCH, CHANGE_POINT, ENTIRE, LAST
 from detector.api.versions import AnyVersion
 from detector.api.wire import Json
 from detector.series.options import Options
@@ -78,6 +80,9 @@ _CHANGE_POINT = Operation(
 )
 
 
+_BATCH = Batch({"entire": _ENTIRE, "last": _LAST, "changepoint": _CHANGE_POINT})
+
+
 @router.post("/timeseries/entire/detect", **ENTIRE)
 async def detect_entire(
     version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
@@ -100,3 +105,14 @@ async def detect_change_points(
 ) -> Json:
     """Find where the trend of a series changes."""
     return await _CHANGE_POINT.answer(request, version, limits, models)
+
+
+@router.post("/timeseries/batch/detect", **BATCH)
+async def detect_batch(
+    version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
+) -> Response:
+    """Detect in up to 1,000 series: all points, the last one or change points of each.
+
+    Azure's API had no such operation.
+    """
+    return await _BATCH.answer(request, version, limits, models)

@@ -9,7 +9,11 @@ from detector.api.openapi import Number, Problem, Wire, answers, json_body
 from detector.series.options import GRANULARITIES, IMPUTE_MODES, SHORTEST_WINDOW
 from detector.series.values import FEWEST_POINTS, MOST_POINTS
 
-__all__ = ["CHANGE_POINT", "ENTIRE", "LAST"]
+__all__ = ["BATCH", "CHANGE_POINT", "ENTIRE", "LAST", "MODES", "MOST_SERIES"]
+
+# What a batch may ask for, and how many series it may have.
+MODES = ("entire", "last", "changepoint")
+MOST_SERIES = 1000
 
 _VALUES = (826, 799, 890, 900, 961, 935, 894, 855, 809, 810, 766, 805, 821, 773, 926, 962)
 _EXAMPLE: dict[str, Any] = {
@@ -120,6 +124,47 @@ class ChangePointAnswer(Wire):
     confidence_scores: list[Number]
 
 
+class BatchSeries(DetectionRequest, ChangePointRequest):
+    """A series of a batch, with options of its own where it has any."""
+
+    model_config = ConfigDict(json_schema_extra={})
+
+    id: str | int | None = Field(None, description="Comes back with the answer; no other has it.")
+
+
+class BatchRequest(Wire):
+    """Up to 1,000 series, 500,000 points together; all options of one series, for all."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {
+                "mode": "entire",
+                "granularity": "monthly",
+                "sensitivity": 95,
+                "series": [
+                    {"id": "pump 1", "series": _EXAMPLE["series"]},
+                    {"id": "pump 2", "series": _EXAMPLE["series"], "sensitivity": 80},
+                ],
+            }
+        },
+    )
+
+    mode: Annotated[str, Field(json_schema_extra={"enum": list(MODES)})] | None = Field(
+        "entire", description="Which operation answers each series."
+    )
+    series: list[BatchSeries] = Field(min_length=1, max_length=MOST_SERIES)
+
+
+class BatchAnswer(Wire):
+    """The answer for each series, in the order in which they were sent."""
+
+    results: list[dict[str, Any]] = Field(
+        description="What the operation of the mode answers, with the `id`; or `id` and `error`, "
+        "an object with `code` and `message`, for a series that is not valid."
+    )
+
+
 def _route(request: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]:
     """Return what a route says of itself."""
     wrong = "The series or an option is not valid; the code says why."
@@ -137,3 +182,4 @@ def _route(request: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]:
 ENTIRE = _route(DetectionRequest, EntireAnswer)
 LAST = _route(DetectionRequest, LastAnswer)
 CHANGE_POINT = _route(ChangePointRequest, ChangePointAnswer)
+BATCH = _route(BatchRequest, BatchAnswer)
