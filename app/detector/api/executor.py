@@ -14,7 +14,7 @@ from starlette.types import Receive
 
 from detector.api.errors import GatewayError, let_go
 
-__all__ = ["BoundedExecutor"]
+__all__ = ["BoundedExecutor", "has_left"]
 
 _Result = TypeVar("_Result")
 # How long work takes is the mean of so much that was done lately.
@@ -95,7 +95,7 @@ class BoundedExecutor:
         future.add_done_callback(self._end)
         if receive is None or self._begun <= self._at_once:
             return await asyncio.shield(future)
-        left = asyncio.ensure_future(_left(receive))
+        left = asyncio.ensure_future(has_left(receive))
         # What runs goes on.
         left.add_done_callback(lambda _: job.cancel())
         try:
@@ -136,7 +136,7 @@ class BoundedExecutor:
         self._threads.shutdown(cancel_futures=True)
 
 
-async def _left(receive: Receive) -> None:
+async def has_left(receive: Receive) -> None:
     """Wait until the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

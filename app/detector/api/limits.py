@@ -109,6 +109,11 @@ class Limits:
         """Run pieces of a request that was let in, as many at once as there are threads.
 
         Each waits for its turn behind what came meanwhile, so that a long request leaves room.
+
+        Raises
+        ------
+        ClientDisconnect
+            When the client has gone; then no other piece is begun.
         """
         results: dict[int, _Result] = {}
         rest = iter(enumerate(pieces))
