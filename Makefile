@@ -72,6 +72,7 @@ test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their 
 
 bench: .venv/dev .venv/native ## measure detection, of one series and many, against the package; and the endpoint
 	.venv/bin/python tests/bench/detection.py
+	.venv/bin/python tests/bench/many.py
 	.venv/bin/python tests/bench/api.py
 	.venv/bin/python tests/bench/multivariate.py
 
