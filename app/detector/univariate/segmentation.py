@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from detector.arrays import Flags, Floats, Ints
+from detector.univariate.kernel import native
 from detector.univariate.kernel.products import dot
 
 # Noise alone may favour a break with this chance, over the square of the number of points: there
@@ -57,29 +58,20 @@ def find_breaks(values: Floats, shortest: int) -> list[int]:
     shortest : int
         How many points each line fits at least, 3 or more; at most half of ``n``.
     """
-    n = len(values)
+    bound = 2 * math.log(len(values)) - math.log(_LEVEL)
+    if native.segmentation is not None:
+        compiled = _CompiledLines(values, shortest)
+        kept = compiled.keep(compiled.likely_breaks(bound), bound)
+        return [int(place) for place in kept]
     lines = _Lines(values, shortest)
-    bound = 2 * math.log(n) - math.log(_LEVEL)
-    breaks: list[int] = []
-    length = 2 * shortest
-    while True:
-        starts = _starts(n, length)
-        splits, evidence = lines.split(starts, length)
-        likely = np.flatnonzero(evidence > bound)
-        if len(likely) > _AT_ONCE:
-            # Those that hold a break already need not be put in order.
-            known = np.array(breaks, dtype=np.int64)
-            before = np.searchsorted(known, starts[likely], side="right")
-            likely = likely[before == np.searchsorted(known, starts[likely] + length)]
-        for each in likely[np.argsort(-evidence[likely], kind="stable")].tolist():
-            start = int(starts[each])
-            place = bisect_right(breaks, start)
-            if place == len(breaks) or breaks[place] >= start + length:
-                breaks.insert(place, int(splits[each]))
-        if length == n:
-            kept = lines.keep(np.array(breaks, dtype=np.int64), bound)
-            return [int(place) for place in kept]
-        length = min(math.ceil(length * _GROWTH), n)
+    return [int(place) for place in lines.keep(lines.likely_breaks(bound), bound)]
+
+
+def _lengths(n: int, shortest: int) -> list[int]:
+    lengths = [2 * shortest]
+    while lengths[-1] < n:
+        lengths.append(min(math.ceil(lengths[-1] * _GROWTH), n))
+    return lengths
 
 
 def _starts(n: int, length: int) -> Ints:
@@ -104,6 +96,26 @@ class _Lines:
         self._searched = 0
         self._between_neighbours = _Known(len(values))
         self._in_place_of_two = _Known(len(values))
+
+    def likely_breaks(self, bound: float) -> Ints:
+        """Return where intervals break whose evidence exceeds the bound, the shortest first."""
+        n = len(self._values)
+        breaks: list[int] = []
+        for length in _lengths(n, self._shortest):
+            starts = _starts(n, length)
+            splits, evidence = self.split(starts, length)
+            likely = np.flatnonzero(evidence > bound)
+            if len(likely) > _AT_ONCE:
+                # Those that hold a break already need not be put in order.
+                known = np.array(breaks, dtype=np.int64)
+                before = np.searchsorted(known, starts[likely], side="right")
+                likely = likely[before == np.searchsorted(known, starts[likely] + length)]
+            for each in likely[np.argsort(-evidence[likely], kind="stable")].tolist():
+                start = int(starts[each])
+                place = bisect_right(breaks, start)
+                if place == len(breaks) or breaks[place] >= start + length:
+                    breaks.insert(place, int(splits[each]))
+        return np.array(breaks, dtype=np.int64)
 
     def _squares(self, start: "int | Ints", stop: "int | Ints") -> Floats:
         """Return the sums of squares left by lines through ``start`` to before ``stop``."""
@@ -348,6 +360,35 @@ def _squares_left(
     energy -= total
     energy -= moment
     return np.asarray(np.maximum(energy, count * _ROUNDING**2))
+
+
+class _CompiledLines(_Lines):
+    """The same, with the searches compiled."""
+
+    def __init__(self, values: Floats, shortest: int) -> None:
+        super().__init__(values, shortest)
+        self._compiled = native.segmentation.Lines(self._values, shortest, _ROUNDING**2)
+
+    def likely_breaks(self, bound: float) -> Ints:
+        n = len(self._values)
+        lengths = _lengths(n, self._shortest)
+        each = [_starts(n, length) for length in lengths]
+        starts = np.concatenate(each)
+        length = np.repeat(lengths, [len(some) for some in each])
+        splits, explained = self._compiled.split(length, starts, _MOST_SPLITS, _PRIOR * self._noise)
+        evidence = length / 2 * np.log1p(explained)
+        likely = np.flatnonzero(evidence > bound)
+        likely = likely[np.lexsort((-evidence[likely], length[likely]))]
+        start = starts[likely]
+        return np.asarray(
+            native.segmentation.first_breaks(start, start + length[likely], splits[likely])
+        )
+
+    def _refine(self, breaks: Ints) -> Ints:
+        before = self._compiled.searched
+        refined: Ints = self._compiled.refine(np.ascontiguousarray(breaks))
+        self._searched += self._compiled.searched - before
+        return refined
 
 
 class _Known:
