@@ -59,11 +59,7 @@ def find_breaks(values: Floats, shortest: int) -> list[int]:
         How many points each line fits at least, 3 or more; at most half of ``n``.
     """
     bound = 2 * math.log(len(values)) - math.log(_LEVEL)
-    if native.segmentation is not None:
-        compiled = _CompiledLines(values, shortest)
-        kept = compiled.keep(compiled.likely_breaks(bound), bound)
-        return [int(place) for place in kept]
-    lines = _Lines(values, shortest)
+    lines = (_Lines if native.segmentation is None else _CompiledLines)(values, shortest)
     return [int(place) for place in lines.keep(lines.likely_breaks(bound), bound)]
 
 
@@ -85,17 +81,22 @@ class _Lines:
     def __init__(self, values: Floats, shortest: int) -> None:
         self._values = values - values.mean()
         self._shortest = shortest
-        self._places: Floats = np.arange(len(values) + 1, dtype=np.float64)
+        self._memory = 0.0
+        self._searched = 0
+        self._sum_up()
+        self._noise = self._usual_noise()
+
+    def _sum_up(self) -> None:
+        """Prepare what makes a run cheap."""
+        n = len(self._values)
+        self._places: Floats = np.arange(n + 1, dtype=np.float64)
         place = self._places[:-1]
         self._sums = [
             np.concatenate([[0.0], np.cumsum(terms)])
             for terms in (self._values, place * self._values, self._values**2)
         ]
-        self._noise = self._usual_noise()
-        self._memory = 0.0
-        self._searched = 0
-        self._between_neighbours = _Known(len(values))
-        self._in_place_of_two = _Known(len(values))
+        self._between_neighbours = _Known(n)
+        self._in_place_of_two = _Known(n)
 
     def likely_breaks(self, bound: float) -> Ints:
         """Return where intervals break whose evidence exceeds the bound, the shortest first."""
@@ -137,13 +138,16 @@ class _Lines:
 
     def _usual_noise(self) -> float:
         """Return the variance about two lines that is usual in the shortest intervals."""
-        length = 2 * self._shortest
-        starts = np.arange(len(self._values) - length + 1)
-        middles = starts + self._shortest
-        freedom = length - _PARAMETERS
-        left = self._squares(starts, middles) + self._squares(middles, starts + length)
+        freedom = 2 * self._shortest - _PARAMETERS
         # The median of chi-square by the approximation of Wilson and Hilferty.
-        return float(np.median(left)) / (freedom * (1 - 2 / (9 * freedom)) ** 3)
+        return self._usual_squares() / (freedom * (1 - 2 / (9 * freedom)) ** 3)
+
+    def _usual_squares(self) -> float:
+        """Return the median of what two lines leave in the shortest intervals."""
+        starts = np.arange(len(self._values) - 2 * self._shortest + 1)
+        middles = starts + self._shortest
+        left = self._squares(starts, middles) + self._squares(middles, middles + self._shortest)
+        return float(np.median(left))
 
     def _evidence(self, fewer: Floats, more: Floats, count: "int | Ints") -> Floats:
         """Return minus the logarithm of the chance that noise alone favours one line more so.
@@ -220,10 +224,8 @@ class _Lines:
         if len(breaks) < 2:
             return breaks
         start, stop = edges[:-3], edges[3:]
-        middle = self._best(start, stop, self._in_place_of_two)
-        evidence = self._evidence(
-            self._in_place_of_two.left[start], left[:-2] + left[1:-1] + left[2:], stop - start
-        )
+        middle, two = self._one_for_two(start, stop)
+        evidence = self._evidence(two, left[:-2] + left[1:-1] + left[2:], stop - start)
         if one:
             order = evidence.argmin(keepdims=True)
             order = order[evidence[order] <= bound]
@@ -254,6 +256,11 @@ class _Lines:
         around = np.concatenate([[np.inf], evidence, [np.inf]])
         weak: Flags = (evidence <= bound) & (evidence < around[2:]) & (evidence <= around[:-2])
         return weak
+
+    def _one_for_two(self, start: Ints, stop: Ints) -> tuple[Ints, Floats]:
+        """Return the best place to split each interval, and the squares that two lines leave."""
+        place = self._best(start, stop, self._in_place_of_two)
+        return place, self._in_place_of_two.left[start]
 
     def _best(self, start: Ints, stop: Ints, known: "_Known") -> Ints:
         """Return the best place to split each interval."""
@@ -309,18 +316,22 @@ class _Lines:
     def _memory_about(self, breaks: Ints) -> float:
         """Return the correlation of neighbours in what lines between the breaks leave."""
         n = len(self._values)
-        edges = np.concatenate([[0], breaks, [n]])
+        rest = self._rest(np.concatenate([[0], breaks, [n]]))
+        energy = dot(rest, rest)
+        memory = dot(rest[:-1], rest[1:]) / energy if energy > 0 else 0.0
+        # Every line takes a part of the correlation of what it leaves.
+        return min(max(memory + 2 * len(breaks) / n, 0.0), _MOST_MEMORY)
+
+    def _rest(self, edges: Ints) -> Floats:
+        """Return what the lines between the edges leave of each value."""
         start, stop = edges[:-1], edges[1:]
         count = stop - start
         total, moment, _ = (sums[stop] - sums[start] for sums in self._sums)
         centre, mean = (start + stop - 1) / 2, total / count
         slope = (moment - centre * total) / (count * (count * count - 1) / 12)
-        place = np.arange(n) - np.repeat(centre, count)
-        rest = self._values - np.repeat(mean, count) - np.repeat(slope, count) * place
-        energy = dot(rest, rest)
-        memory = dot(rest[:-1], rest[1:]) / energy if energy > 0 else 0.0
-        # Every line takes a part of the correlation of what it leaves.
-        return min(max(memory + 2 * len(breaks) / n, 0.0), _MOST_MEMORY)
+        place = np.arange(len(self._values)) - np.repeat(centre, count)
+        rest: Floats = self._values - np.repeat(mean, count) - np.repeat(slope, count) * place
+        return rest
 
 
 def _apart(evidence: Floats, bound: float, reach: int) -> Ints:
@@ -363,11 +374,17 @@ def _squares_left(
 
 
 class _CompiledLines(_Lines):
-    """The same, with the searches compiled."""
+    """The same, compiled but for what takes a logarithm, sorts or sums products."""
 
-    def __init__(self, values: Floats, shortest: int) -> None:
-        super().__init__(values, shortest)
-        self._compiled = native.segmentation.Lines(self._values, shortest, _ROUNDING**2)
+    def _sum_up(self) -> None:
+        self._compiled = native.segmentation.Lines(self._values, self._shortest, _ROUNDING**2)
+
+    def _usual_squares(self) -> float:
+        return float(self._compiled.usual_squares())
+
+    def _squares(self, start: "int | Ints", stop: "int | Ints") -> Floats:
+        left: Floats = self._compiled.squares_between(start, stop)
+        return left
 
     def likely_breaks(self, bound: float) -> Ints:
         n = len(self._values)
@@ -385,10 +402,18 @@ class _CompiledLines(_Lines):
         )
 
     def _refine(self, breaks: Ints) -> Ints:
-        before = self._compiled.searched
-        refined: Ints = self._compiled.refine(np.ascontiguousarray(breaks))
-        self._searched += self._compiled.searched - before
+        refined: Ints = self._compiled.refine(breaks)
+        self._searched = self._compiled.searched
         return refined
+
+    def _one_for_two(self, start: Ints, stop: Ints) -> tuple[Ints, Floats]:
+        place, left = self._compiled.one_for_two(start, stop)
+        self._searched = self._compiled.searched
+        return place, left
+
+    def _rest(self, edges: Ints) -> Floats:
+        rest: Floats = self._compiled.residuals(edges)
+        return rest
 
 
 class _Known:

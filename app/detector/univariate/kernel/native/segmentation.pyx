@@ -6,7 +6,7 @@ to numpy.
 
 import numpy as np
 
-from detector_native.selection cimport select
+from detector_native.selection cimport median
 
 
 cdef inline double squares_left(double count, double spread, double middle, double total,
@@ -107,19 +107,24 @@ cdef class Lines:
 
     def usual_squares(self):
         """Return the median of what two lines leave in the shortest intervals."""
-        cdef Py_ssize_t i, middle, n = self.n - 2 * self.shortest + 1
-        cdef double high, low
+        cdef Py_ssize_t i, middle, stop, n = self.n - 2 * self.shortest + 1
+        cdef double usual
         with nogil:
             for i in range(n):
-                self.scratch[i] = (self.squares(i, i + self.shortest)
-                                   + self.squares(i + self.shortest, i + 2 * self.shortest))
-            middle = n // 2
-            high = low = select(&self.scratch[0], n, middle)
-            if n % 2 == 0:
-                low = self.scratch[0]
-                for i in range(1, middle):
-                    low = max(low, self.scratch[i])
-        return (low + high) / 2
+                middle, stop = i + self.shortest, i + 2 * self.shortest
+                self.scratch[i] = self.squares(i, middle) + self.squares(middle, stop)
+            usual = median(&self.scratch[0], n)
+        return usual
+
+    def squares_between(self, long long[::1] starts, long long[::1] stops):
+        """Return the sums of squares left by the lines through ``starts`` to before ``stops``."""
+        cdef Py_ssize_t i
+        found = np.empty(starts.shape[0])
+        cdef double[::1] left = found
+        with nogil:
+            for i in range(starts.shape[0]):
+                left[i] = self.squares(starts[i], stops[i])
+        return found
 
     def split(self, long long[::1] lengths, long long[::1] starts, Py_ssize_t most_splits,
               double prior):
@@ -208,43 +213,18 @@ cdef class Lines:
                     left[i] = self.values[i] - mean - slope * (self.places[i] - centre)
         return rest
 
-    def without_one(self, long long[::1] edges, double memory, double prior):
-        """Return what each edge but the ends explains, and how many points lie about it.
-
-        As in `split`; what it explains shrinks where noise remembers itself.
-        """
-        cdef Py_ssize_t i, count = edges.shape[0] - 2
-        cdef double more
-        explained, points = np.empty(count), np.empty(count)
-        cdef double[::1] shares = explained, about = points
+    def one_for_two(self, long long[::1] starts, long long[::1] stops):
+        """Return the best place to split each interval, and the squares that two lines leave."""
+        cdef Py_ssize_t i, m = starts.shape[0]
+        place, left = np.empty(m, dtype=np.int64), np.empty(m)
+        cdef long long[::1] places = place
+        cdef double[::1] least = left
         with nogil:
-            for i in range(count):
-                more = self.squares(edges[i], edges[i + 1])
-                more = more + self.squares(edges[i + 1], edges[i + 2])
-                shares[i] = ((self.squares(edges[i], edges[i + 2]) - more) * (1 - memory)
-                             / (1 + memory) / (more + prior))
-                about[i] = <double>(edges[i + 2] - edges[i])
-        return explained, points
-
-    def one_for_two(self, long long[::1] edges, double memory, double prior):
-        """Return as `without_one` what each two edges explain beside one, and where that would be.
-        """
-        cdef Py_ssize_t i, start, stop, count = edges.shape[0] - 3
-        cdef double more
-        explained, points, middle = np.empty(count), np.empty(count), np.empty(count, np.int64)
-        cdef double[::1] shares = explained, about = points
-        cdef long long[::1] middles = middle
-        with nogil:
-            for i in range(count):
-                start, stop = edges[i], edges[i + 3]
-                self.search(1, start, stop)
-                middles[i] = self.known_place[1, start]
-                more = self.squares(start, edges[i + 1]) + self.squares(edges[i + 1], edges[i + 2])
-                more = more + self.squares(edges[i + 2], stop)
-                shares[i] = ((self.known_left[1, start] - more) * (1 - memory) / (1 + memory)
-                             / (more + prior))
-                about[i] = <double>(stop - start)
-        return explained, points, middle
+            for i in range(m):
+                self.search(1, starts[i], stops[i])
+                places[i] = self.known_place[1, starts[i]]
+                least[i] = self.known_left[1, starts[i]]
+        return place, left
 
 
 def first_breaks(long long[::1] starts, long long[::1] stops, long long[::1] splits):
