@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from detector.arrays import Flags, Floats, Ints
+from detector.univariate.kernel import native
 from detector.univariate.kernel.products import dot
 
 # Noise alone may favour a break with this chance, over the square of the number of points: there
@@ -57,29 +58,16 @@ def find_breaks(values: Floats, shortest: int) -> list[int]:
     shortest : int
         How many points each line fits at least, 3 or more; at most half of ``n``.
     """
-    n = len(values)
-    lines = _Lines(values, shortest)
-    bound = 2 * math.log(n) - math.log(_LEVEL)
-    breaks: list[int] = []
-    length = 2 * shortest
-    while True:
-        starts = _starts(n, length)
-        splits, evidence = lines.split(starts, length)
-        likely = np.flatnonzero(evidence > bound)
-        if len(likely) > _AT_ONCE:
-            # Those that hold a break already need not be put in order.
-            known = np.array(breaks, dtype=np.int64)
-            before = np.searchsorted(known, starts[likely], side="right")
-            likely = likely[before == np.searchsorted(known, starts[likely] + length)]
-        for each in likely[np.argsort(-evidence[likely], kind="stable")].tolist():
-            start = int(starts[each])
-            place = bisect_right(breaks, start)
-            if place == len(breaks) or breaks[place] >= start + length:
-                breaks.insert(place, int(splits[each]))
-        if length == n:
-            kept = lines.keep(np.array(breaks, dtype=np.int64), bound)
-            return [int(place) for place in kept]
-        length = min(math.ceil(length * _GROWTH), n)
+    bound = 2 * math.log(len(values)) - math.log(_LEVEL)
+    lines = (_Lines if native.segmentation is None else _CompiledLines)(values, shortest)
+    return [int(place) for place in lines.keep(lines.likely_breaks(bound), bound)]
+
+
+def _lengths(n: int, shortest: int) -> list[int]:
+    lengths = [2 * shortest]
+    while lengths[-1] < n:
+        lengths.append(min(math.ceil(lengths[-1] * _GROWTH), n))
+    return lengths
 
 
 def _starts(n: int, length: int) -> Ints:
@@ -93,17 +81,42 @@ class _Lines:
     def __init__(self, values: Floats, shortest: int) -> None:
         self._values = values - values.mean()
         self._shortest = shortest
-        self._places: Floats = np.arange(len(values) + 1, dtype=np.float64)
+        self._memory = 0.0
+        self._searched = 0
+        self._sum_up()
+        self._noise = self._usual_noise()
+
+    def _sum_up(self) -> None:
+        """Prepare what makes a run cheap."""
+        n = len(self._values)
+        self._places: Floats = np.arange(n + 1, dtype=np.float64)
         place = self._places[:-1]
         self._sums = [
             np.concatenate([[0.0], np.cumsum(terms)])
             for terms in (self._values, place * self._values, self._values**2)
         ]
-        self._noise = self._usual_noise()
-        self._memory = 0.0
-        self._searched = 0
-        self._between_neighbours = _Known(len(values))
-        self._in_place_of_two = _Known(len(values))
+        self._between_neighbours = _Known(n)
+        self._in_place_of_two = _Known(n)
+
+    def likely_breaks(self, bound: float) -> Ints:
+        """Return where intervals break whose evidence exceeds the bound, the shortest first."""
+        n = len(self._values)
+        breaks: list[int] = []
+        for length in _lengths(n, self._shortest):
+            starts = _starts(n, length)
+            splits, evidence = self.split(starts, length)
+            likely = np.flatnonzero(evidence > bound)
+            if len(likely) > _AT_ONCE:
+                # Those that hold a break already need not be put in order.
+                known = np.array(breaks, dtype=np.int64)
+                before = np.searchsorted(known, starts[likely], side="right")
+                likely = likely[before == np.searchsorted(known, starts[likely] + length)]
+            for each in likely[np.argsort(-evidence[likely], kind="stable")].tolist():
+                start = int(starts[each])
+                place = bisect_right(breaks, start)
+                if place == len(breaks) or breaks[place] >= start + length:
+                    breaks.insert(place, int(splits[each]))
+        return np.array(breaks, dtype=np.int64)
 
     def _squares(self, start: "int | Ints", stop: "int | Ints") -> Floats:
         """Return the sums of squares left by lines through ``start`` to before ``stop``."""
@@ -125,13 +138,16 @@ class _Lines:
 
     def _usual_noise(self) -> float:
         """Return the variance about two lines that is usual in the shortest intervals."""
-        length = 2 * self._shortest
-        starts = np.arange(len(self._values) - length + 1)
-        middles = starts + self._shortest
-        freedom = length - _PARAMETERS
-        left = self._squares(starts, middles) + self._squares(middles, starts + length)
+        freedom = 2 * self._shortest - _PARAMETERS
         # The median of chi-square by the approximation of Wilson and Hilferty.
-        return float(np.median(left)) / (freedom * (1 - 2 / (9 * freedom)) ** 3)
+        return self._usual_squares() / (freedom * (1 - 2 / (9 * freedom)) ** 3)
+
+    def _usual_squares(self) -> float:
+        """Return the median of what two lines leave in the shortest intervals."""
+        starts = np.arange(len(self._values) - 2 * self._shortest + 1)
+        middles = starts + self._shortest
+        left = self._squares(starts, middles) + self._squares(middles, middles + self._shortest)
+        return float(np.median(left))
 
     def _evidence(self, fewer: Floats, more: Floats, count: "int | Ints") -> Floats:
         """Return minus the logarithm of the chance that noise alone favours one line more so.
@@ -208,10 +224,8 @@ class _Lines:
         if len(breaks) < 2:
             return breaks
         start, stop = edges[:-3], edges[3:]
-        middle = self._best(start, stop, self._in_place_of_two)
-        evidence = self._evidence(
-            self._in_place_of_two.left[start], left[:-2] + left[1:-1] + left[2:], stop - start
-        )
+        middle, two = self._one_for_two(start, stop)
+        evidence = self._evidence(two, left[:-2] + left[1:-1] + left[2:], stop - start)
         if one:
             order = evidence.argmin(keepdims=True)
             order = order[evidence[order] <= bound]
@@ -242,6 +256,11 @@ class _Lines:
         around = np.concatenate([[np.inf], evidence, [np.inf]])
         weak: Flags = (evidence <= bound) & (evidence < around[2:]) & (evidence <= around[:-2])
         return weak
+
+    def _one_for_two(self, start: Ints, stop: Ints) -> tuple[Ints, Floats]:
+        """Return the best place to split each interval, and the squares that two lines leave."""
+        place = self._best(start, stop, self._in_place_of_two)
+        return place, self._in_place_of_two.left[start]
 
     def _best(self, start: Ints, stop: Ints, known: "_Known") -> Ints:
         """Return the best place to split each interval."""
@@ -297,18 +316,22 @@ class _Lines:
     def _memory_about(self, breaks: Ints) -> float:
         """Return the correlation of neighbours in what lines between the breaks leave."""
         n = len(self._values)
-        edges = np.concatenate([[0], breaks, [n]])
+        rest = self._rest(np.concatenate([[0], breaks, [n]]))
+        energy = dot(rest, rest)
+        memory = dot(rest[:-1], rest[1:]) / energy if energy > 0 else 0.0
+        # Every line takes a part of the correlation of what it leaves.
+        return min(max(memory + 2 * len(breaks) / n, 0.0), _MOST_MEMORY)
+
+    def _rest(self, edges: Ints) -> Floats:
+        """Return what the lines between the edges leave of each value."""
         start, stop = edges[:-1], edges[1:]
         count = stop - start
         total, moment, _ = (sums[stop] - sums[start] for sums in self._sums)
         centre, mean = (start + stop - 1) / 2, total / count
         slope = (moment - centre * total) / (count * (count * count - 1) / 12)
-        place = np.arange(n) - np.repeat(centre, count)
-        rest = self._values - np.repeat(mean, count) - np.repeat(slope, count) * place
-        energy = dot(rest, rest)
-        memory = dot(rest[:-1], rest[1:]) / energy if energy > 0 else 0.0
-        # Every line takes a part of the correlation of what it leaves.
-        return min(max(memory + 2 * len(breaks) / n, 0.0), _MOST_MEMORY)
+        place = np.arange(len(self._values)) - np.repeat(centre, count)
+        rest: Floats = self._values - np.repeat(mean, count) - np.repeat(slope, count) * place
+        return rest
 
 
 def _apart(evidence: Floats, bound: float, reach: int) -> Ints:
@@ -348,6 +371,49 @@ def _squares_left(
     energy -= total
     energy -= moment
     return np.asarray(np.maximum(energy, count * _ROUNDING**2))
+
+
+class _CompiledLines(_Lines):
+    """The same, compiled but for what takes a logarithm, sorts or sums products."""
+
+    def _sum_up(self) -> None:
+        self._compiled = native.segmentation.Lines(self._values, self._shortest, _ROUNDING**2)
+
+    def _usual_squares(self) -> float:
+        return float(self._compiled.usual_squares())
+
+    def _squares(self, start: "int | Ints", stop: "int | Ints") -> Floats:
+        left: Floats = self._compiled.squares_between(start, stop)
+        return left
+
+    def likely_breaks(self, bound: float) -> Ints:
+        n = len(self._values)
+        lengths = _lengths(n, self._shortest)
+        each = [_starts(n, length) for length in lengths]
+        starts = np.concatenate(each)
+        length = np.repeat(lengths, [len(some) for some in each])
+        splits, explained = self._compiled.split(length, starts, _MOST_SPLITS, _PRIOR * self._noise)
+        evidence = length / 2 * np.log1p(explained)
+        likely = np.flatnonzero(evidence > bound)
+        likely = likely[np.lexsort((-evidence[likely], length[likely]))]
+        start = starts[likely]
+        return np.asarray(
+            native.segmentation.first_breaks(start, start + length[likely], splits[likely])
+        )
+
+    def _refine(self, breaks: Ints) -> Ints:
+        refined: Ints = self._compiled.refine(breaks)
+        self._searched = self._compiled.searched
+        return refined
+
+    def _one_for_two(self, start: Ints, stop: Ints) -> tuple[Ints, Floats]:
+        place, left = self._compiled.one_for_two(start, stop)
+        self._searched = self._compiled.searched
+        return place, left
+
+    def _rest(self, edges: Ints) -> Floats:
+        rest: Floats = self._compiled.residuals(edges)
+        return rest
 
 
 class _Known:

@@ -28,6 +28,7 @@ imputation: Any = None
 medians: Any = None
 outliers: Any = None
 period: Any = None
+segmentation: Any = None
 spectral_residual: Any = None
 stationarity: Any = None
 stl: Any = None
@@ -37,6 +38,7 @@ _MODULES = (
     "medians",
     "outliers",
     "period",
+    "segmentation",
     "spectral_residual",
     "stationarity",
     "stl",

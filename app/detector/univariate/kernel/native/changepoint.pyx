@@ -4,24 +4,19 @@ import numpy as np
 
 from libc.math cimport fabs
 
-from detector_native.selection cimport select
+from detector_native.selection cimport median
 
 
 def median_bend(const double[::1] values):
     """Return the median size of the second differences of values of shape ``(n,)``."""
-    cdef Py_ssize_t i, middle, n = values.shape[0] - 2
+    cdef Py_ssize_t i, n = values.shape[0] - 2
     cdef double[::1] bends = np.empty(n)
-    cdef double high, low
+    cdef double usual
     with nogil:
         for i in range(n):
             bends[i] = fabs((values[i + 2] - values[i + 1]) - (values[i + 1] - values[i]))
-        middle = n // 2
-        high = low = select(&bends[0], n, middle)
-        if n % 2 == 0:
-            low = bends[0]
-            for i in range(1, middle):
-                low = max(low, bends[i])
-    return (low + high) / 2
+        usual = median(&bends[0], n)
+    return usual
 
 
 cdef class Piece:

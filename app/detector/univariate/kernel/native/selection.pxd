@@ -1,4 +1,4 @@
-"""The value of a given rank."""
+"""The value of a given rank, and the median."""
 
 
 cdef inline double select(double* values, Py_ssize_t n, Py_ssize_t rank) noexcept nogil:
@@ -38,3 +38,15 @@ cdef inline double select(double* values, Py_ssize_t n, Py_ssize_t rank) noexcep
         else:
             break
     return values[rank]
+
+
+cdef inline double median(double* values, Py_ssize_t n) noexcept nogil:
+    """Return the median of one value or more, which are put in another order."""
+    cdef Py_ssize_t i, middle = n // 2
+    cdef double low, high = select(values, n, middle)
+    if n % 2:
+        return high
+    low = values[0]
+    for i in range(1, middle):
+        low = max(low, values[i])
+    return (low + high) / 2

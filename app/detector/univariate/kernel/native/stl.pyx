@@ -8,7 +8,7 @@ import numpy as np
 from libc.math cimport fabs, sqrt
 from libc.string cimport memset
 
-from detector_native.selection cimport select
+from detector_native.selection cimport median
 from detector_native.sums cimport total
 
 DEF OUTER_PASSES = 15
@@ -261,7 +261,7 @@ cdef int weigh(double[::1] remainder, double[::1] scratch, double[::1] weights) 
     cdef double size, bound, share
     for i in range(n):
         scratch[i] = fabs(remainder[i])
-    bound = 6 * median(scratch)
+    bound = 6 * median(&scratch[0], n)
     for i in range(n):
         size = fabs(remainder[i])
         share = size / bound
@@ -273,16 +273,3 @@ cdef int weigh(double[::1] remainder, double[::1] scratch, double[::1] weights) 
             share = 0
         weights[i] = share
     return 0
-
-
-cdef double median(double[::1] values) noexcept nogil:
-    """Return the median of `values`, whose order is lost."""
-    cdef Py_ssize_t i, n = values.shape[0], middle = n // 2
-    cdef double high = select(&values[0], n, middle), low
-    if n % 2:
-        return high
-    low = values[0]
-    for i in range(1, middle):
-        if values[i] > low:
-            low = values[i]
-    return (low + high) / 2
