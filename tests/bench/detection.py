@@ -17,6 +17,8 @@ import statistics
 import subprocess
 import sys
 import time
+import timeit
+import unittest.mock
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +31,10 @@ import numpy as np
 import oracle
 import pandas as pd
 import recordings
+
+from detector.series.series import Series
+from detector.univariate import detection, gaps
+from detector.univariate.kernel import stl
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
@@ -149,6 +155,41 @@ def sizes(quick: bool) -> list[dict[str, Any]]:
     return results
 
 
+def parts(n: int, granularity: str, period: int) -> dict[str, float]:
+    """Return where the time of a whole call goes, in milliseconds; the least of several calls."""
+    frame, params = generated(n, granularity, period)
+    series = Series.from_frame(frame, params)
+    in_stl: list[float] = []
+    decompose = stl.decompose
+
+    def timed(*arguments: Any) -> Any:
+        started = time.perf_counter()
+        found = decompose(*arguments)
+        in_stl.append(time.perf_counter() - started)
+        return found
+
+    def least(call: Any) -> float:
+        call()
+        return min(timeit.repeat(call, number=1, repeat=CALLS)) * 1e3
+
+    with unittest.mock.patch.object(stl, "decompose", timed):
+        detection.entire(series)
+        runs = len(in_stl)
+        detected = least(lambda: detection.entire(series))
+        decomposed = sum(sorted(in_stl)[:runs]) * 1e3
+    read = least(lambda: Series.from_frame(frame, params))
+    season = least(lambda: gaps.find_season(series))
+    whole = least(lambda: oracle.ours("entire", frame, params))
+    return {
+        "whole call": whole,
+        "reading": read,
+        "finding the season": season,
+        f"STL, {runs} times": decomposed,
+        "other detection": detected - season - decomposed,
+        "answers": whole - read - detected,
+    }
+
+
 def first_detection() -> dict[str, Any]:
     """Measure a first detection in a fresh process: the median of three."""
     runs = []
@@ -220,9 +261,16 @@ def main() -> int:
     options = parser.parse_args()
     first = first_detection()
     timed = sizes(options.quick)
+    shares = {
+        f"{n} {granularity} {period}": parts(n, granularity, period)
+        for n, granularity, period in SIZES
+    }
     cases = kernel_cases(options.quick)
     progress("")
     print(table(timed, cases, first))
+    print("\nWhere the time of a whole call goes, entire, ms:")
+    for name, each in shares.items():
+        print(f"{name}:", ", ".join(f"{what} {spent:.3f}" for what, spent in each.items()))
     BUILD.mkdir(exist_ok=True)
     path = BUILD / "bench-detection.json"
     report = {
@@ -236,6 +284,7 @@ def main() -> int:
         "first detection": first,
         "sizes": timed,
         "kernel cases": cases,
+        "parts": shares,
     }
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
