@@ -29,7 +29,16 @@ period: Any = None
 spectral_residual: Any = None
 stationarity: Any = None
 stl: Any = None
-_MODULES = ("medians", "outliers", "period", "spectral_residual", "stationarity", "stl")
+trend: Any = None
+_MODULES = (
+    "medians",
+    "outliers",
+    "period",
+    "spectral_residual",
+    "stationarity",
+    "stl",
+    "trend",
+)
 
 reason = ""
 """Why numpy is used; empty where it is not."""
