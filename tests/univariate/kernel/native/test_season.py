@@ -17,7 +17,7 @@ from detector.univariate.kernel import native, spectral_residual
 from detector.univariate.kernel.medians import median_slope, moving_median
 from detector.univariate.kernel.period import _best_period, _cut_spikes, _level_phases, find_period
 from detector.univariate.kernel.stationarity import _Products, is_stationary
-from detector.univariate.kernel.trend import fit_trend
+from detector.univariate.kernel.trend import _spline, fit_trend
 from detector.univariate.kernel.upstream import compiled
 
 pytestmark = kernels.BUILT
@@ -191,6 +191,38 @@ def test_period(values: np.ndarray, granularity: str, interval: int) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_trend(values: np.ndarray, period: int | None) -> None:
     kernels.assert_same(fit_trend, values, period)
+
+
+@quickly
+@given(series(), st.one_of(st.integers(2, 12), st.integers(13, 512)))
+def test_spline(values: np.ndarray, period: int) -> None:
+    # The windows and segments of fit_trend.
+    for window in (2 * period - 1, min(len(values) // 3, 512)):
+        kernels.assert_same(_spline, values, len(values) // (2 * window) + 1)
+
+
+@pytest.mark.parametrize("n", [*range(6, 48), 8640, 17280])
+def test_spline_of_every_number_of_segments(n: int) -> None:
+    periods = range(2, n) if n < 48 else (2, 3, 12, 256, 511, 512)
+    for segments in {n // (2 * window) + 1 for window in (n // 3, *(2 * p - 1 for p in periods))}:
+        for kind in ("noise", "constant", "impulse", "wide"):
+            kernels.assert_same(_spline, values_of(kind, n, segments), segments)
+            kernels.assert_same(_spline, values_of(kind, n, segments) * 1e-300, segments)
+
+
+def test_spline_of_what_is_no_number_or_overflows() -> None:
+    kernels.assert_same(_spline, values_of("noise", 60, 1) * 5e307, 4)
+    for place in (0, 31, 59):
+        for value in (np.inf, -np.inf, np.nan):
+            values = values_of("noise", 60, 1)
+            values[place] = value
+            kernels.assert_same(_spline, values, 4)
+
+
+def test_spline_refuses_a_series_of_another_length() -> None:
+    spline = native.trend.Spline(60, np.array([20.0, 40.0]))
+    with pytest.raises(ValueError, match="59 points for a spline of 60"):
+        spline.fit(np.zeros(59))
 
 
 @quickly

@@ -32,6 +32,7 @@ segmentation: Any = None
 spectral_residual: Any = None
 stationarity: Any = None
 stl: Any = None
+trend: Any = None
 _MODULES = (
     "changepoint",
     "imputation",
@@ -42,6 +43,7 @@ _MODULES = (
     "spectral_residual",
     "stationarity",
     "stl",
+    "trend",
 )
 
 reason = ""
