@@ -154,7 +154,10 @@ def _find_breaks(values: Floats, window: int) -> list[int]:
     far = np.abs(values - usual) > _FAR * _median_bend(values)
     if far.any():
         hidden = find_breaks(_scale(np.where(far, usual, values), _ROUNDING), window)
-        breaks += [at for at in hidden if all(abs(at - known) >= window for known in breaks)]
+        is_near = np.zeros(len(values), dtype=bool)
+        for known in breaks:
+            is_near[max(known - window + 1, 0) : known + window] = True
+        breaks += [at for at in hidden if not is_near[at]]
     return sorted(breaks)
 
 

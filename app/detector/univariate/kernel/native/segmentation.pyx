@@ -157,13 +157,24 @@ cdef class Lines:
                 shares[i] = (self.squares(start, stop) - two) / (two + prior)
         return found, explained
 
-    cdef int search(self, Py_ssize_t kind, Py_ssize_t start, Py_ssize_t stop) except -1 nogil:
-        """Know the best place to split an interval, of all."""
-        if self.known_stop[kind, start] != stop:
-            self.searched += 1
-            self.known_stop[kind, start] = stop
-            self.known_place[kind, start] = self.best_split(start, stop, 1)
-            self.known_left[kind, start] = self.scratch[0]
+    cdef int search(self, Py_ssize_t kind, long long[::1] starts, long long[::1] stops,
+                    long long[::1] places) except -1 nogil:
+        """Put the best place to split each interval, of all."""
+        cdef Py_ssize_t i, start
+        # Two may begin alike, while breaks move: what was known counts for all, before any search.
+        for i in range(starts.shape[0]):
+            start = starts[i]
+            places[i] = self.known_place[kind, start]
+            if self.known_stop[kind, start] != stops[i]:
+                places[i] = -1
+        for i in range(starts.shape[0]):
+            if places[i] < 0:
+                start = starts[i]
+                self.searched += 1
+                places[i] = self.best_split(start, stops[i], 1)
+                self.known_stop[kind, start] = stops[i]
+                self.known_place[kind, start] = places[i]
+                self.known_left[kind, start] = self.scratch[0]
         return 0
 
     def refine(self, long long[::1] breaks):
@@ -173,17 +184,17 @@ cdef class Lines:
         """
         cdef Py_ssize_t i, place, count = breaks.shape[0], left = count, moved
         refined = np.empty(count + 2, dtype=np.int64)
-        cdef long long[::1] edges = refined, stops = np.empty(count + 2, dtype=np.int64)
+        cdef long long[::1] edges = refined, unmoved = np.empty(count + 2, dtype=np.int64)
         cdef long long[::1] places = np.arange(1, count + 1), best = np.empty(count, dtype=np.int64)
+        cdef long long[::1] starts = np.empty(count, np.int64), stops = np.empty(count, np.int64)
         with nogil:
             edges[0], edges[count + 1] = 0, self.n
             edges[1:count + 1] = breaks
-            stops[:] = edges
+            unmoved[:] = edges
             while left:
                 for i in range(left):
-                    place = places[i]
-                    self.search(0, edges[place - 1], stops[place + 1])
-                    best[i] = self.known_place[0, edges[place - 1]]
+                    starts[i], stops[i] = edges[places[i] - 1], unmoved[places[i] + 1]
+                self.search(0, starts[:left], stops[:left], best)
                 moved = 0
                 for i in range(left):
                     place = places[i]
@@ -220,9 +231,8 @@ cdef class Lines:
         cdef long long[::1] places = place
         cdef double[::1] least = left
         with nogil:
+            self.search(1, starts, stops, places)
             for i in range(m):
-                self.search(1, starts[i], stops[i])
-                places[i] = self.known_place[1, starts[i]]
                 least[i] = self.known_left[1, starts[i]]
         return place, left
 
