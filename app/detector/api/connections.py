@@ -8,6 +8,7 @@ those whose TLS handshake does not end.
 import asyncio
 import itertools
 import resource
+import socket
 import ssl
 import sys
 import time
@@ -114,6 +115,11 @@ class Connection(H11Protocol):
         """Take a new connection, in place of a silent one where there are too many."""
         self._socket = transport
         transport.max_size = _BLOCK  # type: ignore[attr-defined]
+        # asyncio does so, but not where several workers share a socket that uvicorn made
+        # (https://github.com/Kludex/uvicorn/issues/3149): each answer on a kept connection would
+        # wait 40 ms for the client to acknowledge its head.
+        accepted = transport.get_extra_info("socket")
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self._most:
             Connection._most = most_open()
             self._look(self.loop)
