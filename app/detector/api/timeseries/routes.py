@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from detector.api import model_kinds
-from detector.api.dependencies import ServiceLimits, ServiceModels
+from detector.api.dependencies import Service
 from detector.api.model_kinds import Found
 from detector.api.service import Operation
 from detector.api.timeseries.schemas import CHANGE_POINT, ENTIRE, LAST
@@ -79,24 +79,18 @@ _CHANGE_POINT = Operation(
 
 
 @router.post("/timeseries/entire/detect", **ENTIRE)
-async def detect_entire(
-    version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
-) -> Json:
+async def detect_entire(version: AnyVersion, request: Request, service: Service) -> Json:
     """Detect anomalies among all points of a series."""
-    return await _ENTIRE.answer(request, version, limits, models)
+    return await _ENTIRE.answer(request, version, service.limits, service.models)
 
 
 @router.post("/timeseries/last/detect", **LAST)
-async def detect_last(
-    version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
-) -> Json:
+async def detect_last(version: AnyVersion, request: Request, service: Service) -> Json:
     """Detect whether the last point of a series is an anomaly."""
-    return await _LAST.answer(request, version, limits, models)
+    return await _LAST.answer(request, version, service.limits, service.models)
 
 
 @router.post("/timeseries/changepoint/detect", **CHANGE_POINT)
-async def detect_change_points(
-    version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
-) -> Json:
+async def detect_change_points(version: AnyVersion, request: Request, service: Service) -> Json:
     """Find where the trend of a series changes."""
-    return await _CHANGE_POINT.answer(request, version, limits, models)
+    return await _CHANGE_POINT.answer(request, version, service.limits, service.models)
