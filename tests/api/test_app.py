@@ -21,8 +21,11 @@ def test_the_first_page_says_what_answers(service: Any) -> None:
 
 
 def test_the_first_page_says_which_kernel_computes_and_why_numpy(begin: Any) -> None:
-    about = begin(DETECTOR_KERNEL="numpy").wait().call("/").json
+    service = begin(DETECTOR_KERNEL="numpy").wait()
+    about = service.call("/").json
     assert (about["kernel"], about["kernelReason"]) == ("numpy", "DETECTOR_KERNEL asks for it")
+    (said,) = [line for line in service.log if line["logger"] == "detector.kernel"]
+    assert (said["level"], said["reason"]) == ("info", about["kernelReason"])
 
 
 def test_the_documented_examples_are_answered(service: Any) -> None:

@@ -168,6 +168,28 @@ def test_a_body_that_nobody_reads_does_not_keep_a_connection(
     until(closes, "it is closed", 5)
 
 
+def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged(
+    connect: Callable[[], socket.socket],
+) -> None:
+    connection = connect()
+    ask(connection)
+    assert answered(connection)
+    (served,) = connections.Connection._open
+    accepted = served._socket.get_extra_info("socket")
+    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_the_head_of_an_answer_is_sent_with_what_follows_it(
+    connect: Callable[[], socket.socket],
+) -> None:
+    connection = connect()
+    for size in (2, 0):
+        ask(connection, size)
+        pieces = connection.recv(65536)
+        assert pieces.startswith(b"HTTP/1.1 200")
+        assert pieces.endswith(b"\r\n\r\n" + b"x" * size)
+
+
 def test_a_kept_connection_may_be_idle_as_long_as_with_azure() -> None:
     assert connections.IDLE_SECONDS >= 240
 

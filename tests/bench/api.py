@@ -5,10 +5,10 @@
     python tests/bench/api.py --tls
 
 Times the recorded request, what the service adds to the bare detection, the throughput of two
-workers beside that of one, and `mlflow models serve` of the untouched upstream model on the same
-request; then loads the service with more clients than workers. Prints a Markdown table, writes
-``build/bench-api.json``, and ends with 1 where a bar is missed. With ``--against`` it times another
-checkout beside this one instead, request by request in turn; with ``--tls``, the service with TLS.
+threads and of two workers beside that of one, and `mlflow models serve` of the untouched upstream
+model on the same request; then loads the service with more clients than workers. Prints a Markdown
+table, writes ``build/bench-api.json``, and ends with 1 where a bar is missed. With ``--against`` it
+times another checkout beside this one instead, in turn; with ``--tls``, the service with TLS.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "app"), str(ROOT / "tests")]
 
+import load
 import numpy as np
 import pandas as pd
 import recordings
@@ -45,6 +46,13 @@ BUILD = ROOT / "build"
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
 SEED = 20261122
 CLIENTS = 8
+MANY_CLIENTS = 16
+# What computes at the same time: threads of one worker, or workers.
+SHAPES = {
+    "1 worker of 1 thread": {"DETECTOR_CONCURRENT_DETECTIONS": "1"},
+    "1 worker of 2 threads": {"DETECTOR_CONCURRENT_DETECTIONS": "2"},
+    "2 workers of 1 thread": {"DETECTOR_CONCURRENT_DETECTIONS": "1", "DETECTOR_WORKERS": "2"},
+}
 
 
 def request(points: int, granularity: str, period: int) -> dict[str, Any]:
@@ -157,8 +165,54 @@ def compare(folder: Path, checkout: Path) -> int:
                 differ += len(answers) > 1
             old, new = (statistics.median(taken[each]) * 1e3 for each in clients)
             print(f"| {name} | {old:.2f} | {new:.2f} | {old / new:.2f} |")
-    print(f"{differ} answers differ")
+    print(f"{differ} answers differ\n")
+    there = {"PYTHONPATH": str(checkout / "app")}
+    print_rates(rates(folder, {"there": there, "here": {}}))
     return 1 if differ else 0
+
+
+def rates(
+    folder: Path, places: dict[str, dict[str, str]], *, rounds: int = 3, seconds: float = 3
+) -> dict[str, dict[str, load.Load]]:
+    """Load services of each shape with requests of 180 points; of each place, in turn.
+
+    Returns
+    -------
+    dict
+        By shape and place, the median of the rounds.
+    """
+    body = json.dumps(request(180, "daily", 7)).encode()
+    found: dict[str, dict[str, load.Load]] = {}
+    for shape, settings in SHAPES.items():
+        with contextlib.ExitStack() as stack:
+            started = {
+                place: stack.enter_context(
+                    running(folder / f"{place}, {shape}", **settings, **environment)
+                )
+                for place, environment in places.items()
+            }
+            taken: dict[str, list[load.Load]] = {place: [] for place in places}
+            for _ in range(rounds):
+                for place, service in started.items():
+                    asked = service.port, service.process.pid, ENTIRE, body
+                    taken[place].append(load.measure(*asked, clients=MANY_CLIENTS, seconds=seconds))
+        found[shape] = {
+            place: sorted(each, key=lambda one: one.rate)[rounds // 2]
+            for place, each in taken.items()
+        }
+    return found
+
+
+def print_rates(found: dict[str, dict[str, load.Load]]) -> None:
+    """Print them; where there are two places, also how many times as many the second answers."""
+    print(f"| 180 points, {MANY_CLIENTS} clients | | requests/s | server, ms | client, ms |")
+    print("|---|---|---:|---:|---:|")
+    for shape, places in found.items():
+        first = next(iter(places.values()))
+        for place, each in places.items():
+            times = "" if each is first else f", {each.rate / first.rate:.1f}x"
+            figures = f"{each.rate:.0f}{times} | {each.server_ms:.2f} | {each.client_ms:.2f}"
+            print(f"| {shape} | {place} | {figures} |")
 
 
 def compare_tls(folder: Path) -> int:
@@ -230,20 +284,15 @@ def upstream_ms(folder: Path, asked: dict[str, Any]) -> float:
 
 def resident_mb(pid: int) -> float:
     """Return the memory of a process and its children."""
-    tree = [pid]
-    for process in tree:
-        children = Path(f"/proc/{process}/task/{process}/children")
-        with contextlib.suppress(OSError):
-            tree += [int(child) for child in children.read_text().split()]
     total = 0
-    for process in tree:
+    for process in load.processes(pid):
         with contextlib.suppress(OSError, IndexError):
             status = Path(f"/proc/{process}/status").read_text()
             total += int(status.split("VmRSS:")[1].split()[0])
     return total / 1024
 
 
-def load(service: services.Service, minutes: float) -> dict[str, Any]:
+def mixed_load(service: services.Service, minutes: float) -> dict[str, Any]:
     """Load the service with mixed sizes; return what it answered and how large it was."""
     sizes = ((47, "daily", 7), (180, "daily", 7), (2016, "hourly", 168), (8640, "hourly", 24))
     bodies = [json.dumps(request(*size)).encode() for size in sizes]
@@ -313,10 +362,14 @@ def main() -> int:
             found["180 points, ms"] = median_ms(lambda: client.post(ENTIRE, half), 100)
             heavy = json.dumps(large).encode()
             found["1 worker, 1/s"] = throughput(service.port, heavy, 10)
+        small_loads = rates(folder, {"here": {}})
+        found["180 points under load"] = {
+            shape: vars(places["here"]) for shape, places in small_loads.items()
+        }
         with running(folder / "two", DETECTOR_WORKERS="2") as service:
             found["2 workers, 1/s"] = throughput(service.port, heavy, 10)
             if options.minutes:
-                found["load"] = load(service, options.minutes)
+                found["load"] = mixed_load(service, options.minutes)
         if not options.no_upstream:
             found["upstream, 180 points, ms"] = upstream_ms(folder / "upstream", year_half)
     bars = [
@@ -354,6 +407,8 @@ def main() -> int:
         held = figure < bar if sign == "<" else figure >= bar
         missed += not held
         print(f"| {name} | {figure:.2f} | {sign} {bar:g} | {'holds' if held else 'MISSED'} |")
+    print()
+    print_rates(small_loads)
     print("\n" + json.dumps(found, indent=1))
     BUILD.mkdir(exist_ok=True)
     (BUILD / "bench-api.json").write_text(json.dumps(found, indent=1) + "\n")

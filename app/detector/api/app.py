@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI, Security
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
@@ -91,7 +91,7 @@ def create() -> FastAPI:
     )
     _add_middleware(app, settings)
     errors.add_handlers(app)
-    guarded = [Depends(require_key)]
+    guarded = [Security(require_key)]
     azure = "/anomalydetector/{version}"
     app.include_router(timeseries.router, prefix=azure, dependencies=guarded, tags=["timeseries"])
     app.include_router(

@@ -8,6 +8,7 @@ those whose TLS handshake does not end.
 import asyncio
 import itertools
 import resource
+import socket
 import ssl
 import sys
 import time
@@ -64,10 +65,28 @@ class _ManyChunksError(Exception):
 
 
 class _Parser(h11.Connection):
-    """What reads requests; each chunk of a body costs it as much as hundreds of bytes."""
+    """What reads requests and writes answers.
+
+    Each chunk of a body that it reads costs it as much as hundreds of bytes.
+    """
 
     _chunks = 0
     _bytes = 0
+    # Of an answer whose body has not begun.
+    _head = b""
+
+    def send(self, event: Any) -> Any:
+        """Return what is to be sent; the head of an answer goes with what follows it.
+
+        One piece is sent sooner than two, and a piece takes a twentieth of a small request.
+        """
+        data = super().send(event)
+        if isinstance(event, h11.Response):
+            self._head = data or b""
+            return b""
+        if self._head:
+            data, self._head = self._head + (data or b""), b""
+        return data
 
     def next_event(self) -> Any:
         """Return the next event; raise an exception where a body has too many small chunks."""
@@ -114,6 +133,11 @@ class Connection(H11Protocol):
         """Take a new connection, in place of a silent one where there are too many."""
         self._socket = transport
         transport.max_size = _BLOCK  # type: ignore[attr-defined]
+        # asyncio does so, but not where several workers share a socket that uvicorn made
+        # (https://github.com/Kludex/uvicorn/issues/3149): each answer on a kept connection would
+        # wait 40 ms for the client to acknowledge its head.
+        accepted = transport.get_extra_info("socket")
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self._most:
             Connection._most = most_open()
             self._look(self.loop)

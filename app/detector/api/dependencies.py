@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from detector.api.keys import Keys
 from detector.api.limits import Limits
@@ -18,7 +19,7 @@ from detector.settings import Settings
 
 __all__ = [
     "DataAccess",
-    "ServiceKeys",
+    "Service",
     "ServiceLimits",
     "ServiceModels",
     "ServiceSettings",
@@ -26,6 +27,7 @@ __all__ = [
     "ServiceStore",
     "ServiceUploads",
     "State",
+    "service_of",
 ]
 
 
@@ -48,37 +50,38 @@ class State(TypedDict):
     service: ServiceState
 
 
-def _service(request: Request) -> ServiceState:
+def service_of(request: HTTPConnection) -> ServiceState:
+    """Return the state; what a request meets before its route takes no dependency for it."""
     state: ServiceState = request.state.service
     return state
 
 
+async def _service(request: Request) -> ServiceState:
+    return service_of(request)
+
+
 async def _settings(request: Request) -> Settings:
-    return _service(request).settings
+    return service_of(request).settings
 
 
 async def _access(request: Request) -> Access:
-    return _service(request).access
+    return service_of(request).access
 
 
 async def _limits(request: Request) -> Limits:
-    return _service(request).limits
+    return service_of(request).limits
 
 
 async def _models(request: Request) -> ServedModels:
-    return _service(request).models
+    return service_of(request).models
 
 
 async def _store(request: Request) -> ModelStore:
-    return _service(request).store
-
-
-async def _keys(request: Request) -> Keys:
-    return _service(request).keys
+    return service_of(request).store
 
 
 async def _uploads(request: Request) -> UploadRoom:
-    return _service(request).uploads
+    return service_of(request).uploads
 
 
 ServiceSettings = Annotated[Settings, Depends(_settings)]
@@ -87,4 +90,4 @@ ServiceLimits = Annotated[Limits, Depends(_limits)]
 ServiceModels = Annotated[ServedModels, Depends(_models)]
 ServiceStore = Annotated[ModelStore, Depends(_store)]
 ServiceUploads = Annotated[UploadRoom, Depends(_uploads)]
-ServiceKeys = Annotated[Keys, Depends(_keys)]
+Service = Annotated[ServiceState, Depends(_service)]

@@ -1,6 +1,7 @@
 """Runs the service: ``python -m detector serve``."""
 
 import contextlib
+import logging
 import logging.config
 import os
 import signal
@@ -19,8 +20,11 @@ from detector.api.connections import IDLE_SECONDS, backlog, raise_file_limit
 from detector.jobs import processes
 from detector.log import CONFIGURATION
 from detector.settings import Settings
+from detector.univariate.kernel import native
 
 __all__ = ["serve"]
+
+_log = logging.getLogger("detector.kernel")
 
 # A worker that loads a model or scores long series may not answer its supervisor for a while.
 _WORKER_PATIENCE_SECONDS = 60
@@ -59,6 +63,8 @@ def serve(given: Mapping[str, object], arguments: Sequence[str] = ()) -> None:
         raise ValueError(f"The service does not start: {error}.") from None
     if secured.authority:
         sys.stderr.write(tls.advice(secured))
+    if native.reason:
+        _log.info("numpy computes, several times slower", extra={"reason": native.reason})
     raise_file_limit()
     # The environment holds secrets, and registered models may bring code.
     isolation.hide_memory()

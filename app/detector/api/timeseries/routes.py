@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from detector.api import model_kinds
-from detector.api.dependencies import ServiceLimits, ServiceModels
+from detector.api.dependencies import Service
 from detector.api.model_kinds import Found
 from detector.api.service import Operation
 from detector.api.timeseries.batch import Batch
@@ -84,35 +84,27 @@ _BATCH = Batch({"entire": _ENTIRE, "last": _LAST, "changepoint": _CHANGE_POINT})
 
 
 @router.post("/timeseries/entire/detect", **ENTIRE)
-async def detect_entire(
-    version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
-) -> Json:
+async def detect_entire(version: AnyVersion, request: Request, service: Service) -> Json:
     """Detect anomalies among all points of a series."""
-    return await _ENTIRE.answer(request, version, limits, models)
+    return await _ENTIRE.answer(request, version, service.limits, service.models)
 
 
 @router.post("/timeseries/last/detect", **LAST)
-async def detect_last(
-    version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
-) -> Json:
+async def detect_last(version: AnyVersion, request: Request, service: Service) -> Json:
     """Detect whether the last point of a series is an anomaly."""
-    return await _LAST.answer(request, version, limits, models)
+    return await _LAST.answer(request, version, service.limits, service.models)
 
 
 @router.post("/timeseries/changepoint/detect", **CHANGE_POINT)
-async def detect_change_points(
-    version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
-) -> Json:
+async def detect_change_points(version: AnyVersion, request: Request, service: Service) -> Json:
     """Find where the trend of a series changes."""
-    return await _CHANGE_POINT.answer(request, version, limits, models)
+    return await _CHANGE_POINT.answer(request, version, service.limits, service.models)
 
 
 @router.post("/timeseries/batch/detect", **BATCH)
-async def detect_batch(
-    version: AnyVersion, request: Request, limits: ServiceLimits, models: ServiceModels
-) -> Response:
+async def detect_batch(version: AnyVersion, request: Request, service: Service) -> Response:
     """Detect in up to 1,000 series: all points, the last one or change points of each.
 
     Azure's API had no such operation.
     """
-    return await _BATCH.answer(request, version, limits, models)
+    return await _BATCH.answer(request, version, service.limits, service.models)
