@@ -38,6 +38,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY app/detector/univariate/kernel/native /srv/app/detector/univariate/kernel/native
 RUN PYTHONPATH=/srv/app python -m detector.univariate.kernel.native.build --target /opt/native
+USER workspace
 
 FROM requirements AS workspace
 COPY --from=native /opt/native /opt/native
