@@ -158,6 +158,12 @@ def test_the_key_of_its_arguments_opens_and_is_in_no_log() -> None:
     assert "api-key" not in log
 
 
+def test_its_kernel_is_compiled_and_it_has_no_compiler() -> None:
+    alone = Alone(documented("docs/api.md"))
+    assert alone.call("/", headers={}).json["kernel"] == "native"
+    assert docker("exec", NAME, "sh", "-c", "command -v gcc cc || echo none").strip() == "none"
+
+
 def test_it_speaks_tls_where_its_command_line_says_so(tmp_path: Path) -> None:
     port = free_port()
     published = ["-p", f"127.0.0.1:{port}:8080", "-e", "BIND_ADDRESS=127.0.0.1"]
