@@ -113,6 +113,7 @@ COMPILE_KERNEL := PYTHONPATH=app .venv/bin/python -m detector.univariate.kernel.
 native: .venv/demo ## compile the kernel: needs a C compiler and the headers of Python
 	$(COMPILE_KERNEL)
 .venv/native: $(wildcard app/detector/univariate/kernel/native/*.p*) .venv/demo
+	@echo 'Compiling the kernel (half a minute) ...'
 	@$(COMPILE_KERNEL) || echo 'When they are there: make native'
 	@touch $@
 

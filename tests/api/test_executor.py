@@ -298,3 +298,35 @@ def test_what_waits_is_given_up_when_the_service_stops(work: Work) -> None:
         assert work.order == ["running"]
 
     asyncio.run(check())
+
+
+def test_work_in_pieces_goes_on_behind_what_came_meanwhile(work: Work) -> None:
+    async def check(executor: Limits) -> None:
+        pieces = [work.of("a", held=True), work.of("b"), work.of("c")]
+        many = asyncio.ensure_future(executor.run_pieces(STAYS, pieces))
+        await until(lambda: work.order == ["a"])
+        tasks = await begun(executor, (work.of("meanwhile"), LARGE))
+        with pytest.raises(GatewayError, match="2 large detections run and wait already"):
+            await executor.run_pieces(STAYS, [work.of("no place")])
+        work.end()
+        assert await many == ["a", "b", "c"]
+        await asyncio.gather(*tasks)
+        assert work.order == ["a", "meanwhile", "b", "c"]
+
+    run(check, threads=1, waiting=1)
+
+
+def test_the_pieces_of_a_client_that_has_gone_are_not_begun(work: Work) -> None:
+    async def check(executor: Limits) -> None:
+        gone = asyncio.Event()
+        pieces = [work.of("a", held=True), work.of("b"), work.of("c")]
+        many = asyncio.ensure_future(executor.run_pieces(client(gone), pieces))
+        await until(lambda: work.order == ["a"])
+        gone.set()
+        with pytest.raises(ClientDisconnect):
+            await many
+        work.end()
+        assert await executor.run(STAYS, work.of("next"), size=LARGE) == "next"
+        assert work.order == ["a", "next"]
+
+    run(check, threads=1, waiting=1)

@@ -34,25 +34,6 @@ def test_what_nobody_waits_for_is_not_done(begin: Callable[..., Service]) -> Non
     assert {line["status"] for line in lines() if line not in done} == {499}
 
 
-def test_the_rest_of_a_batch_is_not_done(begin: Callable[..., Service]) -> None:
-    service = begin(DETECTOR_CONCURRENT_DETECTIONS="1").wait()
-    series = [{"value": (place * 7919 % 101) + place % 24} for place in range(8640)]
-    body = json.dumps({"period": 24, "mode": "last", "series": [{"series": series}] * 57}).encode()
-    head = f"POST {BATCH} HTTP/1.1\r\nHost: localhost\r\n{HEADER}: any\r\n"
-    head += f"Content-Length: {len(body)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
-        connection.sendall(head.encode() + body)
-    alone = json.dumps({"series": series, "period": 24}).encode()
-    assert service.call(LAST, alone).status == 200
-
-    def lines() -> list[dict[str, object]]:
-        return [line for line in service.log if line.get("operation") == "batch"]
-
-    until(lambda: len(lines()) == 1, "it is logged")
-    assert lines()[0]["status"] == 499
-    assert "points" not in lines()[0]
-
-
 def test_a_batch_leaves_others_their_turns(begin: Callable[..., Service]) -> None:
     service = begin(DETECTOR_CONCURRENT_DETECTIONS="1", DETECTOR_WAITING_DETECTIONS="1").wait()
     series = [{"value": (place * 7919 % 101) + place % 24} for place in range(8640)]

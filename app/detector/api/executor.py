@@ -80,14 +80,8 @@ class BoundedExecutor:
         ClientDisconnect
             When the client went before its turn came; then the work is not done.
         """
-        if self._begun >= self._most and not goes_on:
-            seconds = self._seconds_until_a_place()
-            raise GatewayError(
-                429,
-                f"{self._begun} {self._what} run and wait already, the most that this worker "
-                f"takes. Try again in {seconds} s.",
-                {"Retry-After": str(seconds)},
-            )
+        if not goes_on:
+            self.require_a_place()
         self._begun += 1
         job = self._threads.submit(self._timed, work)
         # Counted down when the work is over, also where the client has gone meanwhile.
@@ -106,6 +100,18 @@ class BoundedExecutor:
             raise
         finally:
             left.cancel()
+
+    def require_a_place(self) -> None:
+        """Refuse, with 429 and when to come back, where too much runs and waits already."""
+        if self._begun < self._most:
+            return
+        seconds = self._seconds_until_a_place()
+        raise GatewayError(
+            429,
+            f"{self._begun} {self._what} run and wait already, the most that this worker takes. "
+            f"Try again in {seconds} s.",
+            {"Retry-After": str(seconds)},
+        )
 
     def _seconds_until_a_place(self) -> int:
         """Return in how many seconds there is a place for whoever is refused now.

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import joblib
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from detector.api.bodies import Bodies, Body
 from detector.api.errors import GatewayError
-from detector.api.executor import BoundedExecutor
+from detector.api.executor import BoundedExecutor, has_left
 from detector.settings import Settings
 
 __all__ = ["Limits"]
@@ -112,21 +113,30 @@ class Limits:
 
         Raises
         ------
+        GatewayError
+            429, when too much waits already for the first piece to begin.
         ClientDisconnect
             When the client has gone; then no other piece is begun.
         """
+        self._large.require_a_place()
         results: dict[int, _Result] = {}
         rest = iter(enumerate(pieces))
 
         async def work() -> None:
             for place, piece in rest:
-                results[place] = await self._large.run(piece, receive=request.receive, goes_on=True)
+                results[place] = await self._large.run(piece, goes_on=True)
 
         working = [asyncio.ensure_future(work()) for _ in range(self._large.at_once)]
+        all_done = asyncio.gather(*working)
+        gone = asyncio.ensure_future(has_left(request.receive))
         try:
-            await asyncio.gather(*working)
+            either: set[asyncio.Future[Any]] = {all_done, gone}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not all_done.done():
+                raise ClientDisconnect
+            await all_done
         finally:
-            for each in working:
+            for each in (gone, *working):
                 each.cancel()
         return [results[place] for place in range(len(pieces))]
 

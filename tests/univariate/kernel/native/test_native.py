@@ -57,6 +57,16 @@ def test_a_build_of_other_sources_is_not_used(tmp_path: Path) -> None:
     assert refused.stderr.strip().endswith(f"ImportError: {reason}")
 
 
+@kernels.BUILT
+def test_a_build_that_was_cut_off_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / native.PACKAGE).mkdir()
+    (tmp_path / native.PACKAGE / "__init__.py").touch()
+    assert json.loads(run(SAY, tmp_path).stdout) == [
+        False,
+        "the compiled kernel is of other sources: run make native",
+    ]
+
+
 DETECT = """
 import json, sys
 if sys.stdin.read() == "another environment":

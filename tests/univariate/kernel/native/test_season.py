@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import kernels
@@ -241,17 +239,5 @@ def test_sums_of_a_long_series(n: int) -> None:
         kernels.assert_same(_Products.of, values_of(kind, n, 3), 36)
 
 
-def test_no_index_lies_outside_of_its_array(checked: Path) -> None:
-    program = (
-        "import sys, detector_native, pytest; assert detector_native.CHECKED;"
-        f"sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', {__file__!r}, '-k', 'not index']))"
-    )
-    folders = os.pathsep.join(map(str, (checked, ROOT / "app", ROOT / "tests")))
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": folders},
-    )
-    assert done.returncode == 0, done.stdout
+def test_no_index_lies_outside_of_its_array(run_checked: Callable[[str, str], None]) -> None:
+    run_checked(__file__, "not index")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import kernels
@@ -135,17 +133,5 @@ def test_whole_calls(kind: str, granularity: str, frequency: str, period: int) -
         kernels.assert_same(change_points, series)
 
 
-def test_no_index_lies_outside_of_its_array(checked: Path) -> None:
-    program = (
-        "import sys, detector_native, pytest; assert detector_native.CHECKED;"
-        f"sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', {__file__!r}, '-k', 'short']))"
-    )
-    folders = os.pathsep.join(map(str, (checked, ROOT / "app", ROOT / "tests")))
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": folders},
-    )
-    assert done.returncode == 0, done.stdout
+def test_no_index_lies_outside_of_its_array(run_checked: Callable[[str, str], None]) -> None:
+    run_checked(__file__, "short")

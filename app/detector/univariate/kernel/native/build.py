@@ -37,6 +37,8 @@ def build(target: Path, *, checked: bool = False) -> Path:
     ------
     RuntimeError
         With what is missing, where it cannot be compiled.
+    OSError
+        Where the folder cannot be written to.
     """
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "made" / PACKAGE
@@ -100,7 +102,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         build(options.target, checked=options.checked)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         sys.stderr.write(
             f"The kernel was not compiled: {error}. numpy does its work, with the same results, "
             "several times slower.\n"

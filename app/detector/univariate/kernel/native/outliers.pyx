@@ -8,7 +8,7 @@ import numpy as np
 
 from libc.math cimport INFINITY, fabs, sqrt, sqrtf
 
-from detector_native.sums cimport total, total_single
+from detector_native.sums cimport total
 
 ctypedef fused real:
     float
@@ -214,10 +214,10 @@ cdef class Test:
         cdef Py_ssize_t i, left = self.n - place
         cdef float* rest = &self.singles[place]
         cdef float* squares = &self.squares[0]
-        cdef float mean = <float>(total_single(rest, left) / <double>left), spread
+        cdef float mean = <float>(total(rest, left) / <double>left), spread
         for i in range(left):
             squares[i] = (rest[i] - mean) * (rest[i] - mean)
-        spread = sqrtf(<float>(total_single(squares, left) / <double>left))
+        spread = sqrtf(<float>(total(squares, left) / <double>left))
         return (rest[0] - mean if self.upper else mean - rest[0]) / (
             TINY_SINGLE if spread < TINY_SINGLE else spread
         )

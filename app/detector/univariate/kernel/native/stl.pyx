@@ -6,7 +6,6 @@ Every sum is taken in numpy's order and every value is rounded where numpy round
 import numpy as np
 
 from libc.math cimport fabs, sqrt
-from libc.string cimport memset
 
 from detector_native.selection cimport median
 from detector_native.sums cimport total
@@ -17,18 +16,8 @@ DEF OUTER_PASSES = 15
 cdef class Loess:
     """Local linear regression at every tenth of a window, straight lines between.
 
-    Parameters
-    ----------
-    n, jump, grid : int
-        Length of the series, steps between the points of the grid, and how many it has.
-    at, first : ndarray of int64, shape (rows,)
-        Where each point of the grid, and the last of the series, lies, and where its window starts;
-        both from 1.
-    kinds : ndarray of int64, shape (rows,)
-        Which weights each one has.
-    tricube : ndarray of float64, shape (kinds, width)
-    lows, highs : ndarray of int64, shape (kinds,)
-        Between which places the weights are not nought.
+    It takes what `_Grid` of `detector.univariate.kernel.stl` holds, and `lows` and `highs`, of shape
+    ``(kinds,)``: between which places the weights are not nought.
     """
 
     cdef Py_ssize_t n, jump, grid, rows, width

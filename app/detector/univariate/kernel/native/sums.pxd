@@ -1,12 +1,16 @@
-"""Sums in the order in which numpy takes them."""
+"""Sums in the order in which numpy takes them, in the precision of the values."""
+
+ctypedef fused number:
+    float
+    double
 
 # Of this many values at a time, so that a sum of more has another order than pairs alone.
 DEF BLOCK = 8192
 
 
-cdef inline double total(const double* values, Py_ssize_t n) noexcept nogil:
+cdef inline number total(const number* values, Py_ssize_t n) noexcept nogil:
     """Return the sum of `n` contiguous values, as ``numpy.add.reduce`` gives it."""
-    cdef double found = 0.0
+    cdef number found = 0
     cdef Py_ssize_t start = 0
     while n - start > BLOCK:
         found += pairwise(values + start, BLOCK)
@@ -14,25 +18,15 @@ cdef inline double total(const double* values, Py_ssize_t n) noexcept nogil:
     return found + pairwise(values + start, n - start)
 
 
-cdef inline float total_single(const float* values, Py_ssize_t n) noexcept nogil:
-    """Return the sum of `n` contiguous values in single precision, as `total` does."""
-    cdef float found = 0.0
-    cdef Py_ssize_t start = 0
-    while n - start > BLOCK:
-        found += pairwise_single(values + start, BLOCK)
-        start += BLOCK
-    return found + pairwise_single(values + start, n - start)
-
-
-cdef inline double pairwise(const double* values, Py_ssize_t n) noexcept nogil:
+cdef inline number pairwise(const number* values, Py_ssize_t n) noexcept nogil:
     """Return the sum of up to 8192 values: of 128 with eight partial sums, of more by halves."""
-    cdef double r0, r1, r2, r3, r4, r5, r6, r7, total
+    cdef number r0, r1, r2, r3, r4, r5, r6, r7, found
     cdef Py_ssize_t i, half
     if n < 8:
-        total = 0.0
+        found = 0
         for i in range(n):
-            total += values[i]
-        return total
+            found += values[i]
+        return found
     if n <= 128:
         r0, r1, r2, r3 = values[0], values[1], values[2], values[3]
         r4, r5, r6, r7 = values[4], values[5], values[6], values[7]
@@ -47,44 +41,11 @@ cdef inline double pairwise(const double* values, Py_ssize_t n) noexcept nogil:
             r6 += values[i + 6]
             r7 += values[i + 7]
             i += 8
-        total = ((r0 + r1) + (r2 + r3)) + ((r4 + r5) + (r6 + r7))
+        found = ((r0 + r1) + (r2 + r3)) + ((r4 + r5) + (r6 + r7))
         while i < n:
-            total += values[i]
+            found += values[i]
             i += 1
-        return total
+        return found
     half = n // 2
     half -= half % 8
     return pairwise(values, half) + pairwise(values + half, n - half)
-
-
-cdef inline float pairwise_single(const float* values, Py_ssize_t n) noexcept nogil:
-    """Return the sum of `n` contiguous values in single precision, as `pairwise` does."""
-    cdef float r0, r1, r2, r3, r4, r5, r6, r7, total
-    cdef Py_ssize_t i, half
-    if n < 8:
-        total = 0.0
-        for i in range(n):
-            total += values[i]
-        return total
-    if n <= 128:
-        r0, r1, r2, r3 = values[0], values[1], values[2], values[3]
-        r4, r5, r6, r7 = values[4], values[5], values[6], values[7]
-        i = 8
-        while i < n - n % 8:
-            r0 += values[i]
-            r1 += values[i + 1]
-            r2 += values[i + 2]
-            r3 += values[i + 3]
-            r4 += values[i + 4]
-            r5 += values[i + 5]
-            r6 += values[i + 6]
-            r7 += values[i + 7]
-            i += 8
-        total = ((r0 + r1) + (r2 + r3)) + ((r4 + r5) + (r6 + r7))
-        while i < n:
-            total += values[i]
-            i += 1
-        return total
-    half = n // 2
-    half -= half % 8
-    return pairwise_single(values, half) + pairwise_single(values + half, n - half)
