@@ -88,15 +88,15 @@ soak: .venv/dev ## usual clients beside ones that attack, on a stack of its own,
 figures: .venv/dev ## measure what the README says of the stack's time, memory and size
 	.venv/bin/python tests/bench/stack.py
 
-# Four locks of one graph, with the hashes of every file. torch and what its builds for GPUs need stay
+# Five locks of one graph, with the hashes of every file. torch and what its builds for GPUs need stay
 # out: the files of its index of CPU builds have other hashes than those of the same version elsewhere.
 GPU := cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-package torch --excludes <(printf '%s\n' $(GPU)) --quiet
 lock: ## write the requirements' locks anew (needs uv)
 	$(COMPILE) --upgrade requirements-dev.txt -o requirements-dev.lock
-	for folder in . mlflow minio; do \
-		$(COMPILE) --upgrade $$folder/requirements.txt -c requirements-dev.lock -o $$folder/requirements.lock; done
+	for name in requirements requirements-spark mlflow/requirements minio/requirements; do \
+		$(COMPILE) --upgrade $$name.txt -c requirements-dev.lock -o $$name.lock; done
 
 .venv/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo 'No Python 3.11 or 3.12 on the PATH: install one, or name it: make PYTHON=/path/to/python.' >&2; exit 1; }
@@ -118,5 +118,5 @@ native: .venv/demo ## compile the kernel: needs a C compiler and the headers of 
 	@touch $@
 
 .venv/dev: requirements-dev.lock .venv/demo
-	.venv/bin/pip install -q --no-deps --require-hashes -r requirements-dev.lock
+	.venv/bin/pip install -q --no-deps --no-build-isolation --require-hashes -r requirements-dev.lock
 	@touch $@

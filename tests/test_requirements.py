@@ -22,6 +22,7 @@ PACKAGES = {
 FILES = (
     "requirements.txt",
     "requirements-dev.txt",
+    "requirements-spark.txt",
     "mlflow/requirements.txt",
     "minio/requirements.txt",
 )

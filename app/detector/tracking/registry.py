@@ -84,7 +84,7 @@ def log(
     """
     # As it looks to a client of a served model; MLflow has no schema for dates inside objects.
     answers = model.predict(None, example, params)
-    as_json = [answer | {"timestamp": str(answer["timestamp"])} for answer in answers]
+    as_json: Any = [answer | {"timestamp": str(answer["timestamp"])} for answer in answers]
     with tempfile.TemporaryDirectory() as folder:
         info = mlflow.pyfunc.log_model(
             name=name,

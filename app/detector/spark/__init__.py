@@ -1,0 +1,1 @@
+"""Detection in many series on Apache Spark."""

@@ -1,0 +1,1 @@
+"""What a Python worker of Spark does: detection in the series of its partition."""
