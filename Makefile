@@ -1,5 +1,5 @@
 # `make demo` and `make test` first; `make help` lists the rest.
-.PHONY: help demo test native clients serve up down walkthrough engine test-stack lint bench prove soak figures lock
+.PHONY: help demo fleet test native clients serve up down walkthrough engine test-stack lint bench prove soak figures lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,6 +18,9 @@ demo: .venv/native ## the walk-throughs and a real series, embedded: no Docker, 
 	.venv/bin/python app/test.py
 	.venv/bin/python app/test.py --sample elnino
 	.venv/bin/python app/multivariate.py
+
+fleet: .venv/spark .venv/native ## 10,000 series on Apache Spark, on this machine: needs Java 17
+	.venv/bin/python app/fleet.py
 
 # Two processes, as many as the tests' own services leave room for on two cores; a file's tests
 # stay in one, with the services they share.
@@ -115,6 +118,11 @@ native: .venv/demo ## compile the kernel: needs a C compiler and the headers of 
 .venv/native: $(wildcard app/detector/univariate/kernel/native/*.p*) .venv/demo
 	@echo 'Compiling the kernel (half a minute) ...'
 	@$(COMPILE_KERNEL) || echo 'When they are there: make native'
+	@touch $@
+
+.venv/spark: requirements-spark.lock .venv/demo
+	@echo 'Installing PySpark (a minute the first time) ...'
+	.venv/bin/pip install -q --no-deps --no-build-isolation --require-hashes -r requirements-spark.lock
 	@touch $@
 
 .venv/dev: requirements-dev.lock .venv/demo
