@@ -6,11 +6,10 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import mariadb
 import pytest
 import seaweed
 from pyspark.sql import SparkSession
-
-VARIABLE = "TEST_DATABASE_URL"
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +18,17 @@ def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the URL of a database in a file, which each test gives tables of its own."""
-    return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/plant.db"
+@pytest.fixture(scope="session", params=["sqlite", "mariadb"])
+def database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Return the URL of a database, which each test gives tables of its own."""
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "sqlite":
+        yield f"sqlite:///{folder}/plant.db"
+    else:
+        with mariadb.running(folder) as url:
+            yield url
 
 
 @pytest.fixture

@@ -7,7 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
-from pyspark.sql.types import DataType, DoubleType, LongType, NullType, StringType, StructType
+from pyspark.sql.types import (
+    DataType,
+    DateType,
+    DoubleType,
+    LongType,
+    NullType,
+    StringType,
+    StructType,
+    TimestampType,
+)
 
 from detector.errors import DetectionError
 from detector.spark.sources import files, store
@@ -129,8 +138,9 @@ def _common(one: DataType, other: DataType) -> DataType | None:
         return one
     if isinstance(one, NullType):
         return other
-    if {type(one), type(other)} == {LongType, DoubleType}:
-        return DoubleType()
+    for narrow, wide in ((LongType(), DoubleType()), (DateType(), TimestampType())):
+        if narrow in (one, other) and wide in (one, other):
+            return wide
     return None
 
 

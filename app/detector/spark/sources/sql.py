@@ -209,7 +209,8 @@ def _borders(connection: sa.Connection, asked: Asked, names: list[str]) -> list[
         lowest = sa.func.min(tiles.c.value)
         found = connection.execute(sa.select(lowest).group_by(tiles.c.tile).order_by(lowest))
         borders = list(found.scalars())[1:]
-    return [each for each in dict.fromkeys(borders) if each != low]
+    # Between infinities there is no number; that equals nothing, itself included.
+    return [each for each in dict.fromkeys(borders) if each != low and each == each]
 
 
 def _between(low: Any, high: Any, place: int, count: int) -> Any:

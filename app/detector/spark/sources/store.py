@@ -126,17 +126,18 @@ def explained(address: str) -> Iterator[None]:
         raise _failed(address, f"it answers {code}") from None
     except (BotoCoreError, Boto3Error) as error:
         raise _failed(address, str(error)) from None
-    except pa.ArrowInvalid as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise DetectionError(
-            "BadArgument",
-            f"'{address}' cannot be read: {reason}. Where a type is wrong, give it by "
-            ".schema(...).",
-        ) from None
     except pa.ArrowKeyError as error:
         raise DetectionError("BadArgument", f"'{address}': {error.args[0]}.") from None
-    except OSError as error:
-        raise _failed(address, str(error).splitlines()[0]) from None
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        if "AWS Error" in reason:
+            raise _failed(address, reason) from None
+        raise _unreadable(address, reason) from None
+
+
+def _unreadable(address: str, reason: str) -> DetectionError:
+    mend = "" if address.endswith(".parquet") else " Where a type differs, give it by .schema(...)."
+    return DetectionError("BadArgument", f"'{address}' cannot be read: {reason.rstrip('.')}.{mend}")
 
 
 def _failed(address: str, reason: str) -> DetectionError:
