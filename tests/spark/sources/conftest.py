@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -18,17 +19,21 @@ def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session", params=["sqlite", "mariadb"])
-def database(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/plant.db"
+
+
+@pytest.fixture(scope="session")
+def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with mariadb.running(tmp_path_factory.mktemp("mariadb")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def database(request: pytest.FixtureRequest) -> str:
     """Return the URL of a database, which each test gives tables of its own."""
-    folder = tmp_path_factory.mktemp(request.param)
-    if request.param == "sqlite":
-        yield f"sqlite:///{folder}/plant.db"
-    else:
-        with mariadb.running(folder) as url:
-            yield url
+    return str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture
@@ -55,12 +60,16 @@ def environment(store_url: str, monkeypatch: pytest.MonkeyPatch) -> pytest.Monke
 
 
 @pytest.fixture(scope="session")
-def sources(spark: SparkSession, store_url: str) -> SparkSession:
-    """Return the session with the formats, whose workers know the store."""
+def sources(spark: SparkSession, request: pytest.FixtureRequest, sqlite: str) -> SparkSession:
+    """Return the session with the formats, whose workers know the store and the databases."""
     from detector.spark.sources import register
 
+    variables = {"SQLITE": sqlite}
+    for name, fixture in (("AWS_ENDPOINT_URL_S3", "store_url"), ("MYSQL", "mysql")):
+        with contextlib.suppress(pytest.skip.Exception):
+            variables[name] = request.getfixturevalue(fixture)
     # Of its own environment the session's Java gives them what was there when it started.
-    spark.sparkContext.environment |= seaweed.KEYS | {"AWS_ENDPOINT_URL_S3": store_url}
+    spark.sparkContext.environment |= seaweed.KEYS | variables
     register(spark)
     return spark
 

@@ -170,9 +170,9 @@ class SqlReader(DataSourceReader):
         query = self._query(*partition.value)
         with _connection(self._asked) as connection:
             # The database keeps what does not fit a batch.
-            for rows in connection.execution_options(yield_per=_ROWS).execute(query).partitions():
-                columns = list(zip(*rows, strict=True))
-                yield table_of(columns, schema, self._asked.source)
+            found = connection.execution_options(yield_per=_ROWS).execute(query)
+            for rows in found.partitions():
+                yield table_of(list(zip(*rows, strict=True)), schema, self._asked.source)
 
     def _query(self, low: Any, high: Any) -> sa.Select[Any]:
         names = self._schema.names
@@ -246,6 +246,8 @@ def _of_query(connection: sa.Connection, asked: Asked) -> StructType:
     if not found.returns_rows:
         raise DetectionError("BadArgument", "The option 'query' must be a SELECT.")
     names, rows = list(found.keys()), found.fetchmany(_FIRST_ROWS)
+    # Before the result is let go of, which would fetch the others.
+    connection.invalidate()
     schema = StructType()
     for name, values in zip(
         names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True
@@ -283,7 +285,11 @@ def _connection(asked: Asked) -> Iterator[sa.Connection]:
     try:
         engine = sa.create_engine(url, poolclass=sa.NullPool)
         with engine.connect() as connection:
-            yield connection
+            try:
+                yield connection
+            finally:
+                # Who has rows enough goes: PyMySQL would fetch all the others before it closes.
+                connection.invalidate()
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise DetectionError(
             "BadArgument",
