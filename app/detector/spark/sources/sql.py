@@ -242,16 +242,13 @@ def _of_table(connection: sa.Connection, asked: Asked) -> StructType:
 
 
 def _of_query(connection: sa.Connection, asked: Asked) -> StructType:
-    found = connection.execution_options(stream_results=True).execute(_text(asked.query or ""))
-    if not found.returns_rows:
-        raise DetectionError("BadArgument", "The option 'query' must be a SELECT.")
-    names, rows = list(found.keys()), found.fetchmany(_FIRST_ROWS)
-    # Before the result is let go of, which would fetch the others.
-    connection.invalidate()
+    # Only a SELECT can be selected from.
+    rows = _text(f"({asked.query}) AS asked")
+    found = connection.execute(sa.select(sa.text("*")).select_from(rows).limit(_FIRST_ROWS))
+    names, first = list(found.keys()), found.all()
+    columns = zip(*first, strict=True) if first else ((),) * len(names)
     schema = StructType()
-    for name, values in zip(
-        names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True
-    ):
+    for name, values in zip(names, columns, strict=True):
         try:
             kind = pa.array(values).type
         except (pa.ArrowException, OverflowError):
