@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import mariadb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import seaweed
 from pyspark.sql import SparkSession
@@ -36,18 +40,42 @@ def database(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param))
 
 
+@dataclass(frozen=True)
+class Folder:
+    """A folder of the store, and boto3's client to look into it."""
+
+    asked: Any
+    key: str
+
+    def __str__(self) -> str:
+        return f"s3://datasets/{self.key}"
+
+    def put(self, name: str, body: str | bytes = b"") -> None:
+        self.asked.put_object(Bucket="datasets", Key=f"{self.key}/{name}", Body=body)
+
+    def put_parquet(self, name: str, **columns: Any) -> None:
+        file = io.BytesIO()
+        pq.write_table(pa.table(columns), file, row_group_size=1000)
+        self.put(name, file.getvalue())
+
+    @property
+    def names(self) -> list[str]:
+        found = self.asked.list_objects_v2(Bucket="datasets", Prefix=self.key + "/")
+        return [each["Key"].removeprefix(self.key + "/") for each in found.get("Contents", [])]
+
+    @property
+    def uploads(self) -> list[str]:
+        """The keys of uploads that were begun and not ended."""
+        found = self.asked.list_multipart_uploads(Bucket="datasets", Prefix=self.key)
+        return [each["Key"] for each in found.get("Uploads", [])]
+
+
 @pytest.fixture
-def asked(store_url: str) -> Iterator[Any]:
-    """Return boto3's client of the store."""
+def folder(store_url: str) -> Iterator[Folder]:
+    """Return a folder that is empty."""
     client = seaweed.client(store_url)
-    yield client
+    yield Folder(client, uuid.uuid4().hex)
     client.close()
-
-
-@pytest.fixture
-def folder() -> str:
-    """Return the address of a folder of the store that is empty."""
-    return f"s3://datasets/{uuid.uuid4().hex}"
 
 
 @pytest.fixture
@@ -72,22 +100,3 @@ def sources(spark: SparkSession, request: pytest.FixtureRequest, sqlite: str) ->
     spark.sparkContext.environment |= seaweed.KEYS | variables
     register(spark)
     return spark
-
-
-def put(asked: Any, address: str, body: bytes) -> None:
-    bucket, _, key = address.removeprefix("s3://").partition("/")
-    asked.put_object(Bucket=bucket, Key=key, Body=body)
-
-
-def names(asked: Any, address: str) -> list[str]:
-    """Return the names of the objects in a folder."""
-    bucket, _, key = address.removeprefix("s3://").partition("/")
-    found = asked.list_objects_v2(Bucket=bucket, Prefix=key + "/").get("Contents", [])
-    return [each["Key"].removeprefix(key + "/") for each in found]
-
-
-def uploads(asked: Any, address: str) -> list[str]:
-    """Return the keys of the uploads below a folder that were not completed."""
-    bucket, _, key = address.removeprefix("s3://").partition("/")
-    found = asked.list_multipart_uploads(Bucket=bucket, Prefix=key).get("Uploads", [])
-    return [each["Key"] for each in found]

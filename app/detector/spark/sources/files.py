@@ -21,7 +21,7 @@ __all__ = ["Piece", "batches", "columns", "kind", "pieces"]
 _BLOCK = 1024 * 1024
 _BATCH = 16_384
 _KINDS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
-_COMPRESSED = (".gz", ".bz2", ".zst")
+_COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 # What R, pandas and databases write for no value; in quotes it is a text.
 _NULLS = ["", "NULL", "null"]
 
@@ -34,20 +34,20 @@ class Piece(NamedTuple):
     groups: tuple[int, ...] | None = None
 
 
-def kind(key: str) -> str:
-    """Return what the ending of a name says of a file.
+def kind(key: str) -> tuple[str, str | None]:
+    """Return what the ending of a name says of a file, and how it is compressed.
 
     Raises
     ------
     DetectionError
         ``BadArgument``, for another ending.
     """
-    stem = key.lower()
-    for ending in _COMPRESSED:
-        stem = stem.removesuffix(ending)
+    stem, dot, last = key.lower().rpartition(".")
+    compression = _COMPRESSED.get(dot + last)
+    stem = stem if compression else key.lower()
     for ending, found in _KINDS.items():
-        if stem.endswith(ending) and (found != "parquet" or stem == key.lower()):
-            return found
+        if stem.endswith(ending) and not (found == "parquet" and compression):
+            return found, compression
     raise DetectionError(
         "BadArgument",
         f"The name of '{key}' must end in {', '.join(_KINDS)}; all but the first also followed by "
@@ -61,14 +61,14 @@ def columns(system: S3FileSystem, place: Place, file: Stored) -> pa.Schema | Non
     A type of CSV or JSON is that of the first MiB.
     """
     address, path = place.address(file.key), f"{place.bucket}/{file.key}"
-    found = kind(file.key)
+    found, compression = kind(file.key)
     if not file.size and found != "parquet":
         return None
     with explained(address):
         if found == "parquet":
             schema = pq.read_schema(system.open_input_file(path))
         else:
-            with system.open_input_stream(path) as stream:
+            with system.open_input_stream(path, compression=compression) as stream:
                 schema = _lines(found, stream, None).schema
     twice = [name for name, count in Counter(schema.names).items() if count > 1]
     if twice:
@@ -78,7 +78,7 @@ def columns(system: S3FileSystem, place: Place, file: Stored) -> pa.Schema | Non
 
 def pieces(system: S3FileSystem, place: Place, file: Stored, most: int) -> list[Piece]:
     """Return a file in pieces of about so many bytes."""
-    if kind(file.key) != "parquet" or file.size <= most:
+    if kind(file.key)[0] != "parquet" or file.size <= most:
         return [Piece(file.key, file.size)]
     with explained(place.address(file.key)):
         footer = pq.read_metadata(system.open_input_file(f"{place.bucket}/{file.key}"))
@@ -95,7 +95,7 @@ def batches(
     system: S3FileSystem, place: Place, piece: Piece, schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
     """Return the rows in the columns of the schema, a batch at a time."""
-    found, address = kind(piece.key), place.address(piece.key)
+    (found, compression), address = kind(piece.key), place.address(piece.key)
     if not piece.size and found != "parquet":
         return
     path = f"{place.bucket}/{piece.key}"
@@ -104,7 +104,7 @@ def batches(
             with system.open_input_file(path) as file:
                 yield from _fitting(_rows(file, piece, schema, address), schema, address)
         else:
-            with system.open_input_stream(path) as stream:
+            with system.open_input_stream(path, compression=compression) as stream:
                 yield from _fitting(_lines(found, stream, schema), schema, address)
 
 

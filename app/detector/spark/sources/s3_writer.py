@@ -106,16 +106,16 @@ class S3Writer(DataSourceArrowWriter):
         with store.client() as asked, store.explained(str(self.place)):
             if self.overwrite:
                 self._refuse_others(asked)
-            self._put(asked, self._marker, b"")
+            self._put(asked, self.place.folder + self.marker, b"")
             _each(lambda message: self._complete(asked, message), written)
             _each(lambda task: self._abort_uploads(asked, task), range(len(messages)))
             if not written:
                 self._put(asked, self._key(0), self._empty())
             if self.overwrite:
-                self._put(asked, self._marker, _WHOLE)
+                self._put(asked, self.place.folder + self.marker, _WHOLE)
                 self._delete(asked, sorted(self.before))
             self._put(asked, self.place.folder + "_SUCCESS", b"")
-            self._delete(asked, [self._marker])
+            self._delete(asked, [self.place.folder + self.marker])
 
     def abort(self, messages: list[WriterCommitMessage | None]) -> None:
         """Delete what the tasks wrote, unless it has begun to replace what was there."""
@@ -125,11 +125,14 @@ class S3Writer(DataSourceArrowWriter):
             _each(lambda task: self._abort_uploads(asked, task), range(len(messages)))
             mine = [each.key for each in store.objects(asked, self.place) if self.job in each.key]
             # The marker goes last: until then nobody reads the others.
-            self._delete(asked, sorted(mine, key=lambda key: key == self._marker))
+            self._delete(
+                asked, sorted(mine, key=lambda key: key == self.place.folder + self.marker)
+            )
 
     @property
-    def _marker(self) -> str:
-        return f"{self.place.folder}{OVERWRITING if self.overwrite else APPENDING}{self.job}"
+    def marker(self) -> str:
+        """The name of its marker in the folder."""
+        return f"{OVERWRITING if self.overwrite else APPENDING}{self.job}"
 
     def _key(self, task: int) -> str:
         # A task's attempts upload to one name, of which the store lists the uploads.
@@ -164,7 +167,7 @@ class S3Writer(DataSourceArrowWriter):
         from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
         try:
-            found = asked.get_object(Bucket=self.place.bucket, Key=self._marker)
+            found = asked.get_object(Bucket=self.place.bucket, Key=self.place.folder + self.marker)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
                 return False
