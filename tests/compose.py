@@ -161,30 +161,27 @@ class Stack:
 
 
 def run_on_cluster(
-    stack: Stack, series: int, tasks: int, *, kill_at: int | None = None
+    stack: Stack, series: int, tasks: int, *, half_way: Callable[[], object] | None = None
 ) -> dict[str, Any]:
-    """Detect in made series on the cluster; return what it says of the result.
+    """Detect in made series on the cluster; return what the program says of the result.
 
-    With `kill_at`, a worker's container is killed when that many tasks of detection are done.
+    `half_way` is called once, when half of the tasks of detection are done and not all.
     """
     program = ["python", "-u", "tests/stack/spark_job.py", str(series), str(tasks)]
     command = ["docker", "compose", "-p", stack.project, "exec", "-T", "spark-workspace", *program]
+    lines = []
     with subprocess.Popen(
         command, cwd=ROOT, env=stack.environment, stdout=subprocess.PIPE, text=True
     ) as job:
         assert job.stdout is not None
-        lines = []
         for line in job.stdout:
             lines.append(line)
-            if kill_at is not None and line.startswith("detection:"):
-                done, of = map(int, re.findall(r"\d+", line))
-                if kill_at <= done < of:
-                    victim = stack.containers("spark-worker")[0]
-                    stack.docker("kill", victim)
-                    kill_at = None
-        job.wait()
+            done = re.match(r"detection: (\d+) ", line)
+            if half_way and done and tasks / 2 <= int(done[1]) < tasks:
+                half_way()
+                half_way = None
     assert job.returncode == 0, lines
-    assert kill_at is None, f"no worker was killed: {lines}"
+    assert half_way is None, f"no moment was half-way: {lines}"
     found: dict[str, Any] = json.loads(lines[-1])
     return found
 

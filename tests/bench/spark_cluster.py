@@ -36,7 +36,12 @@ def main() -> None:
     try:
         stack.compose(*SPARK, "up", "-d", "--wait", "spark-worker", "spark-workspace")
         quiet = run_on_cluster(stack, asked.series, asked.tasks)
-        disturbed = run_on_cluster(stack, asked.series, asked.tasks, kill_at=asked.tasks // 2)
+        disturbed = run_on_cluster(
+            stack,
+            asked.series,
+            asked.tasks,
+            half_way=lambda: stack.docker("kill", stack.containers("spark-worker")[0]),
+        )
     finally:
         stack.compose(*SPARK, "down", "--volumes")
     print(json.dumps({"undisturbed": quiet, "a worker killed": disturbed}, indent=2))
