@@ -49,9 +49,11 @@ CMD ["sleep", "infinity"]
 
 FROM workspace AS spark
 USER root
+# What is mounted over /run/spark has its mode.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends openjdk-17-jre-headless \
     && rm -rf /var/lib/apt/lists/* \
+    && install -d -m 1777 /run/spark \
     && install -d -o workspace -g workspace /var/lib/spark
 USER workspace
 # pyspark comes as its source; what builds it is in the venv, installed by its hash.
