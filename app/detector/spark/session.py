@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 __all__ = ["session"]
@@ -32,6 +33,10 @@ class JavaMissingError(RuntimeError):
     """There is no Java, or none that its home says; the message says what to do."""
 
 
+class ClusterRefusedError(RuntimeError):
+    """The cluster does not take the program in; the message says what to do."""
+
+
 def session(name: str = "detector", **config: str) -> SparkSession:
     """Return a session on the cluster that ``SPARK_CONF_DIR`` names, or else on this machine.
 
@@ -45,6 +50,8 @@ def session(name: str = "detector", **config: str) -> SparkSession:
     Raises
     ------
     JavaMissingError
+    ClusterRefusedError
+        After the minute in which Spark tries to reach the cluster's master.
     """
     home = os.environ.get("JAVA_HOME")
     if not (Path(home, "bin", "java").exists() if home else shutil.which("java")):
@@ -60,4 +67,14 @@ def session(name: str = "detector", **config: str) -> SparkSession:
     builder = SparkSession.builder.appName(name)
     for each, value in settings.items():
         builder = builder.config(each, value)
-    return builder.getOrCreate()
+    try:
+        return builder.getOrCreate()
+    except Py4JJavaError as error:
+        if "SPARK_CONF_DIR" not in os.environ:
+            raise
+        raise ClusterRefusedError(
+            f"The Spark cluster of {os.environ['SPARK_CONF_DIR']} does not take this program in. "
+            "Either no master answers at the address there (`make up-spark` starts the stack's), "
+            "or the program's secret is not the cluster's: in the stack both have SPARK_SECRET, "
+            "and `make up-spark` gives it to both anew."
+        ) from error
