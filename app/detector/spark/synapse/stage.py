@@ -11,42 +11,16 @@ from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql.functions import col
-from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["ERROR", "Stage", "param", "value_or_column"]
+__all__ = ["Stage", "param", "value_or_column"]
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 _log = logging.getLogger(__name__)
 
-# What the service answered when it refused: its body, and the status line of HTTP.
-ERROR = StructType(
-    [
-        StructField("response", StringType()),
-        StructField(
-            "status",
-            StructType(
-                [
-                    StructField(
-                        "protocolVersion",
-                        StructType(
-                            [
-                                StructField("protocol", StringType()),
-                                StructField("major", IntegerType(), nullable=False),
-                                StructField("minor", IntegerType(), nullable=False),
-                            ]
-                        ),
-                    ),
-                    StructField("statusCode", IntegerType(), nullable=False),
-                    StructField("reasonPhrase", StringType()),
-                ]
-            ),
-        ),
-    ]
-)
 # Where the service was, how it knew its caller, and how it was called: there is no service here.
 _OF_THE_SERVICE = (
     "AADToken",
