@@ -1,6 +1,6 @@
 """Detection in one series from Python: the data, the options, and arrays in return."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -304,17 +304,9 @@ def detect_many(
     >>> found["error"].iloc[-1].partition(":")[0]
     'InvalidSeries'
     """
-    if mode not in many.MODES:
-        raise DetectionError(
-            "BadArgument",
-            f"The 'mode' must be one of {', '.join(many.MODES)}, not {shown(mode)}.",
-        )
+    checked = options_of(mode, options)
     if threads is not None and threads < 1:
         raise DetectionError("BadArgument", f"'threads' must be at least 1, not {shown(threads)}.")
-    if mode == "change_points":
-        checked: Options | ChangePointOptions = _change_point_options(**options)
-    else:
-        checked = _options(options.pop("detector", None), **options)
     return many.detect_each(
         data,
         checked,
@@ -325,6 +317,25 @@ def detect_many(
         threads=threads,
         progress=progress,
     )
+
+
+def options_of(mode: str, options: Mapping[str, Any]) -> Options | ChangePointOptions:
+    """Return the options of a mode of `detect_many`, checked.
+
+    Raises
+    ------
+    DetectionError
+        For a mode, or an option, that is not valid.
+    """
+    if mode not in many.MODES:
+        raise DetectionError(
+            "BadArgument",
+            f"The 'mode' must be one of {', '.join(many.MODES)}, not {shown(mode)}.",
+        )
+    if mode == "change_points":
+        return _change_point_options(**options)
+    given = dict(options)
+    return _options(given.pop("detector", None), **given)
 
 
 def _change_point_options(

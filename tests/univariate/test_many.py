@@ -196,7 +196,7 @@ def test_a_failure_names_the_series_and_ends_the_others(monkeypatch: pytest.Monk
         raise ZeroDivisionError
 
     kind = many.MODES["entire"]
-    monkeypatch.setitem(many.MODES, "entire", many._Mode(kind.series, fail, kind.nothing))
+    monkeypatch.setitem(many.MODES, "entire", many.Mode(kind.series, fail, kind.nothing))
     with pytest.raises(ZeroDivisionError) as caught:
         detector.detect_many(fleet(30), by="series", threads=2, granularity="daily")
     assert caught.value.__notes__[0].startswith("In series ")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute  # type: ignore[import-untyped]
-import pyarrow.csv  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv
 
 from detector.arrays import LARGEST_VALUE, Flags, Floats, Ints
 from detector.datasource.stream import LONGEST_LINE, Budget, Counted, shorten

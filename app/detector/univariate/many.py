@@ -1,4 +1,4 @@
-"""Detection in each of many series that one table holds."""
+"""Detection in each of many series that stand one behind the other, or that one table holds."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ from detector.series.timestamps import Times, read_timestamps
 from detector.series.values import check_length, read_values
 from detector.univariate import changepoint, detection
 
-__all__ = ["ERROR", "MODES", "detect_each"]
+__all__ = ["ERROR", "MODES", "ManySeries", "Mode", "detect_each", "put_together"]
 
 ERROR = "error"
 # So many points, or one series, are a thread's at a time.
@@ -31,12 +31,24 @@ _Columns = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Mode:
+class Mode:
+    """One way to detect.
+
+    Attributes
+    ----------
+    series : type of Series
+        What it takes.
+    detect : callable
+        Returns what was found; its ``columns()`` are arrays or numbers by name.
+    nothing : dict
+        What these columns hold where a series has an error.
+    last_only : bool
+        Whether only the last point of a series is answered.
+    """
+
     series: type[Series]
     detect: Callable[[Any], Any]
-    # What the columns of a series hold that has an error.
     nothing: _Columns
-    # Whether only the last point of a series is answered.
     last_only: bool = False
 
 
@@ -44,9 +56,9 @@ _FLAGS = {"is_anomaly": False, "is_positive_anomaly": False, "is_negative_anomal
 _MARGINS = dict.fromkeys(("expected_value", "upper_margin", "lower_margin"), np.nan)
 _ENTIRE = {**_MARGINS, **_FLAGS, "severity": np.nan, "period": 0}
 MODES = {
-    "entire": _Mode(Series, detection.entire, _ENTIRE),
-    "latest": _Mode(Series, detection.latest, _ENTIRE | {"suggested_window": 0}, last_only=True),
-    "change_points": _Mode(
+    "entire": Mode(Series, detection.entire, _ENTIRE),
+    "latest": Mode(Series, detection.latest, _ENTIRE | {"suggested_window": 0}, last_only=True),
+    "change_points": Mode(
         ChangePointSeries,
         changepoint.change_points,
         {"is_change_point": False, "confidence_score": np.nan, "period": 0},
@@ -75,7 +87,7 @@ def detect_each(
         threads = int(joblib.cpu_count())
     parts: list[list[tuple[_Columns, str | None]]] = [[] for _ in given.chunks]
     with tqdm(
-        total=given.count, unit=" series", disable=not progress, delay=_PATIENCE, leave=True
+        total=len(given.series), unit=" series", disable=not progress, delay=_PATIENCE, leave=True
     ) as bar:
         for chunk, found in _in_threads(given.detect, given.chunks, threads):
             parts[chunk] = found
@@ -109,22 +121,93 @@ def _in_threads(
 
 
 @dataclass(frozen=True)
-class _Given:
-    """The series of a table, one behind the other."""
+class ManySeries:
+    """Series that stand one behind the other.
 
-    table_: pd.DataFrame  # the keys, timestamps and values, put together by series
-    edges: list[int]  # where each series starts, and the end
+    Attributes
+    ----------
+    kind : Mode
+    edges : list of int
+        Where each series starts, and where the last one ends.
+    given_values, given_timestamps
+        As they were given; no timestamps where there are none.
+    values : ndarray of float64, or None
+        None where not all could be read: what cannot be is a fault of one series, which gets it.
+    times : Times or None
+        None where they do not count, or not all could be read.
+    """
+
+    kind: Mode
+    edges: Sequence[int]
+    given_values: Any
+    given_timestamps: Any
+    values: Floats | None
+    times: Times | None
+
+    @classmethod
+    def read(
+        cls, kind: Mode, edges: Sequence[int], values: Any, timestamps: Any, *, timed: bool
+    ) -> "ManySeries":
+        """Read values and timestamps, all at once where that can be done.
+
+        Parameters
+        ----------
+        kind, edges
+            As of the class.
+        values, timestamps : array-like, shape (n,)
+            As `Series.from_arrays` takes them for one series; the timestamps may be None.
+        timed : bool
+            Whether the timestamps count: whether any series has a granularity.
+        """
+        read = times = None
+        with contextlib.suppress(DetectionError):
+            times = read_timestamps(timestamps) if timed else None
+            read = read_values(values)
+        return cls(kind, edges, values, timestamps, read, times)
+
+    def __len__(self) -> int:
+        return len(self.edges) - 1
+
+    def detect(
+        self, place: int, options: Options | ChangePointOptions
+    ) -> tuple[_Columns, str | None]:
+        """Return what was found in a series, and the error where there is one."""
+        try:
+            return self.kind.detect(self._series(place, options)).columns(), None
+        except DetectionError as error:
+            return self.kind.nothing, str(error)
+
+    def _series(self, place: int, options: Any) -> Series:
+        rows = slice(self.edges[place], self.edges[place + 1])
+        has_timestamps = self.given_timestamps is not None
+        if self.values is None:
+            timestamps = self.given_timestamps[rows] if has_timestamps else None
+            return self.kind.series.from_arrays(self.given_values[rows], timestamps, options)
+        check_length(rows.stop - rows.start)
+        times = None
+        if self.times is not None and options.granularity != "none":
+            times = Times(self.times.elapsed[rows], self.times.clock[rows])
+        shown: Any = range(rows.stop - rows.start)
+        if has_timestamps:
+            shown = self.given_timestamps[rows]
+            shown = getattr(shown, "array", shown)
+        return self.kind.series.from_read(self.values[rows], times, shown, options)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The series of a table, put together."""
+
+    table_: pd.DataFrame  # the keys, timestamps and values, one series behind the other
+    series: ManySeries
     options: Options | ChangePointOptions
-    kind: _Mode
-    values: Floats | None  # None where not all could be read
-    times: Times | None  # None where they do not count
 
     @classmethod
     def of(
         cls,
         frame: pd.DataFrame,
         options: Options | ChangePointOptions,
-        kind: _Mode,
+        kind: Mode,
         by: Sequence[str],
         timestamp: str,
         value: str,
@@ -135,77 +218,54 @@ class _Given:
         names = [*by, *([timestamp] if timestamp in frame else []), value]
         table = frame[names].rename(columns={timestamp: "timestamp", value: "value"})
         table = table.take(order).reset_index(drop=True)
-        values: Floats | None = None
-        times = None
-        # What cannot be read is a fault of one series, which will get it.
-        with contextlib.suppress(DetectionError):
-            times = read_timestamps(table["timestamp"]) if timed else None
-            values = read_values(table["value"])
-        return cls(table, edges, options, kind, values, times)
-
-    @property
-    def count(self) -> int:
-        """How many series there are."""
-        return len(self.edges) - 1
+        timestamps = table.get("timestamp")
+        series = ManySeries.read(kind, edges, table["value"], timestamps, timed=timed)
+        return cls(table, series, options)
 
     @property
     def chunks(self) -> list[range]:
         """Neighbouring series, so many together that a thread has some work."""
-        starts = [0]
-        for place in range(1, self.count):
-            if self.edges[place] - self.edges[starts[-1]] >= _AT_ONCE:
+        starts, edges, count = [0], self.series.edges, len(self.series)
+        for place in range(1, count):
+            if edges[place] - edges[starts[-1]] >= _AT_ONCE:
                 starts.append(place)
-        return [range(*each) for each in zip(starts, [*starts[1:], self.count], strict=True)]
+        return [range(*each) for each in zip(starts, [*starts[1:], count], strict=True)]
 
     def detect(self, places: range) -> list[tuple[_Columns, str | None]]:
         """Return what was found in some of the series, or the error."""
         answers: list[tuple[_Columns, str | None]] = []
         for place in places:
             try:
-                answers.append((self.kind.detect(self._series(place)).columns(), None))
-            except DetectionError as error:
-                answers.append((self.kind.nothing, str(error)))
+                answers.append(self.series.detect(place, self.options))
             except Exception as error:
-                error.add_note(f"In series {place + 1} of {self.count}.")
+                error.add_note(f"In series {place + 1} of {len(self.series)}.")
                 raise
         return answers
 
-    def _series(self, place: int) -> Series:
-        rows = slice(self.edges[place], self.edges[place + 1])
-        has_timestamps = "timestamp" in self.table_
-        if self.values is None:
-            timestamps = self.table_["timestamp"][rows] if has_timestamps else None
-            return self.kind.series.from_arrays(
-                self.table_["value"][rows], timestamps, self.options
-            )
-        check_length(rows.stop - rows.start)
-        times = None
-        if self.times is not None:
-            times = Times(self.times.elapsed[rows], self.times.clock[rows])
-        shown: Any = range(rows.stop - rows.start)
-        if has_timestamps:
-            shown = self.table_["timestamp"].array[rows]
-        return self.kind.series.from_read(self.values[rows], times, shown, self.options)
-
     def table(self, found: list[_Columns], errors: list[str | None]) -> pd.DataFrame:
         """Return the table of the answers."""
-        edges = np.array(self.edges)
-        rows: Ints = edges[1:] - 1 if self.kind.last_only else np.arange(edges[-1])
-        lengths = np.ones(self.count, dtype=np.int64) if self.kind.last_only else np.diff(edges)
+        kind, edges = self.series.kind, np.array(self.series.edges)
+        rows: Ints = edges[1:] - 1 if kind.last_only else np.arange(edges[-1])
+        lengths = np.ones(len(found), dtype=np.int64) if kind.last_only else np.diff(edges)
         table = self.table_.take(rows).reset_index(drop=True)
-        for name in self.kind.nothing:
-            table[name] = np.concatenate(
-                [
-                    np.broadcast_to(columns[name], length)
-                    for columns, length in zip(found, lengths.tolist(), strict=True)
-                ]
-            )
+        for name in kind.nothing:
+            table[name] = put_together(found, name, lengths)
         table[ERROR] = np.repeat(np.array(errors, dtype=object), lengths)
         return table
 
 
+def put_together(found: Sequence[_Columns], name: str, lengths: Ints) -> Any:
+    """Return one column of all series, one behind the other."""
+    return np.concatenate(
+        [
+            np.broadcast_to(columns[name], length)
+            for columns, length in zip(found, lengths.tolist(), strict=True)
+        ]
+    )
+
+
 def _check_columns(
-    frame: Any, kind: _Mode, by: Sequence[str], timestamp: str, value: str, timed: bool
+    frame: Any, kind: Mode, by: Sequence[str], timestamp: str, value: str, timed: bool
 ) -> None:
     if not isinstance(frame, pd.DataFrame) or frame.empty:
         raise DetectionError(
