@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
+
+import pytest
+from services import ROOT
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -104,3 +108,12 @@ def test_simple_detect_anomalies(spark: SparkSession, endpoint: Any) -> None:
         }.items():
             assert [row.anomalies[single] for row in mine] == answer[name]
         assert {row.anomalies.period for row in mine} == {answer["period"]}
+
+
+def test_the_program_of_the_documentation_prints_what_it_says(
+    spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    section = (ROOT / "docs" / "spark.md").read_text().split("## SynapseML's programs")[1]
+    [(program, printed)] = re.findall(r"```python\n(.*?)```\n+```\n(.*?)```", section, re.DOTALL)
+    exec(program, {"spark": spark})  # noqa: S102 - of this project
+    assert capsys.readouterr().out.strip() == printed.strip()
