@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Sequence
 
-__all__ = ["DetectionError", "Stopped", "listed", "shown"]
+__all__ = ["DetectionError", "Stopped", "described", "listed", "shown"]
 
 
 class DetectionError(ValueError):
@@ -56,6 +56,15 @@ _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 60
 # Python refuses to write out very long integers.
 _LONGEST_INTEGER = 1024
+
+
+# Of a message, which may quote what was sent.
+_LONGEST_MESSAGE = 1000
+
+
+def described(code: str, message: str) -> dict[str, str]:
+    """Return a code and a message as the service answers with them."""
+    return {"code": code, "message": message[:_LONGEST_MESSAGE].encode(errors="replace").decode()}
 
 
 def shown(value: object) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 
+from detector import errors
 from detector.api.wire import Json
 from detector.errors import DetectionError
 
@@ -157,7 +158,6 @@ GATEWAY_CODES: dict[int, str] = {
     "`Retry-After` says when to come back",
     507: "there is no room left on a disk; the message says on which",
 }
-_LONGEST_MESSAGE = 1000
 
 
 class GatewayError(Exception):
@@ -194,9 +194,7 @@ def refusal(error: DetectionError | GatewayError, *, of_dataset: bool = False) -
 def described(error: DetectionError | GatewayError) -> dict[str, str]:
     """Return the code of an error and its message."""
     code = error.code if isinstance(error, DetectionError) else str(error.status)
-    # A message may quote what was sent, which may be anything.
-    message = error.message[:_LONGEST_MESSAGE].encode(errors="replace").decode()
-    return {"code": code, "message": message}
+    return errors.described(code, error.message)
 
 
 def let_go(error: BaseException | None) -> None:
