@@ -294,9 +294,9 @@ def chosen(
     ordered = times[rows]
     first, stop = 0, len(rows)
     if start is not None:
-        first = int(ordered.searchsorted(_utc(start_name, start)))
+        first = int(ordered.searchsorted(utc(start_name, start)))
     if end is not None:
-        stop = int(ordered.searchsorted(_utc(end_name, end), side="right"))
+        stop = int(ordered.searchsorted(utc(end_name, end), side="right"))
     if first >= stop:
         asked = " and ".join(
             f"{name} {shown(moment)}" for name, moment in span.items() if moment is not None
@@ -328,7 +328,8 @@ def too_many(rows: int, names: Mapping[str, str] | None = None) -> DetectionErro
     )
 
 
-def _utc(name: str, moment: pd.Timestamp | str) -> np.datetime64:
+def utc(name: str, moment: pd.Timestamp | str) -> np.datetime64:
+    """Return a moment in UTC; DetectionError, with what it is called, for what is no date."""
     try:
         # A string that is less than a date pandas would take for a time of this day.
         if isinstance(moment, str) and not _DATE.match(moment):
