@@ -28,6 +28,7 @@ from detector.tracking import runs, server
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row, SparkSession
 
+ROOT = Path(__file__).parents[3]
 SENSORS = ["sensor_1", "sensor_2", "sensor_3"]
 TRAINED = ("2026-06-01T00:40:00Z", "2026-06-01T04:10:00Z")
 ASKED = ("2026-06-01T04:11:00Z", "2026-06-01T09:19:00Z")
@@ -88,32 +89,27 @@ def estimator() -> SimpleFitMultivariateAnomaly:
 
 
 @pytest.fixture(scope="module")
-def fitted(rows: DataFrame) -> tuple[SimpleDetectMultivariateAnomaly, str]:
-    """Return a trained stage, and what was shown meanwhile."""
-    shown = io.StringIO()
-    with contextlib.redirect_stderr(shown):
-        model = estimator().setDisplayName("pump").fit(rows)
-    return model, shown.getvalue()
+def program(rows: DataFrame) -> dict[str, Any]:
+    """Run the program of the documentation; return its names, and what it showed and printed."""
+    section = (ROOT / "docs" / "spark.md").read_text().split("### Many variables")[1]
+    code = section.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {"df": rows}
+    shown, printed = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(shown), contextlib.redirect_stdout(printed):
+        exec(code, names)  # noqa: S102 - of this project
+    return names | {"shown": shown.getvalue(), "printed": printed.getvalue()}
 
 
 @pytest.fixture(scope="module")
-def stage(
-    fitted: tuple[SimpleDetectMultivariateAnomaly, str],
-) -> SimpleDetectMultivariateAnomaly:
-    return (
-        fitted[0]
-        .setStartTime(ASKED[0])
-        .setEndTime(ASKED[1])
-        .setOutputCol("results")
-        .setErrorCol("errors")
-        .setInputCols(SENSORS)
-        .setTimestampCol("timestamp")
-    )
+def stage(program: dict[str, Any]) -> SimpleDetectMultivariateAnomaly:
+    stage: SimpleDetectMultivariateAnomaly = program["model"]
+    return stage
 
 
 @pytest.fixture(scope="module")
-def found(stage: SimpleDetectMultivariateAnomaly, rows: DataFrame) -> DataFrame:
-    return stage.transform(rows)
+def found(program: dict[str, Any]) -> DataFrame:
+    found: DataFrame = program["result"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -200,13 +196,17 @@ def test_dates_are_taken_as_well_as_text(
     ]
 
 
-def test_the_training_shows_its_progress_and_how_it_went(
-    fitted: tuple[SimpleDetectMultivariateAnomaly, str],
+def test_the_program_of_the_documentation_shows_the_worst(
+    program: dict[str, Any], answers: list[Row]
 ) -> None:
-    model, shown = fitted
-    assert "3/3" in shown
-    assert "epoch" in shown
-    states = model.getDiagnosticsInfo()["variableStates"]
+    worst = max((row for row in answers if row.results), key=lambda row: row.results.severity)
+    assert worst.timestamp in program["printed"]
+
+
+def test_the_training_shows_its_progress_and_how_it_went(program: dict[str, Any]) -> None:
+    assert "3/3" in program["shown"]
+    assert "epoch" in program["shown"]
+    states = program["model"].getDiagnosticsInfo()["variableStates"]
     assert sorted(each["variable"] for each in states) == SENSORS
     # The rows before the first are looked back on.
     assert {each["firstTimestamp"] for each in states} <= {
@@ -346,6 +346,7 @@ def test_what_cannot_be_trained_on_is_refused(
     [
         ({"modelId": "8f1b1b7e-0000-4000-8000-000000000000"}, "The model does not exist"),
         ({"inputCols": SENSORS[:2]}, "The data lacks 'sensor_3', on which the model was trained"),
+        ({"outputCol": "sensor_1"}, "would take the place of the column 'sensor_1', which is read"),
         ({"topContributorCount": 31}, "'topContributorCount' field must be a whole number from 1"),
     ],
 )

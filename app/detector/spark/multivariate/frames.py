@@ -146,7 +146,19 @@ def work_on(
         What a worker does with the batches of one part, as `route` sends them.
     found : mapping
         The columns that it adds; columns of these names are left out before.
+
+    Raises
+    ------
+    DetectionError
+        ``BadArgument``, where such a column is one of those that are read.
     """
+    both = [name for name in (columns.timestamp, *columns.variables) if name in found]
+    if both:
+        raise DetectionError(
+            "BadArgument",
+            f"What is found would take the place of the column '{both[0]}', which is read: give "
+            "one of them another name.",
+        )
     kept = frame.drop(*found)
     fields = list(kept.schema.fields)
     beside = {PART: IntegerType(), TIME: LongType(), OWN: BooleanType()}

@@ -1,7 +1,7 @@
 """The stages for many variables together: training, and detection in all rows or the last ones."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,11 @@ from pyspark.sql import DataFrame
 from detector.errors import DetectionError, shown
 from detector.multivariate.alignment import MOST_ROWS, AlignPolicy, too_many, utc
 from detector.multivariate.model import DEFAULT_WINDOW, MultivariateModel, TrainingOptions
-from detector.multivariate.requests import DEFAULT_CONTRIBUTORS, TrainingRequest
+from detector.multivariate.requests import (
+    DEFAULT_CONTRIBUTORS,
+    MOST_CONTRIBUTORS,
+    TrainingRequest,
+)
 from detector.multivariate.wire import NAMES, time_to_wire
 from detector.spark.multivariate import frames, last, scoring
 from detector.spark.multivariate.parts import Span, plan, span_of
@@ -20,16 +24,12 @@ from detector.spark.multivariate.rows import NO_TIME, Columns
 from detector.spark.synapse.stage import Stage, param
 from detector.tracking import environment
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = [
     "DetectLastMultivariateAnomaly",
     "SimpleDetectMultivariateAnomaly",
     "SimpleFitMultivariateAnomaly",
 ]
 
-_MOST_CONTRIBUTORS = 30
 _IS_ANOMALY, _DETECTED_AT = "isAnomaly", "DetectDataTimestamp"
 
 
@@ -189,11 +189,11 @@ class _Detecting(Stage):
 
     def _contributors(self) -> int:
         count: int = self.getOrDefault("topContributorCount")
-        if not 1 <= count <= _MOST_CONTRIBUTORS:
+        if not 1 <= count <= MOST_CONTRIBUTORS:
             raise DetectionError(
                 "BadArgument",
                 "The 'topContributorCount' field must be a whole number from 1 to "
-                f"{_MOST_CONTRIBUTORS}; {shown(count)} was given.",
+                f"{MOST_CONTRIBUTORS}; {shown(count)} was given.",
             )
         return count
 
