@@ -103,7 +103,7 @@ def given(spark: SparkSession, options: argparse.Namespace) -> Given:
         made = numbers.mapInArrow(sales, f"{KEY} string, timestamp timestamp, value double")
         return Given(f"{options.series:,} stores of {DAYS} days, made here", made, [KEY], *names)
     if not options.by:
-        raise DetectionError("BadArgument", "--by must name the column that tells the series apart.")
+        raise DetectionError("BadArgument", "--by must name the column by which the series differ.")
     return Given(options.source, read(spark, options.source), options.by, *names)
 
 
@@ -126,7 +126,7 @@ def read(spark: SparkSession, source: str) -> DataFrame:
         found = f"has {', '.join(sorted(endings)) or 'none'}" if path.exists() else "is not there"
         raise DetectionError(
             "BadArgument",
-            f"{source!r} must be a Parquet or CSV file or a folder of one kind of them, and {found}.",
+            f"{source!r} must be a Parquet or CSV file, or a folder of either, and {found}.",
         )
     if endings == {".parquet"}:
         return spark.read.parquet(source)
@@ -134,7 +134,7 @@ def read(spark: SparkSession, source: str) -> DataFrame:
 
 
 def is_local(spark: SparkSession) -> bool:
-    return spark.sparkContext.master.startswith("local")
+    return str(spark.sparkContext.master).startswith("local")
 
 
 def walk_through(spark: SparkSession, options: argparse.Namespace) -> int:
@@ -169,7 +169,7 @@ def walk_through(spark: SparkSession, options: argparse.Namespace) -> int:
         f"{totals['series']:,} series of {totals['points']:,} points in {seconds:.1f} s: "
         f"{totals['series_per_second']:,.0f} series a second."
     )
-    print(f"{totals['anomalies']:,} points are anomalies; {totals['errors']:,} series have an error.")
+    print(f"{totals['anomalies']:,} anomalies; {totals['errors']:,} series have an error.")
     show_errors(summary)
     worst = summary.orderBy(F.desc_nulls_last("severity")).limit(WORST).toPandas()
     print(f"\nThe worst:\n{worst[[*series.by, 'points', 'anomalies', 'severity']].to_string()}\n")
@@ -235,7 +235,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", nargs="?", help="a file, a folder, s3://BUCKET/PREFIX or sql:TABLE")
+    parser.add_argument("source", nargs="?", help="a file or folder, s3://BUCKET/PREFIX, sql:TABLE")
     parser.add_argument(
         "--by", action="append", metavar="COLUMN", help="tells the series apart; may be repeated"
     )

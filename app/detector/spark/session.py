@@ -26,6 +26,8 @@ _LOCAL = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
+    # Spark's own 200 are for a cluster.
+    "spark.sql.shuffle.partitions": str(4 * (os.cpu_count() or 1)),
 }
 
 
