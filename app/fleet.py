@@ -176,6 +176,7 @@ def walk_through(spark: SparkSession, options: argparse.Namespace) -> int:
     with mlflow.start_run(experiment_id=ensure_experiment(EXPERIMENT)) as run:
         mlflow.log_params({**params, "series": series.what, "spark": place, "answers": out})
         mlflow.log_metrics(totals)
+        mlflow.set_tag("detected_by", worst["detected_by"].iloc[0] if len(worst) else "")
         mlflow.log_table(worst.astype(str), "worst.json")
         draw(answers, worst, series)
     print(f"The answers, as Parquet: {out}")
@@ -197,6 +198,7 @@ def summarize(answers: DataFrame, by: list[str]) -> DataFrame:
         F.count_if("is_anomaly").alias("anomalies"),
         F.sum(F.when(F.col("is_anomaly"), F.col("severity"))).alias("severity"),
         F.first("error").alias("error"),
+        F.first("detected_by").alias("detected_by"),
     )
 
 
