@@ -1,6 +1,7 @@
-# Two images of the same requirements. The workspace: where `python app/test.py`, notebooks and
-# pytest run, and which the dev container opens; the checkout is mounted at /workspace. The
-# detector: the HTTP service and its worker, with the package built in; it also runs by itself.
+# Three images of the same requirements. The workspace: where `python app/test.py`, notebooks and
+# pytest run, and which the dev container opens; the checkout is mounted at /workspace. Spark: the
+# cluster's master and workers, and a workspace for programs on it. The detector: the HTTP service and
+# its worker, with the package built in; it also runs by itself.
 ARG PYTHON_VERSION=3.12
 FROM python:${PYTHON_VERSION}-slim-bookworm AS requirements
 
@@ -44,6 +45,26 @@ FROM requirements AS workspace
 COPY --from=native /opt/native /opt/native
 RUN ln -s /opt/native/detector_native /opt/venv/lib/python*/site-packages/
 WORKDIR /workspace
+CMD ["sleep", "infinity"]
+
+FROM workspace AS spark
+USER root
+# What is mounted over /run/spark has its mode.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends openjdk-17-jre-headless \
+    && rm -rf /var/lib/apt/lists/* \
+    && install -d -m 1777 /run/spark \
+    && install -d -o workspace -g workspace /var/lib/spark
+USER workspace
+# pyspark comes as its source; what builds it is in the venv, installed by its hash.
+COPY requirements-spark.lock /tmp/
+RUN umask 0 && /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation \
+    --require-hashes -r /tmp/requirements-spark.lock
+COPY spark /usr/local/lib/spark
+COPY app/detector /srv/app/detector
+ENV PYTHONPATH=/srv/app PYSPARK_PYTHON=/opt/venv/bin/python SPARK_CONF_DIR=/run/spark \
+    SPARK_DAEMON_MEMORY=256m
+ENTRYPOINT ["python", "/usr/local/lib/spark/start.py"]
 CMD ["sleep", "infinity"]
 
 # By itself it keeps all that it has in one volume: models, results, the queue, uploads and its key.

@@ -1,5 +1,5 @@
 # `make demo` and `make test` first; `make help` lists the rest.
-.PHONY: help demo test native clients serve up down walkthrough engine test-stack lint bench prove soak figures lock
+.PHONY: help demo fleet test native clients serve up up-spark down walkthrough engine test-stack lint bench prove soak figures lock
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,6 +18,9 @@ demo: .venv/native ## the walk-throughs and a real series, embedded: no Docker, 
 	.venv/bin/python app/test.py
 	.venv/bin/python app/test.py --sample elnino
 	.venv/bin/python app/multivariate.py
+
+fleet: .venv/spark .venv/native ## 10,000 series on Apache Spark, on this machine: needs Java 17
+	.venv/bin/python app/fleet.py
 
 # Two processes, as many as the tests' own services leave room for on two cores; a file's tests
 # stay in one, with the services they share.
@@ -46,7 +49,7 @@ lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose'
 	.venv/bin/shellcheck .ci/run .ci/engine .ci/env .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
 		for overlay in '' :minio/seaweedfs.yml; do \
-			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example config --quiet; \
+			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile spark config --quiet; \
 			echo "docker-compose.yml$$overlay is valid"; done; \
 	else echo 'The Compose files were not checked: the docker compose command is not here.'; fi
 
@@ -55,12 +58,17 @@ engine: ## on Debian: install and start a Docker engine; where no registry answe
 
 up: ## start the stack and wait until it is healthy
 	@.ci/env secrets
-	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker; exit 1; }
+	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(SPARK); exit 1; }
 	@echo "MLflow: http://localhost:$$(sed -n 's/^MLFLOW_PORT=//p' .env | grep . || echo 5000)"
 	@echo "Endpoint: http://localhost:$$(sed -n 's/^DETECTOR_PORT=//p' .env | grep . || echo 8080)"
 
-down: ## stop the stack; its data stays
-	docker compose down
+up-spark: export COMPOSE_PROFILES := spark
+up-spark: SPARK := spark-master spark-worker spark-workspace
+up-spark: up ## start the stack with its Spark cluster, and wait until it is healthy
+	@echo "Spark: http://localhost:$$(sed -n 's/^SPARK_PORT=//p' .env | grep . || echo 8090)"
+
+down: ## stop the stack, its Spark cluster too; the data stays
+	docker compose --profile spark down
 
 walkthrough: ## the walk-through inside the workspace container
 	docker compose exec -T workspace python app/test.py
@@ -115,6 +123,11 @@ native: .venv/demo ## compile the kernel: needs a C compiler and the headers of 
 .venv/native: $(wildcard app/detector/univariate/kernel/native/*.p*) .venv/demo
 	@echo 'Compiling the kernel (half a minute) ...'
 	@$(COMPILE_KERNEL) || echo 'When they are there: make native'
+	@touch $@
+
+.venv/spark: requirements-spark.lock .venv/demo
+	@echo 'Installing PySpark (a minute the first time) ...'
+	.venv/bin/pip install -q --no-deps --no-build-isolation --require-hashes -r requirements-spark.lock
 	@touch $@
 
 .venv/dev: requirements-dev.lock .venv/demo

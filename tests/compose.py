@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import time
@@ -13,6 +14,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 LASTING = ("db", "minio", "mlflow", "workspace", "detector", "worker")
+# Options by which docker compose knows the services of the cluster.
+SPARK = ("--profile", "spark")
 
 # Loads the registered model by its alias and detects in the quick start's 20 points.
 DETECT = """
@@ -27,7 +30,14 @@ print(json.dumps(model.predict(series), default=str))
 class Stack:
     """A Compose project beside that of a person: its name, ports, secrets and settings."""
 
-    def __init__(self, project: str, port: int, detector_port: int, **environment: str) -> None:
+    def __init__(
+        self,
+        project: str,
+        port: int,
+        detector_port: int,
+        spark_port: int = 0,
+        **environment: str,
+    ) -> None:
         self.project = project
         self.secrets = {
             # Characters that must be escaped in an address.
@@ -37,12 +47,17 @@ class Stack:
             "MINIO_ROOT_PASSWORD": secrets.token_hex(16),
             "MLFLOW_STORE_SECRET": secrets.token_hex(16),
             "DETECTOR_STORE_SECRET": secrets.token_hex(16),
+            "SPARK_SECRET": secrets.token_hex(16),
         }
         self.environment = {
             **os.environ,
             **self.secrets,
             "MLFLOW_PORT": str(port),
             "DETECTOR_PORT": str(detector_port),
+            "SPARK_PORT": str(spark_port),
+            # Of a size for two workers on a small machine.
+            "SPARK_WORKER_CORES": "1",
+            "SPARK_WORKER_MEMORY": "1500m",
             "API_KEYS": "",
             "BIND_ADDRESS": "127.0.0.1",
             "MLFLOW_BIND_ADDRESS": "127.0.0.1",
@@ -116,6 +131,10 @@ class Stack:
         found: dict[str, Any] = json.loads(out.stdout)[0]
         return found
 
+    def containers(self, service: str) -> list[str]:
+        """The names of a service's running containers."""
+        return self.compose("ps", "--format", "{{.Name}}", service).stdout.split()
+
     def sigkill(self, service: str) -> None:
         """Kill a service's main process as the kernel would when memory runs out.
 
@@ -139,6 +158,32 @@ class Stack:
         wait_until(
             lambda: self.container(service)["State"]["Pid"] not in (0, pid), f"{service} is back"
         )
+
+
+def run_on_cluster(
+    stack: Stack, series: int, tasks: int, *, half_way: Callable[[], object] | None = None
+) -> dict[str, Any]:
+    """Detect in made series on the cluster; return what the program says of the result.
+
+    `half_way` is called once, when half of the tasks of detection are done and not all.
+    """
+    program = ["python", "-u", "tests/stack/spark_job.py", str(series), str(tasks)]
+    command = ["docker", "compose", "-p", stack.project, "exec", "-T", "spark-workspace", *program]
+    lines = []
+    with subprocess.Popen(
+        command, cwd=ROOT, env=stack.environment, stdout=subprocess.PIPE, text=True
+    ) as job:
+        assert job.stdout is not None
+        for line in job.stdout:
+            lines.append(line)
+            done = re.match(r"detection: (\d+) ", line)
+            if half_way and done and tasks / 2 <= int(done[1]) < tasks:
+                half_way()
+                half_way = None
+    assert job.returncode == 0, lines
+    assert half_way is None, f"no moment was half-way: {lines}"
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
 
 
 def wait_until(holds: Callable[[], bool], what: str, *, seconds: float = 120) -> None:

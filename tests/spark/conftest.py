@@ -1,4 +1,7 @@
-"""One session of Spark for all tests of this folder, on two cores of this machine."""
+"""One session of Spark for all tests of this folder, on two cores of this machine.
+
+A task that fails runs a second time.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,6 @@ def spark() -> Iterator[SparkSession]:
         pytest.skip("there is no Java (Debian: openjdk-17-jre-headless)")
     from detector.spark.session import session
 
-    found = session("tests", spark_master="local[2]", spark_sql_shuffle_partitions="2")
+    found = session("tests", spark_master="local[2,2]", spark_sql_shuffle_partitions="2")
     yield found
     found.stop()

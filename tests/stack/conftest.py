@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from compose import Stack
+from compose import SPARK, Stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,8 +22,8 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     answers = subprocess.run(["docker", "version"], capture_output=True, check=False)
     if answers.returncode:
         pytest.fail("No Docker engine answers: run `make engine` first.")
-    stack = Stack("anomaly-detector-test", port=5055, detector_port=5058)
-    stack.compose("down", "--volumes")
+    stack = Stack("anomaly-detector-test", port=5055, detector_port=5058, spark_port=5062)
+    stack.compose(*SPARK, "down", "--volumes")
     try:
         stack.up()
         first = stack.walk_through()
@@ -33,4 +33,4 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
         if request.session.testsfailed:
             print(stack.compose("ps", "-a", check=False).stdout)
             print(stack.compose("logs", "--no-color", "--tail", "150", check=False).stdout)
-        stack.compose("down", "--volumes", check=False)
+        stack.compose(*SPARK, "down", "--volumes", check=False)

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from detector.arrays import LARGEST_VALUE, Floats
+from detector.arrays import LARGEST_VALUE, Flags, Floats
 from detector.errors import DetectionError, listed, shown
 
 Times = npt.NDArray[np.datetime64]
+Places = npt.NDArray[np.int64]
 Moment = pd.Timestamp | str | None
 ALIGN_MODES = ("Inner", "Outer")
 FILL_METHODS = ("Previous", "Subsequent", "Linear", "Zero", "Fixed", "NotFill")
@@ -166,28 +167,19 @@ def align(
     rows = np.argsort(times, kind="stable")
     if policy.mode == "Inner":
         rows = rows[frame.notna().all(axis=1).to_numpy()[rows]]
-    span = {(names or {}).get(name, name): at for name, at in (("start", start), ("end", end))}
-    rows, lead = _between(times, rows, span, sliding_window - 1)
+    rows, lead = chosen(
+        times, rows, start=start, end=end, sliding_window=sliding_window, names=names
+    )
     times = times[rows]
     if len(rows) > MOST_ROWS:
-        raise DetectionError(
-            "TooManyData",
-            f"There are {len(rows)} timestamps between {' and '.join(span)}, with the look-back "
-            f"of one sliding window; at most {MOST_ROWS} are allowed. Shorten the time.",
-        )
-    if len(rows) < sliding_window:
-        raise DetectionError(
-            "NotEnoughInput",
-            f"Not enough data. The length of data is {len(rows)}, but the minimum length should "
-            f"be the sliding window, which is {sliding_window}.",
-        )
+        raise too_many(len(rows), names)
     # Column by column, so that what is done to one never needs room for all.
     values = np.empty((len(rows), len(places)))
     states = []
     for column, (name, place) in enumerate(places.items()):
         read = _as_numbers(name, frame.iloc[:, place].iloc[rows], times)
         states.append(_variable_state(name, read, times))
-        values[:, column] = _filled(read, policy)
+        values[:, column] = filled(read, policy)
     return Table(
         timestamps=times,
         variables=tuple(places),
@@ -260,29 +252,51 @@ def _times(frame: pd.DataFrame) -> Times:
     if index.tz is not None:
         index = index.tz_convert("UTC").tz_localize(None)
     if index.has_duplicates:
-        twice = index[int(index.duplicated().argmax())]
-        raise DetectionError(
-            "MergeDataFailed",
-            f"The timestamp {twice.isoformat()} is there more than once; each may be there once.",
-        )
+        raise twice(index[int(index.duplicated().argmax())])
     return index.to_numpy(dtype="datetime64[ns]")
 
 
-def _between(
-    times: Times, rows: npt.NDArray[np.intp], span: dict[str, Moment], look_back: int
+def twice(time: pd.Timestamp) -> DetectionError:
+    """Return the error of a time that two rows have."""
+    return DetectionError(
+        "MergeDataFailed",
+        f"The timestamp {time.isoformat()} is there more than once; each may be there once.",
+    )
+
+
+def chosen(
+    times: Times,
+    rows: npt.NDArray[np.intp],
+    *,
+    start: Moment,
+    end: Moment,
+    sliding_window: int,
+    names: Mapping[str, str] | None = None,
 ) -> tuple[npt.NDArray[np.intp], int]:
     """Return the rows from start to end with those looked back on, and how many these are.
 
-    `rows` are where the times to choose from are, in order; `span` is the start and the end by
-    what the caller calls them.
+    Parameters
+    ----------
+    times : ndarray of datetime64[ns], shape (n,)
+        UTC.
+    rows : ndarray of int64
+        Where the times to choose from are, in order of time.
+    start, end, sliding_window, names
+        As `align` takes them.
+
+    Raises
+    ------
+    DetectionError
+        ``NoData`` or ``NotEnoughInput``.
     """
-    (start_name, start), (end_name, end) = span.items()
+    span = {(names or {}).get(name, name): at for name, at in (("start", start), ("end", end))}
+    start_name, end_name = span
     ordered = times[rows]
     first, stop = 0, len(rows)
     if start is not None:
-        first = int(ordered.searchsorted(_utc(start_name, start)))
+        first = int(ordered.searchsorted(utc(start_name, start)))
     if end is not None:
-        stop = int(ordered.searchsorted(_utc(end_name, end), side="right"))
+        stop = int(ordered.searchsorted(utc(end_name, end), side="right"))
     if first >= stop:
         asked = " and ".join(
             f"{name} {shown(moment)}" for name, moment in span.items() if moment is not None
@@ -293,11 +307,29 @@ def _between(
         raise DetectionError(
             "NoData", f"There is no data{' between ' + asked if asked else ''}: {there}."
         )
-    lead = min(first, look_back)
-    return rows[first - lead : stop], lead
+    lead = min(first, sliding_window - 1)
+    rows = rows[first - lead : stop]
+    if len(rows) < sliding_window:
+        raise DetectionError(
+            "NotEnoughInput",
+            f"Not enough data. The length of data is {len(rows)}, but the minimum length should "
+            f"be the sliding window, which is {sliding_window}.",
+        )
+    return rows, lead
 
 
-def _utc(name: str, moment: pd.Timestamp | str) -> np.datetime64:
+def too_many(rows: int, names: Mapping[str, str] | None = None) -> DetectionError:
+    """Return the error of more rows than `align` takes, those looked back on among them."""
+    span = " and ".join((names or {}).get(name, name) for name in ("start", "end"))
+    return DetectionError(
+        "TooManyData",
+        f"There are {rows} timestamps between {span}, with the look-back of one sliding window; "
+        f"at most {MOST_ROWS} are allowed. Shorten the time.",
+    )
+
+
+def utc(name: str, moment: pd.Timestamp | str) -> np.datetime64:
+    """Return a moment in UTC; DetectionError, with what it is called, for what is no date."""
     try:
         # A string that is less than a date pandas would take for a time of this day.
         if isinstance(moment, str) and not _DATE.match(moment):
@@ -315,6 +347,15 @@ def _utc(name: str, moment: pd.Timestamp | str) -> np.datetime64:
 
 def _as_numbers(name: str, column: pd.Series[Any], times: Times) -> Floats:
     """Return the values, NaN where there is none, refusing what cannot be computed with."""
+    read, wrong = as_numbers(column)
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise no_number(name, column.iloc[at], times[at])
+    return read
+
+
+def as_numbers(column: pd.Series[Any]) -> tuple[Floats, Flags]:
+    """Return the values, NaN where there is none, and where they cannot be computed with."""
     read = pd.to_numeric(column, errors="coerce")
     if np.iscomplexobj(read):
         read = read.where(read.to_numpy().imag == 0).map(np.real)
@@ -324,24 +365,36 @@ def _as_numbers(name: str, column: pd.Series[Any], times: Times) -> Floats:
     )
     if column.dtype.kind in "mM":
         wrong = column.notna().to_numpy()
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise DetectionError(
-            "VariableParseError",
-            f"The variable '{name}' is {shown(column.iloc[at])} at {_isoformat(times[at])}; a "
-            f"value must be a number within {LARGEST_VALUE:g} of zero, or missing.",
-        )
-    return numbers_read
+    return numbers_read, wrong
 
 
-def _filled(values: Floats, policy: AlignPolicy) -> Floats:
-    series = pd.Series(values)
+def no_number(name: str, value: object, time: np.datetime64) -> DetectionError:
+    """Return the error of a value that cannot be computed with."""
+    return DetectionError(
+        "VariableParseError",
+        f"The variable '{name}' is {shown(value)} at {_isoformat(time)}; a value must be a number "
+        f"within {LARGEST_VALUE:g} of zero, or missing.",
+    )
+
+
+def filled(values: Floats, policy: AlignPolicy, places: Places | None = None) -> Floats:
+    """Return the values of a variable without gaps.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+        In order of time, NaN where there is none.
+    policy : AlignPolicy
+    places : ndarray of int64, shape (n,), optional
+        Where they are among all rows, if rows between them are left out.
+    """
+    series = pd.Series(values, index=places)
     if policy.fill == "Previous":
         series = series.ffill().bfill()
     elif policy.fill == "Subsequent":
         series = series.bfill().ffill()
     elif policy.fill == "Linear":
-        series = series.interpolate(method="linear", limit_direction="both")
+        series = series.interpolate(method="index", limit_direction="both")
     elif policy.fill == "Fixed":
         series = series.fillna(policy.padding_value)
     return series.fillna(0.0).to_numpy()

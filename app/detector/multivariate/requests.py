@@ -12,7 +12,7 @@ from detector.multivariate.model import DEFAULT_WINDOW, TrainingOptions
 
 ONE_TABLE, MULTI_TABLE = "OneTable", "MultiTable"
 DATA_SCHEMAS = (ONE_TABLE, MULTI_TABLE)
-DEFAULT_CONTRIBUTORS = 10
+DEFAULT_CONTRIBUTORS, MOST_CONTRIBUTORS = 10, 30
 _ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:")
 
 

@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 __all__ = ["session"]
@@ -25,11 +26,17 @@ _LOCAL = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
+    # Spark's own 200 are for a cluster.
+    "spark.sql.shuffle.partitions": str(4 * (os.cpu_count() or 1)),
 }
 
 
 class JavaMissingError(RuntimeError):
     """There is no Java, or none that its home says; the message says what to do."""
+
+
+class ClusterRefusedError(RuntimeError):
+    """The cluster does not take the program in; the message says what to do."""
 
 
 def session(name: str = "detector", **config: str) -> SparkSession:
@@ -45,6 +52,8 @@ def session(name: str = "detector", **config: str) -> SparkSession:
     Raises
     ------
     JavaMissingError
+    ClusterRefusedError
+        After the minute in which Spark tries to reach the cluster's master.
     """
     home = os.environ.get("JAVA_HOME")
     if not (Path(home, "bin", "java").exists() if home else shutil.which("java")):
@@ -60,4 +69,14 @@ def session(name: str = "detector", **config: str) -> SparkSession:
     builder = SparkSession.builder.appName(name)
     for each, value in settings.items():
         builder = builder.config(each, value)
-    return builder.getOrCreate()
+    try:
+        return builder.getOrCreate()
+    except Py4JJavaError as error:
+        if "SPARK_CONF_DIR" not in os.environ:
+            raise
+        raise ClusterRefusedError(
+            f"The Spark cluster of {os.environ['SPARK_CONF_DIR']} does not take this program in. "
+            "Either no master answers at the address there (`make up-spark` starts the stack's), "
+            "or the program's secret is not the cluster's: in the stack both have SPARK_SECRET, "
+            "and `make up-spark` gives it to both anew."
+        ) from error

@@ -59,8 +59,8 @@ def log_data(frame: pd.DataFrame, *, source: str | None, name: str, context: str
     frame : DataFrame
         The timestamps are a column.
     source : str, optional
-        A path or an address, kept without what grants access; by default the program that made
-        it.
+        A path or an address, kept without what grants access; by default, and for a DataFrame of
+        Spark (``spark:...``), the program that made it.
     name : str
     context : str
         ``training`` or ``detection``.
@@ -68,7 +68,8 @@ def log_data(frame: pd.DataFrame, *, source: str | None, name: str, context: str
     with warnings.catch_warnings():
         # A path is "interpreted in multiple ways", which are all the same.
         warnings.filterwarnings("ignore", "The specified dataset source can be interpreted")
-        shown = redacted(source) if source else None
+        has_address = source and not source.startswith("spark:")
+        shown = redacted(source) if source and has_address else None
         dataset = mlflow.data.from_pandas(frame, source=shown, name=name)  # type: ignore[attr-defined]
     mlflow.log_input(dataset, context=context)
 

@@ -18,6 +18,7 @@ from detector.multivariate.model import DEFAULT_WINDOW, MultivariateModel, Train
 from detector.multivariate.requests import (
     DATA_SCHEMAS,
     DEFAULT_CONTRIBUTORS,
+    MOST_CONTRIBUTORS,
     MULTI_TABLE,
     ONE_TABLE,
     DetectionRequest,
@@ -28,7 +29,6 @@ from detector.series.names import Names
 
 __all__ = ["DATA_SCHEMAS", "Latest", "detection", "latest", "page", "training"]
 
-MOST_CONTRIBUTORS = 30
 LONGEST_NAME = 24
 MOST_TIMESTAMPS, MOST_VARIABLES, MOST_POINTS = 2880, 300, 10
 # Of a variable, beside its timestamps and values; names may hold commas.

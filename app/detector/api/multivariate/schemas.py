@@ -13,7 +13,6 @@ from starlette.responses import JSONResponse, Response
 from detector.api.multivariate.requests import (
     DATA_SCHEMAS,
     LONGEST_NAME,
-    MOST_CONTRIBUTORS,
     MOST_LISTED,
     MOST_POINTS,
     MOST_TIMESTAMPS,
@@ -22,6 +21,7 @@ from detector.api.multivariate.requests import (
 from detector.api.openapi import GatewayProblem, Number, Problem, Wire, answers, json_body
 from detector.multivariate.alignment import ALIGN_MODES, FILL_METHODS, AlignPolicy
 from detector.multivariate.model import DEFAULT_WINDOW, MAX_WINDOW, MIN_WINDOW
+from detector.multivariate.requests import MOST_CONTRIBUTORS
 
 __all__ = [
     "DELETE",

@@ -1,0 +1,268 @@
+"""The walk-through for many series: detect in all of them on Spark, and look at the worst.
+
+    python app/fleet.py                               10,000 series that are made here
+    python app/fleet.py FOLDER --by COLUMN            your own: Parquet or CSV, a row for each point
+    python app/fleet.py s3://BUCKET/PREFIX --by COLUMN
+    python app/fleet.py sql:TABLE --by COLUMN         of the database that DATABASE_URL names
+
+It runs on all processors of this machine, and in the stack (`make up-spark`) on its cluster. The
+answers are written as Parquet; one run in MLflow has what was found, and pictures of the worst ten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detector.tracking import environment
+
+# Before MLflow is imported; its own lines would hide ours.
+environment.quiet()
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+import walkthrough
+from detector import DetectionError, plot
+from detector.tracking import server
+from detector.tracking.experiments import ensure_experiment
+
+try:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import functions as F  # noqa: N812 - as everyone calls it
+except ImportError:
+    sys.exit("PySpark is not installed: make fleet, or pip install -r requirements-spark.txt.")
+
+from detector.spark import detect, session, sources
+from detector.spark.progress import progress
+from detector.spark.session import ClusterRefusedError, JavaMissingError
+
+EXPERIMENT = "Many series"
+WORST = 10
+# Of the series that are made here.
+KEY, DAYS, FAULT_EVERY, SHORT_EVERY = "store", 180, 200, 1000
+
+
+@dataclass(frozen=True)
+class Given:
+    """The series, and how they are told apart."""
+
+    what: str
+    table: DataFrame
+    by: list[str]
+    timestamp: str
+    value: str
+
+
+def sales(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Make the daily sales of each store whose number is given.
+
+    They have a weekly season and noise of their own. One store in 200 has a fault: a spike, a week
+    of nothing, or a lasting loss; of one in 1,000 there are 9 days only, too few to detect in.
+    """
+    days = pd.date_range("2026-01-01", periods=DAYS, freq="D").to_numpy("datetime64[us]")
+    for batch in batches:
+        names, values = [], []
+        for number in batch.column(0).to_pylist():
+            random = np.random.default_rng(number)
+            level = random.uniform(50, 500)
+            week = 1 + 0.4 * np.sin((np.arange(DAYS) + random.integers(7)) * 2 * np.pi / 7)
+            sold = level * week * random.normal(1, 0.04, DAYS)
+            if number % FAULT_EVERY == 0:
+                place = int(random.integers(60, DAYS - 10))
+                kind = number // FAULT_EVERY % 3
+                sold[place : place + (1, 7, DAYS)[kind]] *= (3.0, 0.0, 0.5)[kind]
+            names.append(f"store-{number:06}")
+            values.append(sold[:9] if number % SHORT_EVERY == SHORT_EVERY - 1 else sold)
+        lengths = [len(sold) for sold in values]
+        yield pa.record_batch(
+            {
+                KEY: pa.array(np.repeat(np.array(names, dtype=object), lengths), pa.string()),
+                "timestamp": pa.array(
+                    np.concatenate([days[:length] for length in lengths]),
+                    pa.timestamp("us", "UTC"),
+                ),
+                "value": pa.array(np.concatenate(values)),
+            }
+        )
+
+
+def given(spark: SparkSession, options: argparse.Namespace) -> Given:
+    """Return the series that are asked for, which Spark reads when it detects."""
+    names = (options.timestamp, options.value)
+    if options.source is None:
+        numbers = spark.range(options.series).repartition(4 * spark.sparkContext.defaultParallelism)
+        made = numbers.mapInArrow(sales, f"{KEY} string, timestamp timestamp, value double")
+        return Given(f"{options.series:,} stores of {DAYS} days, made here", made, [KEY], *names)
+    if not options.by:
+        raise DetectionError("BadArgument", "--by must name the column by which the series differ.")
+    return Given(options.source, read(spark, options.source), options.by, *names)
+
+
+def read(spark: SparkSession, source: str) -> DataFrame:
+    """Read a folder or a file, a prefix of the S3 store, or a table of a database."""
+    if source.startswith("s3://"):
+        return spark.read.format("s3").load(source)
+    if source.startswith("sql:"):
+        return spark.read.format("sql").option("table", source.removeprefix("sql:")).load()
+    if not is_local(spark):
+        raise DetectionError(
+            "BadArgument",
+            f"The workers of the cluster do not see {source!r}: put it into the store, and name it "
+            "as s3://BUCKET/PREFIX.",
+        )
+    path = Path(source)
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    endings = {file.suffix for file in files if not file.name.startswith(("_", "."))} - {""}
+    if not path.exists() or not endings <= {".parquet", ".csv"} or len(endings) != 1:
+        found = f"has {', '.join(sorted(endings)) or 'none'}" if path.exists() else "is not there"
+        raise DetectionError(
+            "BadArgument",
+            f"{source!r} must be a Parquet or CSV file, or a folder of either, and {found}.",
+        )
+    if endings == {".parquet"}:
+        return spark.read.parquet(source)
+    return spark.read.csv(source, header=True, inferSchema=True)
+
+
+def is_local(spark: SparkSession) -> bool:
+    return str(spark.sparkContext.master).startswith("local")
+
+
+def walk_through(spark: SparkSession, options: argparse.Namespace) -> int:
+    """Do every step, saying so; return how many series were answered."""
+    sources.register(spark)
+    series = given(spark, options)
+    params = {"granularity": options.granularity, "sensitivity": options.sensitivity}
+    params = {name: value for name, value in params.items() if value is not None}
+    found = detect(
+        series.table,
+        by=series.by,
+        timestamp=series.timestamp,
+        value=series.value,
+        model=options.model,
+        **params,
+    )
+    place = f"{spark.sparkContext.master}, {spark.sparkContext.defaultParallelism} processors"
+    print(f"Spark: {place}")
+    print(f"Tracking server: {server.connect()}")
+    out = options.out or ("fleet" if is_local(spark) else "s3://datasets/fleet")
+    print(f"Series: {series.what}", flush=True)
+    started = time.perf_counter()
+    with progress(spark, "Detecting"):
+        write(found, out)
+    seconds = time.perf_counter() - started
+    answers = read(spark, out)
+    with progress(spark, "Looking for the worst"):
+        summary = summarize(answers, series.by).cache()
+        totals = total(summary)
+    totals |= {"seconds": seconds, "series_per_second": totals["series"] / seconds}
+    print(
+        f"{totals['series']:,} series of {totals['points']:,} points in {seconds:.1f} s: "
+        f"{totals['series_per_second']:,.0f} series a second."
+    )
+    print(f"{totals['anomalies']:,} anomalies; {totals['errors']:,} series have an error.")
+    show_errors(summary)
+    worst = summary.orderBy(F.desc_nulls_last("severity")).limit(WORST).toPandas()
+    print(f"\nThe worst:\n{worst[[*series.by, 'points', 'anomalies', 'severity']].to_string()}\n")
+    with mlflow.start_run(experiment_id=ensure_experiment(EXPERIMENT)) as run:
+        mlflow.log_params({**params, "series": series.what, "spark": place, "answers": out})
+        mlflow.log_metrics(totals)
+        mlflow.log_table(worst.astype(str), "worst.json")
+        draw(answers, worst, series)
+    print(f"The answers, as Parquet: {out}")
+    print(f"Table and pictures of this run: {server.run_address(run)}")
+    return int(totals["series"] - totals["errors"])
+
+
+def write(found: DataFrame, out: str) -> None:
+    if out.startswith("s3://"):
+        found.write.format("s3").mode("overwrite").save(out)
+    else:
+        found.write.mode("overwrite").parquet(out)
+
+
+def summarize(answers: DataFrame, by: list[str]) -> DataFrame:
+    """Return one row for each series; the severity is that of all its anomalies together."""
+    return answers.groupBy(*by).agg(
+        F.count("*").alias("points"),
+        F.count_if("is_anomaly").alias("anomalies"),
+        F.sum(F.when(F.col("is_anomaly"), F.col("severity"))).alias("severity"),
+        F.first("error").alias("error"),
+    )
+
+
+def total(summary: DataFrame) -> dict[str, Any]:
+    [row] = summary.agg(
+        F.count("*").alias("series"),
+        F.sum("points").alias("points"),
+        F.sum("anomalies").alias("anomalies"),
+        F.count("error").alias("errors"),
+    ).collect()
+    return {name: value or 0 for name, value in row.asDict().items()}
+
+
+def show_errors(summary: DataFrame) -> None:
+    """Print the most usual errors, with one series that has it."""
+    usual = summary.filter("error is not null").groupBy("error").count().orderBy(F.desc("count"))
+    for error, count in usual.limit(3).collect():
+        print(f"  {count:,}: {error}")
+
+
+def draw(answers: DataFrame, worst: pd.DataFrame, series: Given) -> None:
+    """Log a picture of each of the worst series to the run."""
+    keys = answers.sparkSession.createDataFrame(worst[series.by])
+    points = answers.join(F.broadcast(keys), series.by).toPandas()
+    columns = {series.timestamp: "timestamp", series.value: "value"}
+    for place, key in enumerate(worst[series.by].itertuples(index=False), 1):
+        mine = (points[series.by] == list(key)).all(axis=1)
+        result = points[mine].rename(columns=columns).sort_values("timestamp")
+        result["timestamp"] = pd.to_datetime(result["timestamp"])
+        title = " ".join(map(str, key))
+        picture = plot.univariate(result.astype({"is_anomaly": bool}), title=title)
+        mlflow.log_figure(picture, f"worst/{place:02} {re.sub(r'[^-.0-9A-Za-z]', '_', title)}.png")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", nargs="?", help="a file or folder, s3://BUCKET/PREFIX, sql:TABLE")
+    parser.add_argument(
+        "--by", action="append", metavar="COLUMN", help="tells the series apart; may be repeated"
+    )
+    parser.add_argument("--timestamp", default="timestamp", help="its column (default: timestamp)")
+    parser.add_argument("--value", default="value", help="its column (default: value)")
+    parser.add_argument("--granularity", help="of the timestamps (default: daily, or the model's)")
+    parser.add_argument("--sensitivity", type=int, help="0 to 99 (default: 95, or the model's)")
+    parser.add_argument("--model", help="models:/NAME@ALIAS, whose options are the defaults")
+    parser.add_argument(
+        "--series", type=int, default=10_000, help="how many are made without a source (10000)"
+    )
+    parser.add_argument("--out", help="a folder or s3://BUCKET/PREFIX (default: fleet)")
+    options = parser.parse_args()
+    if options.model is None:
+        options.granularity = options.granularity or "daily"
+        options.sensitivity = 95 if options.sensitivity is None else options.sensitivity
+    try:
+        spark = session("fleet")
+    except (JavaMissingError, ClusterRefusedError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    try:
+        answered = walk_through(spark, options)
+    finally:
+        spark.stop()
+    return 0 if answered else 2
+
+
+if __name__ == "__main__":
+    sys.exit(walkthrough.run(main))

