@@ -350,7 +350,7 @@ def test_what_is_read_may_lie_in_structs_and_be_whole_numbers(
 
 
 def test_columns_of_the_names_of_error_and_output_are_replaced(spark: SparkSession) -> None:
-    table = spark.createDataFrame([("old", daily(), 1)], f"error string, inputs {SERIES}, id int")
+    table = spark.createDataFrame([("old", daily(), 1)], f"Error string, inputs {SERIES}, id int")
     stage = DetectAnomalies(seriesCol="inputs", granularity="daily", errorCol="error")
     found = stage.setOutputCol("inputs").transform(table)
     assert found.columns == ["id", "error", "inputs"]

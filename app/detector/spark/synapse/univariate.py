@@ -96,7 +96,9 @@ class _Univariate(Stage, Transformer):
         column of the table, given by its name, is not sent a second time.
         """
         ours = [self.getOrDefault("errorCol"), self.getOrDefault("outputCol")]
-        kept = [field for field in dataset.schema.fields if field.name not in ours]
+        # Spark's names of columns have no case.
+        lower = [name.lower() for name in ours]
+        kept = [field for field in dataset.schema.fields if field.name.lower() not in lower]
         names = [field.name for field in kept]
         places: list[int] = []
         added: list[Column] = []
