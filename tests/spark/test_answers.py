@@ -45,8 +45,12 @@ def of_series() -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(range(len(series))), series], ["id", "series"])
 
 
+def points() -> Points:
+    return Points(2, [2, 3, 4], {"granularity": "daily"}, [])
+
+
 POINTS = of_points()
-[WHOLE] = Points({"granularity": "daily"}, [])(iter([POINTS]))
+[WHOLE] = points()(iter([POINTS]))
 
 
 def test_all_points_come_back_with_an_answer_or_an_error() -> None:
@@ -68,14 +72,14 @@ def test_all_points_come_back_with_an_answer_or_an_error() -> None:
 def test_it_does_not_matter_where_batches_end(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), POINTS.num_rows]
     batches = [POINTS.slice(a, b - a) for a, b in itertools.pairwise(edges)]
-    found = pa.Table.from_batches(Points({"granularity": "daily"}, [])(iter(batches)))
+    found = pa.Table.from_batches(points()(iter(batches)))
     assert found.equals(pa.Table.from_batches([WHOLE]))
 
 
 def test_no_more_points_are_held_than_a_series_may_have() -> None:
     given = (POINTS.slice(start, 100) for start in range(0, POINTS.num_rows, 100))
     before = 0
-    work = Points({"granularity": "daily"}, [])
+    work = points()
     held = []
     for place, found in enumerate(work(given)):
         before += found.num_rows
@@ -85,7 +89,7 @@ def test_no_more_points_are_held_than_a_series_may_have() -> None:
 
 
 def test_series_are_answered_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    work = Rows(False, {"granularity": "daily"}, [])
+    work = Rows(1, [1], False, {"granularity": "daily"}, [])
     [whole] = work(iter([of_series()]))
     monkeypatch.setattr(answers, "_AT_ONCE", 40)
     pieces = list(work(iter([of_series()])))

@@ -164,12 +164,15 @@ def _points(values: pa.Array, timestamps: pa.Array) -> tuple[Any, Any]:
 class Rows:
     """Answers rows that have a series each: for ``mapInArrow``.
 
-    Of a batch the last columns are the series, arrays of structs of timestamp and value, and the
-    options that differ by row. All columns before them come out again, then the error and the
-    output.
+    The first columns of a batch come out again, then the error and the output.
 
     Attributes
     ----------
+    kept : int
+        How many come out again.
+    places : sequence of int
+        Where the columns are that are read: the series, arrays of structs of timestamp and value,
+        and the options that differ by row.
     latest : bool
         Whether the last point alone is asked for.
     options : mapping
@@ -178,6 +181,8 @@ class Rows:
         The names of those that differ.
     """
 
+    kept: int
+    places: Sequence[int]
     latest: bool
     options: Mapping[str, Any]
     given: Sequence[str]
@@ -185,23 +190,22 @@ class Rows:
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield the answers in pieces."""
         for batch in batches:
-            place = batch.num_columns - len(self.given) - 1
-            offsets = batch.column(place).offsets.to_numpy()
+            offsets = batch.column(self.places[0]).offsets.to_numpy()
             start = 0
             while start < batch.num_rows:
                 end = int(np.searchsorted(offsets, offsets[start] + _AT_ONCE))
                 end = min(max(end, start + 1), batch.num_rows)
                 piece = batch.slice(start, end - start)
-                yield _with(piece, place, *self._columns(list(self._answers(piece, place))))
+                yield _with(piece, self.kept, *self._columns(list(self._answers(piece))))
                 start = end
 
-    def _answers(self, piece: pa.RecordBatch, place: int) -> Iterator[_Answer]:
-        series = piece.column(place)
+    def _answers(self, piece: pa.RecordBatch) -> Iterator[_Answer]:
+        series, *given = (piece.column(place) for place in self.places)
         offsets, present = series.offsets.to_numpy(), series.is_valid().to_pylist()
         timestamps, values = series.values.field(0), series.values.field(1)
-        given = [column.to_pylist() for column in piece.columns[place + 1 :]]
+        own = [column.to_pylist() for column in given]
         for row, (start, end) in enumerate(pairwise(offsets)):
-            request = _request(self.options, self.given, [column[row] for column in given])
+            request = _request(self.options, self.given, [values[row] for values in own])
             if not present[row] or request["granularity"] is None:
                 yield None
                 continue
@@ -251,18 +255,24 @@ def _as_json(column: pa.Array) -> pa.Array:
 class Points:
     """Answers series whose points have a row each: for ``mapInArrow``.
 
-    Each series lies in one partition, as neighbours in the order of time. Of a batch the last
-    columns are timestamp, value, the options that differ by series, and how many points the series
-    has. All columns before them come out again, then the error and the output.
+    Each series lies in one partition, as neighbours in the order of time. The first columns of a
+    batch come out again, then the error and the output.
 
     Attributes
     ----------
+    kept : int
+        How many come out again.
+    places : sequence of int
+        Where the columns are that are read: timestamp, value, the options that differ by series,
+        and how many points the series has.
     options : mapping
         The options that are the same for all series, by their names on the wire.
     given : sequence of str
         The names of those that differ.
     """
 
+    kept: int
+    places: Sequence[int]
     options: Mapping[str, Any]
     given: Sequence[str]
 
@@ -277,8 +287,7 @@ class Points:
         left, too_long = 0, False
         for batch in batches:
             piece = batch if rest is None else pa.concat_batches([rest, batch])
-            place = piece.num_columns - len(self.given) - 3
-            counts = piece.column(piece.num_columns - 1).to_numpy()
+            counts = piece.column(self.places[-1]).to_numpy()
             answers: list[tuple[_Answer, int]] = []
             start = 0
             while start < len(counts):
@@ -286,21 +295,21 @@ class Points:
                     left = int(counts[start])
                     too_long = left > MOST_POINTS
                     if too_long:
-                        answer = self._answer(piece.slice(start, 1), place, left)
+                        answer = self._answer(piece.slice(start, 1), left)
                 size = min(left, len(counts) - start)
                 if not too_long:
                     if size < left:
                         left = 0
                         break
-                    answer = self._answer(piece.slice(start, size), place, size)
+                    answer = self._answer(piece.slice(start, size), size)
                 answers.append((answer, size))
                 start, left = start + size, left - size
             rest = piece.slice(start)
             if answers:
-                yield _with(piece.slice(0, start), place, *_point_columns(answers))
+                yield _with(piece.slice(0, start), self.kept, *_point_columns(answers))
 
-    def _answer(self, points: pa.RecordBatch, place: int, count: int) -> _Answer:
-        timestamps, values, *given = points.columns[place:-1]
+    def _answer(self, points: pa.RecordBatch, count: int) -> _Answer:
+        timestamps, values, *given = (points.column(place) for place in self.places[:-1])
         try:
             options = [_one(*each) for each in zip(self.given, given, strict=True)]
         except DetectionError as error:
@@ -346,10 +355,10 @@ def _point_columns(answers: Sequence[tuple[_Answer, int]]) -> tuple[pa.Array, pa
     )
 
 
-def _with(piece: pa.RecordBatch, place: int, error: pa.Array, output: pa.Array) -> pa.RecordBatch:
-    """Return the columns before a place, and the two that were made."""
-    fields = [*piece.schema][:place]
+def _with(piece: pa.RecordBatch, kept: int, error: pa.Array, output: pa.Array) -> pa.RecordBatch:
+    """Return the first columns, and the two that were made."""
+    fields = [*piece.schema][:kept]
     fields += [pa.field("error", error.type), pa.field("output", output.type)]
     return pa.RecordBatch.from_arrays(
-        [*piece.columns[:place], error, output], schema=pa.schema(fields)
+        [*piece.columns[:kept], error, output], schema=pa.schema(fields)
     )

@@ -332,8 +332,25 @@ def test_a_series_may_be_given_to_the_stage(spark: SparkSession, endpoint: Any) 
         assert [row.found.asDict() for row in stage.transform(table).collect()] == [answer] * 2
 
 
+def test_what_is_read_may_lie_in_structs_and_be_whole_numbers(
+    spark: SparkSession, endpoint: Any
+) -> None:
+    points = [(timestamp, int(value)) for timestamp, value in daily()]
+    rows = [((timestamp, value), "pump") for timestamp, value in points]
+    table = spark.createDataFrame(rows, "read struct<at:string,count:bigint>, pump string")
+    simple = SimpleDetectAnomalies(timestampCol="read.at", valueCol="read.count", groupbyCol="PUMP")
+    simple.setGranularity("daily").setErrorCol("error").setOutputCol("found")
+    series = spark.createDataFrame([(points,)], "s array<struct<at:string,count:bigint>>")
+    stage = DetectAnomalies(seriesCol="S", granularity="daily", outputCol="found")
+    answer = endpoint("entire", asked(points)).json
+    found = simple.transform(table).collect()
+    assert [row.found.expectedValue for row in found] == answer["expectedValues"]
+    [row] = stage.transform(series).collect()
+    assert row.found.asDict() == answer
+
+
 def test_columns_of_the_names_of_error_and_output_are_replaced(spark: SparkSession) -> None:
-    table = spark.createDataFrame([("old", daily(), 1)], f"error string, inputs {SERIES}, id int")
+    table = spark.createDataFrame([("old", daily(), 1)], f"Error string, inputs {SERIES}, id int")
     stage = DetectAnomalies(seriesCol="inputs", granularity="daily", errorCol="error")
     found = stage.setOutputCol("inputs").transform(table)
     assert found.columns == ["id", "error", "inputs"]

@@ -2,13 +2,14 @@
 
 import json
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from pyspark.ml import Transformer
 from pyspark.ml.param import TypeConverters
 from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql.functions import count, from_json, lit
+from pyspark.sql.functions import col, count, from_json, lit
 from pyspark.sql.types import (
     ArrayType,
     DataType,
@@ -78,23 +79,45 @@ class _Univariate(Stage, Transformer):
         columns = [name for name in _OPTIONS if self.isDefined(f"{name}Col")]
         return values, [name for name in columns if name not in values]
 
+    def _option_columns(self, dataset: DataFrame) -> list[Column]:
+        _, given = self._options()
+        return [self.column(dataset, f"{name}Col") for name in given]
+
     def _detect(
         self,
         dataset: DataFrame,
-        work: Rows | Points,
-        columns: Sequence[Column],
+        read: Sequence[str | Column],
+        work: Callable[..., Rows | Points],
         output: DataType,
     ) -> DataFrame:
         """Return the table with the columns of the error and the output.
 
-        They take the place of columns of the same names.
+        They take the place of columns of the same names. What is read goes to the workers once: a
+        column of the table, given by its name, is not sent a second time.
         """
         ours = [self.getOrDefault("errorCol"), self.getOrDefault("outputCol")]
-        named = [each.alias(f"{self.uid}_{place}") for place, each in enumerate(columns)]
-        kept = [field for field in dataset.schema.fields if field.name not in ours]
+        # Spark's names of columns have no case.
+        lower = [name.lower() for name in ours]
+        kept = [field for field in dataset.schema.fields if field.name.lower() not in lower]
+        names = [field.name for field in kept]
+        places: list[int] = []
+        added: list[Column] = []
+        for column in read:
+            # A name with a dot is that of a field of a struct.
+            if isinstance(column, str) and "." not in column and names.count(column) == 1:
+                places.append(names.index(column))
+                continue
+            places.append(len(kept) + len(added))
+            added.append(
+                (col(column) if isinstance(column, str) else column).alias(
+                    f"{self.uid}_{len(added)}"
+                )
+            )
         made = [StructField(ours[0], ERROR), StructField(ours[1], output)]
-        schema = StructType([*kept, *made])
-        return dataset.select("*", *named).drop(*ours).mapInArrow(work, schema)
+        options, given = self._options()
+        answer = work(kept=len(kept), places=places, options=options, given=given)
+        table = dataset.select("*", *added).drop(*ours)
+        return table.mapInArrow(answer, StructType([*kept, *made]))
 
 
 def _points(value: Any) -> list[dict[str, Any]]:
@@ -120,33 +143,32 @@ class _OfRows(_Univariate):
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         self.require("granularity", "series")
-        options, given = self._options()
-        columns = [
-            self._series(dataset),
-            *(self.column(dataset, f"{name}Col") for name in given),
-        ]
-        work = Rows(self._latest, options, given)
-        return self._detect(dataset, work, columns, LATEST if self._latest else ENTIRE)
+        read = [self._series(dataset), *self._option_columns(dataset)]
+        work = partial(Rows, latest=self._latest)
+        return self._detect(dataset, read, work, LATEST if self._latest else ENTIRE)
 
-    def _series(self, dataset: DataFrame) -> Column:
+    def _series(self, dataset: DataFrame) -> str | Column:
         if self.isDefined("series"):
             return from_json(lit(json.dumps(self.getOrDefault("series"))), _SERIES)
         column = self.column(dataset, "seriesCol")
         [field] = dataset.select(column).schema.fields
-        if not _is_series(field.dataType):
+        value = _value_type(field.dataType)
+        if not isinstance(value, NumericType):
             raise ValueError(
                 f"The column '{field.name}' must hold arrays of structs of a timestamp, a string, "
                 f"and a value, a number, and holds {field.dataType.simpleString()}."
             )
-        return column.cast(_SERIES)
+        is_as_read = isinstance(value, DoubleType)
+        return str(self.getOrDefault("seriesCol")) if is_as_read else column.cast(_SERIES)
 
 
-def _is_series(kind: DataType) -> bool:
+def _value_type(kind: DataType) -> DataType | None:
+    """Return the type of the values of a column of series; None for a column that is none."""
     point = kind.elementType if isinstance(kind, ArrayType) else None
     if not isinstance(point, StructType) or len(point.fields) != 2:
-        return False
+        return None
     timestamp, value = (field.dataType for field in point.fields)
-    return isinstance(timestamp, StringType) and isinstance(value, NumericType)
+    return value if isinstance(timestamp, StringType) else None
 
 
 class DetectAnomalies(_OfRows):
@@ -214,21 +236,15 @@ class SimpleDetectAnomalies(_Univariate):
         self.require("granularity", "groupbyCol")
         key = self._key(dataset)
         timestamp = self._of_type(dataset, "timestampCol", StringType, _ISO)
-        value = self._of_type(dataset, "valueCol", NumericType, "numbers").cast("double")
-        options, given = self._options()
+        value = self._of_type(dataset, "valueCol", NumericType, "numbers")
         # In a window with an order the rows of a series stay together and are sorted; its frame is
         # all of them.
         series = Window.partitionBy(key).orderBy(timestamp)
         series = series.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
-        columns = [
-            timestamp,
-            value,
-            *(self.column(dataset, f"{name}Col") for name in given),
-            count(lit(1)).over(series),
-        ]
+        read = [timestamp, value, *self._option_columns(dataset), count(lit(1)).over(series)]
         cores = dataset.sparkSession.sparkContext.defaultParallelism
         spread = dataset.repartition(cores * _PARTITIONS_PER_CORE, key)
-        return self._detect(spread, Points(options, given), columns, POINT)
+        return self._detect(spread, read, Points, POINT)
 
     def _key(self, dataset: DataFrame) -> Column:
         key = self.column(dataset, "groupbyCol")
@@ -240,7 +256,8 @@ class SimpleDetectAnomalies(_Univariate):
 
     def _of_type(
         self, dataset: DataFrame, name: str, kind: type[DataType], description: str
-    ) -> Column:
+    ) -> str | Column:
+        """Return the name of a column; of numbers that are no doubles, what casts them."""
         column = self.column(dataset, name)
         [field] = dataset.select(column).schema.fields
         if not isinstance(field.dataType, kind):
@@ -248,4 +265,6 @@ class SimpleDetectAnomalies(_Univariate):
                 f"The column '{field.name}', which the param '{name}' names, must hold "
                 f"{description}, and holds {field.dataType.simpleString()}."
             )
-        return column
+        if isinstance(field.dataType, StringType | DoubleType):
+            return str(self.getOrDefault(name))
+        return column.cast("double")
