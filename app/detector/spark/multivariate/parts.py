@@ -29,9 +29,9 @@ __all__ = ["ROUTED", "Part", "Plan", "Rows", "Span", "plan", "route", "span_of"]
 # Columns beside those of the table, on the way from where a row is to where it is scored.
 PART, TIME, OWN = "__detector_part", "__detector_time", "__detector_own"
 ROUTED = f"{PART} int, {TIME} bigint, {OWN} boolean"
-# A part holds so many rows at most, which a worker has in memory; and as many times the rows it
-# looks back on at least, as these are scored once more.
-_MOST_ROWS, _LEAST_TIMES = 50_000, 4
+# A part holds so many rows and values at most, which a worker has in memory; and so many times the
+# rows it looks back on at least, as these are scored once more.
+_MOST_ROWS, _MOST_VALUES, _LEAST_TIMES = 20_000, 1_000_000, 4
 # Those that only pass through are not kept in memory.
 _MOST_PASSING = 1_000_000
 _FILLED_BY_NEIGHBOURS = ("Linear", "Previous", "Subsequent")
@@ -209,7 +209,8 @@ def plan(rows: Rows, span: Span, *, look_back: int, policy: AlignPolicy | None, 
     times = rows.times[span.rows]
     scored = len(times) - span.lead
     most = max(1, scored // (_LEAST_TIMES * max(look_back, 1)))
-    count = min(most, max(2 * cores, -(-scored // _MOST_ROWS)))
+    size = min(_MOST_ROWS, _MOST_VALUES // rows.missing.shape[1])
+    count = min(most, max(2 * cores, -(-scored // size)))
     edges = np.linspace(span.lead, len(times), count + 1).astype(int).tolist()
     # Rows of one time stay together.
     edges = sorted({span.lead, *(int(times.searchsorted(times[e])) for e in edges[1:-1])})
