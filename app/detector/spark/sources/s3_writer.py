@@ -30,7 +30,7 @@ from detector.spark.sources.types import arrow_schema
 __all__ = ["S3Writer"]
 
 _PART = 8 * 1024**2
-_ROWS_BYTES = 16 * 1024**2
+_ROWS_BYTES = 8 * 1024**2
 _KEYS_AT_ONCE = 1000
 _AT_ONCE = 16
 # In the marker, once every new file is whole.
@@ -211,7 +211,9 @@ class Upload(io.RawIOBase):
     def write(self, data: Any) -> int:
         self._buffer += data
         while len(self._buffer) >= _PART:
-            self._send(bytes(self._buffer[:_PART]))
+            with memoryview(self._buffer) as view:
+                part = bytes(view[:_PART])
+            self._send(part)
             del self._buffer[:_PART]
         return len(data)
 
