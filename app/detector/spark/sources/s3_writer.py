@@ -32,7 +32,8 @@ __all__ = ["S3Writer"]
 _PART = 8 * 1024**2
 _ROWS_BYTES = 8 * 1024**2
 _KEYS_AT_ONCE = 1000
-_AT_ONCE = 16
+# As many connections has a client of boto3.
+_AT_ONCE = 10
 # In the marker, once every new file is whole.
 _WHOLE = b"the new files are whole"
 
