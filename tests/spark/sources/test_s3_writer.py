@@ -16,7 +16,7 @@ from pyspark.sql.types import StructType
 
 from detector.errors import DetectionError
 from detector.spark.sources import S3
-from detector.spark.sources.s3_writer import S3Writer
+from detector.spark.sources.s3_writer import S3Writer, Written
 
 NUMBER = StructType().add("x", "long")
 
@@ -134,6 +134,23 @@ def test_what_killed_attempts_left_is_deleted(folder: Any, overwrite: bool) -> N
         assert folder.uploads == [key]
         end([None, None])
         assert folder.uploads == []
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_commit_that_fails_changes_nothing(folder: Any, overwrite: bool) -> None:
+    folder.put("older.csv", "x\n7\n")
+    writer = begun(folder, overwrite=overwrite)
+    part = {"Bucket": "datasets", "Key": f"{folder.key}/part-00000-{writer.job}.parquet"}
+    part["UploadId"] = folder.asked.create_multipart_upload(**part)["UploadId"]
+    tag = folder.asked.upload_part(**part, PartNumber=1, Body=b"rows")["ETag"]
+    whole = Written(0, part["UploadId"], ({"PartNumber": 1, "ETag": tag},))
+    lost = Written(task=1, upload="nosuch", parts=({"PartNumber": 1, "ETag": "x"},))
+    with pytest.raises(DetectionError, match="it answers NoSuchUpload"):
+        writer.commit([whole, lost])
+    assert len(folder.names) == 3
+    writer.abort([whole, lost])
+    assert folder.names == ["older.csv"]
 
 
 @pytest.mark.usefixtures("environment")

@@ -30,9 +30,10 @@ from detector.spark.sources.types import arrow_schema
 __all__ = ["S3Writer"]
 
 _PART = 8 * 1024**2
-_ROWS_BYTES = 16 * 1024**2
+_ROWS_BYTES = 8 * 1024**2
 _KEYS_AT_ONCE = 1000
-_AT_ONCE = 16
+# As many connections has a client of boto3.
+_AT_ONCE = 10
 # In the marker, once every new file is whole.
 _WHOLE = b"the new files are whole"
 
@@ -211,7 +212,9 @@ class Upload(io.RawIOBase):
     def write(self, data: Any) -> int:
         self._buffer += data
         while len(self._buffer) >= _PART:
-            self._send(bytes(self._buffer[:_PART]))
+            with memoryview(self._buffer) as view:
+                part = bytes(view[:_PART])
+            self._send(part)
             del self._buffer[:_PART]
         return len(data)
 
