@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -194,7 +195,7 @@ def test_workers_listen_on_the_network_of_the_cluster_only(cluster: Stack) -> No
 def test_the_page_is_for_this_machine_and_only_shows(cluster: Stack) -> None:
     for service in SERVICES:
         ports = cluster.container(service)["HostConfig"]["PortBindings"] or {}
-        published = [each["HostIp"] for each in ports.values() for each in each]
+        published = [each["HostIp"] for bound in ports.values() for each in bound]
         assert published == (["127.0.0.1"] if service == "spark-master" else [])
     wait_until(lambda: workers(cluster) == WORKERS, "the page shows both workers")
     for worker in json.loads(page(cluster))["workers"]:
