@@ -123,8 +123,8 @@ class Stack:
         return [line.split("\t") for line in out.splitlines()]
 
     def container(self, service: str) -> dict[str, Any]:
-        """What the engine knows of a service's container."""
-        name = self.compose("ps", "-q", "-a", service).stdout.strip()
+        """What the engine knows of a service's container; of several, of one."""
+        name = self.compose("ps", "-q", "-a", service).stdout.split()[0]
         out = subprocess.run(
             ["docker", "inspect", name], capture_output=True, text=True, check=True
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -86,23 +87,33 @@ def workers(cluster: Stack) -> int:
     return len([each for each in known if each["state"] == "ALIVE"])
 
 
-@pytest.mark.usefixtures("strangers")
-def test_a_worker_that_is_killed_costs_its_tasks_only(cluster: Stack) -> None:
-    seen: list[str] = []
+def look(cluster: Stack) -> str:
+    """Return the command lines of the cluster, and what its master keeps on its disk."""
+    kept = "cat /var/lib/spark/* | tr -cd '[:print:]'"
+    return "".join(
+        [cluster.compose("top", service).stdout for service in SERVICES]
+        + [cluster.compose("exec", "-T", "spark-master", "sh", "-c", kept).stdout]
+    )
 
-    def look_and_kill() -> None:
-        # With the executors running.
-        seen.extend(cluster.compose("top", service).stdout for service in SERVICES)
+
+@pytest.mark.usefixtures("strangers")
+def test_a_killed_worker_costs_its_tasks_only_and_a_killed_master_nothing(cluster: Stack) -> None:
+    seen = []
+
+    def look_and_kill_a_worker() -> None:
+        seen.append(look(cluster))
         cluster.docker("kill", cluster.containers("spark-worker")[0])
 
-    quiet = run_on_cluster(cluster, series=1000, tasks=16)
-    disturbed = run_on_cluster(cluster, series=1000, tasks=16, half_way=look_and_kill)
-    assert {**disturbed, "seconds": quiet["seconds"]} == quiet
-    assert (quiet["series"], quiet["errors"]) == (1000, 0)
-    assert quiet["fewest"] == quiet["most"] == quiet["moments"] == 180
-    assert quiet["anomalies"] > 1000
-    assert "CoarseGrainedExecutorBackend" in seen[1]
-    assert not [each for each in seen if cluster.secrets["SPARK_SECRET"] in each]
+    found = run_on_cluster(cluster, 1000, 16, half_way=lambda: cluster.sigkill("spark-master"))
+    again = run_on_cluster(cluster, 1000, 16, half_way=look_and_kill_a_worker)
+    assert {**again, "seconds": found["seconds"]} == found
+    assert (found["series"], found["errors"]) == (1000, 0)
+    assert found["fewest"] == found["most"] == found["moments"] == 180
+    assert found["anomalies"] > 1000
+    # With the executors running.
+    assert "CoarseGrainedExecutorBackend" in seen[0]
+    assert "tests/stack/spark_job.py" in seen[0]
+    assert cluster.secrets["SPARK_SECRET"] not in seen[0]
 
 
 def test_a_worker_that_comes_back_is_taken_in_and_finds_its_disk_clean(cluster: Stack) -> None:
@@ -184,7 +195,7 @@ def test_workers_listen_on_the_network_of_the_cluster_only(cluster: Stack) -> No
 def test_the_page_is_for_this_machine_and_only_shows(cluster: Stack) -> None:
     for service in SERVICES:
         ports = cluster.container(service)["HostConfig"]["PortBindings"] or {}
-        published = [each["HostIp"] for each in ports.values() for each in each]
+        published = [each["HostIp"] for bound in ports.values() for each in bound]
         assert published == (["127.0.0.1"] if service == "spark-master" else [])
     wait_until(lambda: workers(cluster) == WORKERS, "the page shows both workers")
     for worker in json.loads(page(cluster))["workers"]:
