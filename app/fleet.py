@@ -102,8 +102,6 @@ def given(spark: SparkSession, options: argparse.Namespace) -> Given:
         numbers = spark.range(options.series).repartition(4 * spark.sparkContext.defaultParallelism)
         made = numbers.mapInArrow(sales, f"{KEY} string, timestamp timestamp, value double")
         return Given(f"{options.series:,} stores of {DAYS} days, made here", made, [KEY], *names)
-    if not options.by:
-        raise DetectionError("BadArgument", "--by must name the column by which the series differ.")
     return Given(options.source, read(spark, options.source), options.by, *names)
 
 
@@ -254,6 +252,8 @@ def main() -> int:
     if options.model is None:
         options.granularity = options.granularity or "daily"
         options.sensitivity = 95 if options.sensitivity is None else options.sensitivity
+    if options.source and not options.by:
+        raise DetectionError("BadArgument", "--by must name the column by which the series differ.")
     try:
         spark = session("fleet")
     except (JavaMissingError, ClusterRefusedError) as error:

@@ -111,7 +111,6 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     [
         (["nowhere", "--by", "pump"], "'nowhere' must be a Parquet or CSV file"),
         (["nowhere"], "--by must name the column by which the series differ."),
-        (["--model", "tracking-quickstart"], "'model' must be models:/NAME@ALIAS"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:

@@ -102,8 +102,10 @@ def is_worker(process: psutil.Process) -> bool:
 
 
 def peak(process: psutil.Process) -> int:
-    """Return the most memory of a process that was not its parent's, in bytes."""
-    return int(process.memory_full_info().uss)
+    """Return the most memory that a process ever had resident, in bytes."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return 1024 * int(line.split()[1])
 
 
 def in_a_process(kind: str, path: Path, *arguments: str) -> dict[str, float]:

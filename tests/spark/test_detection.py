@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -412,3 +417,46 @@ def test_no_rows(spark: SparkSession) -> None:
 
     df = spark.createDataFrame([], "key string, timestamp timestamp, value double")
     assert detect(df, by="key", granularity="daily").count() == 0
+
+
+def test_the_documentation_shows_what_is_printed(
+    spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "spark.md").read_text()
+    section = page.split("\n## Detect\n")[1]
+    program = section.split("```python\n")[1].split("```")[0]
+    shown = section.split("```\n+")[1].split("```")[0]
+    exec(program, {})  # noqa: S102 - the documentation's own
+    assert capsys.readouterr().out.strip() == f"+{shown}".strip()
+
+
+def test_the_package_may_come_as_a_zip(tmp_path: Path) -> None:
+    """As clusters take it; a session of its own, whose workers have nothing else."""
+    if shutil.which("java") is None:
+        pytest.skip("there is no Java (Debian: openjdk-17-jre-headless)")
+    app = Path(__file__).parents[2] / "app"
+    shutil.make_archive(str(tmp_path / "detector"), "zip", app, "detector")
+    program = (
+        "import datetime\n"
+        "from pyspark.sql import SparkSession\n"
+        "spark = SparkSession.builder.master('local[1]').getOrCreate()\n"
+        "spark.sparkContext.addPyFile('detector.zip')\n"
+        "from detector.spark import detect\n"
+        "days = [datetime.date(2026, 1, 1) + datetime.timedelta(day) for day in range(16)]\n"
+        "rows = [('a', day, float(place % 3)) for place, day in enumerate(days[:15])]\n"
+        "rows += [('a', days[15], 9.0)]\n"
+        "df = spark.createDataFrame(rows, 'key string, at date, value double')\n"
+        "found = detect(df, by='key', timestamp='at', granularity='daily', period=3)\n"
+        "print(found.where('is_anomaly').select('value').collect())\n"
+    )
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=kept | {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.strip() == "[Row(value=9.0)]", done.stderr
