@@ -105,6 +105,14 @@ def test_the_tasks_have_every_row_once(make: Make, kind: str, partitions: str) -
     assert sorted(row["number"] for row in found) == list(range(len(values)))
 
 
+def test_a_decimal_is_the_nearest_number(make: Make) -> None:
+    values = [Decimal(number).scaleb(-3) for number in range(1000)]
+    table = make("nearest", {"x": sa.Numeric(10, 3)}, [(value,) for value in values])
+    schema = StructType().add("x", "double")
+    for query in ({"table": table}, {"query": f"SELECT x FROM {table}"}):
+        assert [row["x"] for row in read(schema, **query)[1]] == [float(each) for each in values]
+
+
 def test_infinite_numbers_lose_no_row(make: Make, database: str) -> None:
     if not database.startswith("sqlite"):
         pytest.skip("only SQLite stores them")

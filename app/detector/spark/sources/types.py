@@ -51,6 +51,9 @@ def table_of(columns: Sequence[tuple[Any, ...]], schema: pa.Schema, where: str) 
     for values, field in zip(columns, schema, strict=True):
         try:
             found = pa.array(values)
+            if pa.types.is_decimal(found.type) and pa.types.is_floating(field.type):
+                # A cast of Arrow may give a neighbour of the number nearest to the decimal.
+                found = pa.array([None if each is None else float(each) for each in values])
         except (pa.ArrowException, OverflowError) as error:
             raise _unfit(field, where, error) from None
         arrays.append(fit(found, field, where))
