@@ -94,27 +94,6 @@ def test_a_logged_model_carries_python_code_alone() -> None:
     assert suffixes <= {".py", ".pyc", ".pyx", ".pxd", ".html"}
 
 
-@kernels.BUILT
-def test_no_index_lies_outside_of_its_array(checked: Path) -> None:
-    done = run(
-        """
-import warnings; warnings.simplefilter("ignore")
-import detector_native, kernels, oracle
-from hypothesis import given, seed, settings, HealthCheck
-assert detector_native.CHECKED
-@seed(5)
-@settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-@given(oracle.series(900))
-def compare(request):
-    kernels.assert_same(oracle.ours, *request)
-compare()
-print("alike")
-""",
-        checked,
-    )
-    assert done.stdout == "alike\n", done.stderr
-
-
 def test_without_a_compiler_one_sentence_says_what_to_install(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "detector.univariate.kernel.native.build", "--target", tmp_path],
