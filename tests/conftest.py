@@ -1,5 +1,6 @@
 """What the tests share: the upstream package, imported in silence, services, and two series."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ import pytest
 import services
 from services import Service, start_detector
 
+# Threads of torch that wait for one another let others have the core meanwhile. It has to be said
+# before torch is loaded, here and in what the tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 with warnings.catch_warnings():
     # MLflow and the upstream package warn while they are imported, of nothing that is ours.
     warnings.simplefilter("ignore")
@@ -18,6 +23,17 @@ with warnings.catch_warnings():
     import mlflow.pyfunc
 
     from detector.tracking import server
+
+# Folders whose tests share what takes seconds to start.
+SHARING = ("api", "clients", "datasource", "spark")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, where several processes test, the tests of a file or of such a folder."""
+    for item in items:
+        folder, *rest = item.path.relative_to(Path(__file__).parent).parts
+        group = folder if folder in SHARING else "/".join([folder, *rest])
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
