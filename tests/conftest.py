@@ -42,13 +42,23 @@ def kit() -> Any:
     return services
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Say where the processes of this run keep what they make once."""
+    folder = tmp_path_factory.getbasetemp()
+    services.shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Return what starts a service that is stopped after the test."""
     begun: list[Service] = []
 
     def start(**environment: Any) -> Service:
-        begun.append(start_detector(tmp_path / str(len(begun)), **environment))
+        folder = tmp_path / str(len(begun))
+        if "MLFLOW_TRACKING_URI" not in environment:
+            services.prepare(folder)
+        begun.append(start_detector(folder, **environment))
         return begun[-1]
 
     yield start
