@@ -28,6 +28,8 @@ with warnings.catch_warnings():
 SHARING = ("api", "clients", "datasource", "spark")
 
 
+# Before xdist's own, which reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together, where several processes test, the tests of a file or of such a folder."""
     for item in items:
