@@ -19,10 +19,10 @@ demo: .venv/native ## the walk-throughs and a real series, embedded: no Docker, 
 	.venv/bin/python app/test.py --sample elnino
 	.venv/bin/python app/multivariate.py
 
-# Three processes for two cores, because tests wait for services much of their time. Tests that
-# share services stay in one (tests/conftest.py), and the long ones begin first, in their order.
+# Three processes for two cores, because tests wait for services much of their time. A file's tests
+# stay in one, with the services they share, and files begin in their order: few tests may be long.
 test: clients .venv/native ## every test that runs here; the stack's too where a Docker engine answers
-	.venv/bin/python -m pytest -m 'not stack' -n 3 --dist loadgroup --no-loadscope-reorder
+	.venv/bin/python -m pytest -m 'not stack' -n 3 --dist loadfile --no-loadscope-reorder
 	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory test-stack; \
 	else echo 'The stack tests were not run: no Docker engine answers (make engine, then make test-stack).'; fi
 

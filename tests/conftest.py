@@ -24,19 +24,6 @@ with warnings.catch_warnings():
 
     from detector.tracking import server
 
-# Folders whose tests share what takes seconds to start.
-SHARING = ("api", "clients", "datasource", "spark")
-
-
-# Before xdist's own, which reads the groups.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, where several processes test, the tests of a file or of such a folder."""
-    for item in items:
-        folder, *rest = item.path.relative_to(Path(__file__).parent).parts
-        group = folder if folder in SHARING else "/".join([folder, *rest])
-        item.add_marker(pytest.mark.xdist_group(group))
-
 
 @pytest.fixture(scope="session")
 def kit() -> Any:
