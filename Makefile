@@ -22,10 +22,10 @@ demo: .venv/native ## the walk-throughs and a real series, embedded: no Docker, 
 fleet: .venv/spark .venv/native ## 10,000 series on Apache Spark, on this machine: needs Java 17
 	.venv/bin/python app/fleet.py
 
-# Two processes, as many as the tests' own services leave room for on two cores; a file's tests
-# stay in one, with the services they share.
+# Three processes for two cores, because tests wait for services much of their time. A file's tests
+# stay in one, with the services they share, and files begin in their order: few tests may be long.
 test: clients .venv/native ## every test that runs here; the stack's too where a Docker engine answers
-	.venv/bin/python -m pytest -m 'not stack' -n 2 --dist loadfile
+	.venv/bin/python -m pytest -m 'not stack' -n 3 --dist loadfile --no-loadscope-reorder
 	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory test-stack; \
 	else echo 'The stack tests were not run: no Docker engine answers (make engine, then make test-stack).'; fi
 

@@ -1,5 +1,6 @@
 """What the tests share: the upstream package, imported in silence, services, and two series."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,10 @@ import pandas as pd
 import pytest
 import services
 from services import Service, start_detector
+
+# Threads of torch that wait for one another let others have the core meanwhile. It has to be said
+# before torch is loaded, here and in what the tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 with warnings.catch_warnings():
     # MLflow and the upstream package warn while they are imported, of nothing that is ours.
@@ -26,13 +31,23 @@ def kit() -> Any:
     return services
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Say where the processes of this run keep what they make once."""
+    folder = tmp_path_factory.getbasetemp()
+    services.shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Return what starts a service that is stopped after the test."""
     begun: list[Service] = []
 
     def start(**environment: Any) -> Service:
-        begun.append(start_detector(tmp_path / str(len(begun)), **environment))
+        folder = tmp_path / str(len(begun))
+        if "MLFLOW_TRACKING_URI" not in environment:
+            services.prepare(folder)
+        begun.append(start_detector(folder, **environment))
         return begun[-1]
 
     yield start

@@ -13,6 +13,7 @@ from services import (
     Service,
     free_port,
     keep_data,
+    prepare,
     running,
     start_detector,
     start_mlflow,
@@ -28,10 +29,12 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
     """Start at once, because each takes seconds: one plain service, one guarded, one follower."""
     folder = tmp_path_factory.mktemp("services")
     keep_data(folder / "guarded")
+    prepare(folder / "plain")
     mlflow = start_mlflow(folder / "mlflow", free_port())
     services = {
         "mlflow": mlflow,
         "service": start_detector(folder / "plain"),
+        # Both of its processes find no store yet.
         "guarded": start_detector(
             folder / "guarded",
             API_KEYS=", ".join(KEYS),

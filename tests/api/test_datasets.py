@@ -30,8 +30,10 @@ MOST = 3_000_000
 @pytest.fixture(scope="module")
 def keeper(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return a service with a key and low limits, whose uploads lie in its folder ``kept``."""
+    folder = tmp_path_factory.mktemp("keeper")
+    kit.prepare(folder)
     service = kit.start_detector(
-        tmp_path_factory.mktemp("keeper"),
+        folder,
         API_KEYS=kit.KEYS[0],
         DETECTOR_DATA_FOLDERS="kept",
         DETECTOR_MAX_DATA_BYTES=str(MOST),

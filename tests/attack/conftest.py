@@ -13,7 +13,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from services import ROOT, Service, start_detector
+from services import ROOT, Service, prepare, start_detector
 
 from detector.multivariate.model import TrainingOptions
 from detector.multivariate.requests import ONE_TABLE, TrainingRequest
@@ -37,12 +37,15 @@ def limited(tmp_path: Path) -> Iterator[Callable[..., tuple[Service, cgroups.Gro
     """Return what starts a service with the memory of the stack's, as a container has it."""
     with contextlib.ExitStack() as stack:
 
-        def start(**environment: str) -> tuple[Service, cgroups.Group]:
+        def start(*, new: bool = False, **environment: str) -> tuple[Service, cgroups.Group]:
             try:
                 group = stack.enter_context(cgroups.memory_limit(stack_memory("detector")))
             except PermissionError as error:
                 pytest.skip(f"{error}; run as root")
-            service = start_detector(tmp_path / group.procs.parent.name, group=group, **environment)
+            folder = tmp_path / group.procs.parent.name
+            if not new:
+                prepare(folder)
+            service = start_detector(folder, group=group, **environment)
             stack.callback(service.stop)
             return service, group
 

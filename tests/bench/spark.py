@@ -10,6 +10,7 @@ of a Python worker, series a second, and how long a million series would take.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -91,21 +92,29 @@ def used() -> dict[str, float]:
     """Return the seconds of processor time that the workers, and Java, have used so far."""
     seconds = {"python": 0.0, "java": 0.0}
     for process in psutil.Process().children(recursive=True):
-        times = process.cpu_times()
-        kind = "python" if is_worker(process) else "java"
-        seconds[kind] += times.user + times.system
+        # One of Java's own may just have ended.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            kind = "python" if is_worker(process) else "java"
+            seconds[kind] += times.user + times.system
     return seconds
 
 
 def is_worker(process: psutil.Process) -> bool:
-    return "detector.spark.daemon" in process.cmdline()
+    try:
+        return "detector.spark.daemon" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def peak(process: psutil.Process) -> int:
     """Return the most memory that a process ever had resident, in bytes."""
     status = Path(f"/proc/{process.pid}/status").read_text()
-    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    return 1024 * int(line.split()[1])
+    # One that has just ended has none any more.
+    return max(
+        (1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")),
+        default=0,
+    )
 
 
 def in_a_process(kind: str, path: Path, *arguments: str) -> dict[str, float]:

@@ -61,8 +61,9 @@ def train(source: str = "waves.csv") -> str:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kit: Any) -> Iterator[Path]:
     """Work in a folder with data in it, on the store that a worker started there uses."""
+    kit.prepare(tmp_path)
     (tmp_path / "datasets").mkdir()
     for seed, name in enumerate(("waves.csv", "other.csv")):
         variables(seed).to_csv(tmp_path / "datasets" / name, date_format="%Y-%m-%dT%H:%M:%SZ")

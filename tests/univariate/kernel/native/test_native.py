@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,33 +95,18 @@ def test_a_logged_model_carries_python_code_alone() -> None:
     assert suffixes <= {".py", ".pyc", ".pyx", ".pxd", ".html"}
 
 
-@kernels.BUILT
-def test_no_index_lies_outside_of_its_array(checked: Path) -> None:
-    done = run(
-        """
-import warnings; warnings.simplefilter("ignore")
-import detector_native, kernels, oracle
-from hypothesis import given, seed, settings, HealthCheck
-assert detector_native.CHECKED
-@seed(5)
-@settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-@given(oracle.series(900))
-def compare(request):
-    kernels.assert_same(oracle.ours, *request)
-compare()
-print("alike")
-""",
-        checked,
-    )
-    assert done.stdout == "alike\n", done.stderr
-
-
 def test_without_a_compiler_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+    # With one source, because Cython reads all of them before the first is compiled.
+    app = tmp_path / "app"
+    shutil.copytree(ROOT / "app", app, ignore=shutil.ignore_patterns("__pycache__"))
+    for source in app.rglob("*.pyx"):
+        if source.stem != "stationarity":
+            source.unlink()
     done = subprocess.run(
         [sys.executable, "-m", "detector.univariate.kernel.native.build", "--target", tmp_path],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "app"), "CC": "no-such-compiler"},
+        env={**os.environ, "PYTHONPATH": str(app), "CC": "no-such-compiler"},
     )
     assert done.returncode == 1
     assert done.stderr.startswith("The kernel was not compiled: the C compiler or the headers")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import kernels
 import numpy as np
 import pytest
@@ -19,7 +16,6 @@ from detector.univariate.kernel.trend import _spline, fit_trend
 from detector.univariate.kernel.upstream import compiled
 
 pytestmark = kernels.BUILT
-ROOT = Path(__file__).parents[4]
 KINDS = (
     "noise",
     "walk",
@@ -237,7 +233,3 @@ def test_sums_of_a_long_series(n: int) -> None:
     for kind in KINDS:
         kernels.assert_same(_cut_spikes, values_of(kind, n, 3))
         kernels.assert_same(_Products.of, values_of(kind, n, 3), 36)
-
-
-def test_no_index_lies_outside_of_its_array(run_checked: Callable[[str, str], None]) -> None:
-    run_checked(__file__, "not index")

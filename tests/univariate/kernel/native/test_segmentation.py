@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import kernels
 import numpy as np
 import pandas as pd
@@ -18,7 +15,6 @@ from detector.univariate.changepoint import change_points
 from detector.univariate.segmentation import _LEVEL, _CompiledLines, _Lines, find_breaks
 
 pytestmark = kernels.BUILT
-ROOT = Path(__file__).parents[4]
 KINDS = (
     "noise",
     "walk",
@@ -131,7 +127,3 @@ def test_whole_calls(kind: str, granularity: str, frequency: str, period: int) -
         options = {"granularity": granularity, "period": period}
         series = ChangePointSeries.from_arrays(values_of(kind, n, 7), times, options)
         kernels.assert_same(change_points, series)
-
-
-def test_no_index_lies_outside_of_its_array(run_checked: Callable[[str, str], None]) -> None:
-    run_checked(__file__, "short")
