@@ -24,7 +24,7 @@ def running(folder: Path) -> Iterator[str]:
     path = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
     server, install = (shutil.which(name, path=path) for name in ("mariadbd", "mariadb-install-db"))
     if not (server and install):
-        pytest.skip("needs MariaDB (Debian: mariadb-server)")
+        pytest.skip("needs MariaDB (Debian: mariadb-server-core, mariadb-client-core)")
     base, data, port = Path(install).parents[1], folder / "data", free_port()
     subprocess.run(
         [install, "--no-defaults", f"--basedir={base}", f"--datadir={data}", "--skip-test-db",

@@ -178,9 +178,10 @@ shared: Path | None = None
 def prepare(folder: Path) -> None:
     """Fill a folder as a service does that starts there for the first time, in less time.
 
-    It makes the tables of its store and registers its models once for all tests of a run.
+    It makes the tables of its store and registers its models once for all tests of a run. A folder
+    that has a store keeps it.
     """
-    if shared is None:
+    if shared is None or (folder / "mlflow.db").exists():
         return
     made = shared / "prepared"
     with FileLock(f"{made}.lock"):
