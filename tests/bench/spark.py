@@ -70,10 +70,12 @@ def table(path: str) -> dict[str, float]:
 def spark(path: str, cores: str) -> dict[str, float]:
     from detector.spark import detect, session
 
+    began = time.perf_counter()
     running = session("bench", spark_master=f"local[{cores}]")
     found = detect(running.read.parquet(path), by="series", **OPTIONS)
     # The first job starts Java's and Python's workers, which later ones find there.
     found.where("series < 20").write.mode("overwrite").parquet(f"{path}.spark")
+    start = time.perf_counter() - began
     before = used()
     started = time.perf_counter()
     found.write.mode("overwrite").parquet(f"{path}.spark")
@@ -81,6 +83,7 @@ def spark(path: str, cores: str) -> dict[str, float]:
     after = used()
     workers = [each for each in psutil.Process().children(recursive=True) if is_worker(each)]
     return {
+        "start": start,
         "seconds": seconds,
         "python": after["python"] - before["python"],
         "java": after["java"] - before["java"],
@@ -163,16 +166,19 @@ def main() -> int:
 
 def model(one: dict[str, float], all_: dict[str, float], cores: int, count: int) -> None:
     """Print the time of a million series from what one series was measured to take."""
-    each = (all_["python"] + all_["java"]) / count
-    python, java = (1000 * all_[kind] / count for kind in ("python", "java"))
+    python, java = (all_[kind] / count for kind in ("python", "java"))
     print(
-        f"\nA series of {MODEL_POINTS} points takes {python:.2f} ms of Python and {java:.2f} ms of "
-        f"Java; a second and core have {count / one['seconds']:,.0f} series on one core, "
+        f"\nA series of {MODEL_POINTS} points takes {1000 * python:.2f} ms of Python and "
+        f"{1000 * java:.2f} ms of Java; a session and its first job take {one['start']:.1f} s. A "
+        f"second and core have {count / one['seconds']:,.0f} series on one core, "
         f"{count / all_['seconds'] / cores:,.0f} on {cores}.\n"
     )
-    print("| cores | 1,000,000 series |\n|---:|---:|")
+    print("| cores | 1,000,000 series: start + series x (Python + Java) / cores |\n|---:|---:|")
     for number in MODEL_CORES:
-        print(f"| {number:,} | {MILLION * each / number / 60:.1f} minutes |")
+        seconds = one["start"] + MILLION * (python + java) / number
+        print(
+            f"| {number:,} | {f'{seconds / 60:.1f} min' if seconds > 90 else f'{seconds:.0f} s'} |"
+        )
 
 
 if __name__ == "__main__":
