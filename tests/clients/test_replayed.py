@@ -11,6 +11,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,7 +42,10 @@ def client(service: services.Service) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def data(service: services.Service) -> str:
     """Return the address of the data, as PUT /datasets answers it where there is no store."""
-    return (service.folder / "datasets" / "machine.csv").as_uri()
+    path = Path(service.folder, "datasets", "machine.csv")
+    # The guide's programs upload one of this name to the same service.
+    path.write_text(services.table())
+    return path.as_uri()
 
 
 def daily() -> list[tuple[datetime, float]]:
