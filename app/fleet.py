@@ -12,11 +12,14 @@ answers are written as Parquet; one run in MLflow has what was found, and pictur
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,9 @@ from detector.tracking import server
 from detector.tracking.experiments import ensure_experiment
 
 try:
-    from pyspark.sql import DataFrame, SparkSession
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import DataFrame, Row, SparkSession
     from pyspark.sql import functions as F  # noqa: N812 - as everyone calls it
 except ImportError:
     sys.exit("PySpark is not installed: make fleet, or pip install -r requirements-spark.txt.")
@@ -44,6 +49,7 @@ except ImportError:
 from detector.spark import detect, session, sources
 from detector.spark.progress import progress
 from detector.spark.session import ClusterRefusedError, JavaMissingError
+from detector.spark.sources import store
 
 EXPERIMENT = "Many series"
 WORST = 10
@@ -153,6 +159,7 @@ def walk_through(spark: SparkSession, options: argparse.Namespace) -> int:
     print(f"Spark: {place}")
     print(f"Tracking server: {server.connect()}")
     out = options.out or ("fleet" if is_local(spark) else "s3://datasets/fleet")
+    check_out(spark, out)
     print(f"Series: {series.what}", flush=True)
     started = time.perf_counter()
     with progress(spark, "Detecting"):
@@ -169,17 +176,40 @@ def walk_through(spark: SparkSession, options: argparse.Namespace) -> int:
     )
     print(f"{totals['anomalies']:,} anomalies; {totals['errors']:,} series have an error.")
     show_errors(summary)
-    worst = summary.orderBy(F.desc_nulls_last("severity")).limit(WORST).toPandas()
-    print(f"\nThe worst:\n{worst[[*series.by, 'points', 'anomalies', 'severity']].to_string()}\n")
+    worst = summary.filter("anomalies > 0").orderBy(F.desc("severity")).limit(WORST).collect()
+    table = pd.DataFrame([row.asDict() for row in worst], columns=summary.columns)
+    shown = table[[*series.by, "points", "anomalies", "severity"]]
+    print(f"\nThe worst:\n{shown.to_string() if worst else 'none has an anomaly'}\n")
     with mlflow.start_run(experiment_id=ensure_experiment(EXPERIMENT)) as run:
         mlflow.log_params({**params, "series": series.what, "spark": place, "answers": out})
         mlflow.log_metrics(totals)
-        mlflow.set_tag("detected_by", worst["detected_by"].iloc[0] if len(worst) else "")
-        mlflow.log_table(worst.astype(str), "worst.json")
-        draw(answers, worst, series)
+        for by in summary.select("detected_by").take(1):
+            mlflow.set_tag("detected_by", by[0])
+        mlflow.log_table(shown.astype(str), "worst.json")
+        with progress(spark, "Drawing"):
+            draw(answers, worst, series)
     print(f"The answers, as Parquet: {out}")
     print(f"Table and pictures of this run: {server.run_address(run)}")
     return int(totals["series"] - totals["errors"])
+
+
+def check_out(spark: SparkSession, out: str) -> None:
+    """Refuse to write where other things lie than answers of before: they would be deleted."""
+    if out.startswith("s3://"):
+        place = store.Place.parse({"path": out})
+        with store.client() as asked, store.explained(out):
+            is_free = not store.objects(asked, place)
+    else:
+        is_free = not Path(out).exists() or (Path(out).is_dir() and not any(Path(out).iterdir()))
+    if is_free:
+        return
+    with contextlib.suppress(DetectionError, PySparkException):
+        if "detected_by" in read(spark, out).columns:
+            return
+    raise DetectionError(
+        "BadArgument",
+        f"--out names {out!r}, where other things lie than answers of before: name a new folder.",
+    )
 
 
 def write(found: DataFrame, out: str) -> None:
@@ -211,24 +241,30 @@ def total(summary: DataFrame) -> dict[str, Any]:
 
 
 def show_errors(summary: DataFrame) -> None:
-    """Print the most usual errors, with one series that has it."""
+    """Print the most usual errors, and how many series have each."""
     usual = summary.filter("error is not null").groupBy("error").count().orderBy(F.desc("count"))
     for error, count in usual.limit(3).collect():
         print(f"  {count:,}: {error}")
 
 
-def draw(answers: DataFrame, worst: pd.DataFrame, series: Given) -> None:
+def draw(answers: DataFrame, worst: list[Row], series: Given) -> None:
     """Log a picture of each of the worst series to the run."""
-    keys = answers.sparkSession.createDataFrame(worst[series.by])
-    points = answers.join(F.broadcast(keys), series.by).toPandas()
-    columns = {series.timestamp: "timestamp", series.value: "value"}
-    for place, key in enumerate(worst[series.by].itertuples(index=False), 1):
-        mine = (points[series.by] == list(key)).all(axis=1)
-        result = points[mine].rename(columns=columns).sort_values("timestamp")
-        result["timestamp"] = pd.to_datetime(result["timestamp"])
-        title = " ".join(map(str, key))
-        picture = plot.univariate(result.astype({"is_anomaly": bool}), title=title)
-        mlflow.log_figure(picture, f"worst/{place:02} {re.sub(r'[^-.0-9A-Za-z]', '_', title)}.png")
+    drawn = ("expected_value", "upper_margin", "lower_margin", "is_anomaly")
+    points = answers.select(
+        *series.by,
+        F.col(series.timestamp).alias("timestamp"),
+        F.col(series.value).alias("value"),
+        *drawn,
+    )
+    for place, row in enumerate(worst, 1):
+        # A key may be null, which equals nothing.
+        mine = reduce(and_, [points[name].eqNullSafe(row[name]) for name in series.by])
+        result = points.where(mine).select("timestamp", "value", *drawn).toPandas()
+        result = result.assign(timestamp=pd.to_datetime(result["timestamp"]))
+        title = " ".join(str(row[name]) for name in series.by)
+        picture = plot.univariate(result.sort_values("timestamp"), title=title)
+        name = re.sub("[^-.0-9A-Za-z]", "_", title)
+        mlflow.log_figure(picture, f"worst/{place:02} {name}.png")
 
 
 def main() -> int:
@@ -252,6 +288,8 @@ def main() -> int:
     if options.model is None:
         options.granularity = options.granularity or "daily"
         options.sensitivity = 95 if options.sensitivity is None else options.sensitivity
+    if options.series < 1:
+        raise DetectionError("BadArgument", "--series must be at least 1.")
     if options.source and not options.by:
         raise DetectionError("BadArgument", "--by must name the column by which the series differ.")
     try:
@@ -260,10 +298,25 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     try:
-        answered = walk_through(spark, options)
+        return 0 if walk_through(spark, options) else 2
+    except (PySparkException, Py4JJavaError) as error:
+        print(explain(error), file=sys.stderr)
+        return 1
     finally:
         spark.stop()
-    return 0 if answered else 2
+
+
+def explain(error: Exception) -> str:
+    """Return in one sentence why Spark could not do it, which says so in a page."""
+    lines = str(error).splitlines()
+    # What a source of ours said, or else the deepest cause that Java has.
+    ours, causes = (
+        [line.partition(mark)[2] for line in lines if mark in line]
+        for mark in ("DetectionError: ", "Caused by: ")
+    )
+    if ours:
+        return f"The detection failed. {ours[-1]}"
+    return f"Spark could not finish: {(causes or lines or [repr(error)])[-1 if causes else 0]}"
 
 
 if __name__ == "__main__":

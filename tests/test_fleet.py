@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +11,13 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from walkthroughs import APP, runner
 
-SCRIPT = Path(__file__).parents[1] / "app" / "fleet.py"
+README = APP.parent / "README.md"
+walk_through = runner("fleet.py")
 pytestmark = pytest.mark.skipif(
     shutil.which("java") is None, reason="there is no Java (Debian: openjdk-17-jre-headless)"
 )
-
-
-def walk_through(folder: Path, *arguments: str, **environment: str) -> Any:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        cwd=folder,
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +33,7 @@ def test_the_readme_shows_what_it_prints(walked: tuple[Path, Any]) -> None:
     def form(text: str) -> list[str]:
         return [re.sub(r"[\d,. ]+", " ", line).strip() for line in text.splitlines()]
 
-    readme = (SCRIPT.parents[1] / "README.md").read_text()
+    readme = README.read_text()
     [shown] = [text for text in readme.split("```\n") if "series a second" in text]
     assert walked[1].returncode == 0, walked[1].stderr
     printed = form(walked[1].stdout)
@@ -104,6 +90,68 @@ def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     assert re.search(r"^0 +b +30 +1 ", done.stdout, re.MULTILINE), done.stdout
     found = pd.read_parquet(tmp_path / "found").query("is_anomaly")
     assert found[["pump", "bar"]].to_numpy().tolist() == [["b", 30.0]]
+
+
+def test_no_anomaly_and_a_series_without_a_name(tmp_path: Path) -> None:
+    days = pd.date_range("2026-01-01", periods=30)
+    table = pd.DataFrame({"pump": ["a"] * 30 + [None] * 30, "timestamp": [*days, *days]})
+    table["value"] = 1.0
+    table.to_parquet(tmp_path / "pumps.parquet", coerce_timestamps="us")
+    done = walk_through(tmp_path, "pumps.parquet", "--by", "pump")
+    assert done.returncode == 0, done.stderr
+    assert "none has an anomaly" in done.stdout
+    table.loc[50, "value"] = 9.0
+    table.to_parquet(tmp_path / "pumps.parquet", coerce_timestamps="us")
+    # What it wrote before is written over.
+    done = walk_through(tmp_path, "pumps.parquet", "--by", "pump")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^0 +None +30 +1 ", done.stdout, re.MULTILINE), done.stdout
+    assert [file.name for file in tmp_path.rglob("01 None.png")] == ["01 None.png"]
+
+
+def test_what_lies_where_it_would_write_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("kept")
+    done = walk_through(tmp_path, "--series", "20", "--out", "mine")
+    assert done.returncode == 2
+    assert "--out names 'mine', where other things lie than answers of before" in done.stderr
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "says"),
+    [
+        (
+            ["s3://datasets/x", "--by", "pump"],
+            {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"},
+            "The detection failed. GetDataError: The store at http://127.0.0.1:9 does not serve",
+        ),
+        (
+            ["--series", "20", "--out", "/dev/null/x"],
+            {},
+            "Spark could not finish: ",
+        ),
+    ],
+)
+def test_what_is_down_or_full_is_said_in_one_line(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], says: str
+) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    done = walk_through(tmp_path, *arguments, **keys, **environment)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(says)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_java_that_is_too_old_is_named(tmp_path: Path) -> None:
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    # As an older one ends on Spark's classes.
+    java.write_text("#!/bin/sh\necho UnsupportedClassVersionError >&2\nexit 1\n")
+    java.chmod(0o755)
+    done = walk_through(tmp_path, JAVA_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert "Detection on Spark needs Java 17" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

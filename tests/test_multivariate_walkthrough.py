@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from walkthroughs import APP, runner
 
-SCRIPT = Path(__file__).parents[1] / "app" / "multivariate.py"
+README = APP.parent / "README.md"
+walk_through = runner("multivariate.py")
 EPOCHS = "50"
-
-
-def walk_through(folder: Path, *arguments: str, **environment: str) -> Any:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        cwd=folder,
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +32,7 @@ def test_the_readme_shows_what_it_prints(walked: tuple[Path, Any]) -> None:
         names = r"\b(flow|power|pressure|temperature|vibration)\b(?= +\d| contributes)"
         return re.sub(r"\d", "0", re.sub(names, "variable", text)).splitlines()
 
-    readme = (SCRIPT.parents[1] / "README.md").read_text()
+    readme = README.read_text()
     [shown] = [text for text in readme.split("```\n") if text.startswith("Training on 2250")]
     printed = form(walked[1].stdout)
     assert not [line for line in form(shown) if line != "..." and line not in printed]

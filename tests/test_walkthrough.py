@@ -12,21 +12,10 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from walkthroughs import APP, runner
 
-SCRIPT = Path(__file__).parents[1] / "app" / "test.py"
-
-
-def walk_through(folder: Path, *arguments: str, **environment: str) -> Any:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments],
-        cwd=folder,
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+README = APP.parent / "README.md"
+walk_through = runner("test.py")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +49,7 @@ def test_it_says_what_it_does_and_succeeds_twice(twice: tuple[Path, list[Any]]) 
 def test_the_readme_shows_what_it_prints(twice: tuple[Path, list[Any]], tmp_path: Path) -> None:
     _, (first, _) = twice
     printed = first.stdout + walk_through(tmp_path, "--sample", "elnino").stdout
-    readme = (SCRIPT.parents[1] / "README.md").read_text()
+    readme = README.read_text()
     shown = readme.split("```\n", 2)[2].split("```")[0].splitlines()
     assert len(shown) > 5
     assert not [line for line in shown if line != "..." and line not in printed]

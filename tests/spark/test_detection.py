@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 import shutil
@@ -207,6 +208,52 @@ def test_options_may_be_columns(spark: SparkSession) -> None:
     assert two.str.contains("'sensitivity' must hold one value in each series").all()
 
 
+def test_a_fault_of_ours_costs_its_series_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyspark")
+    from detector.spark.batches import Work
+    from detector.univariate import many
+
+    entire = many.MODES["entire"]
+
+    def detect(series: Any) -> Any:
+        if len(series.values) == 50:
+            raise ZeroDivisionError("by nought")
+        return entire.detect(series)
+
+    monkeypatch.setitem(many.MODES, "entire", dataclasses.replace(entire, detect=detect))
+    work = Work(
+        mode="entire",
+        keys=["key"],
+        timestamp="timestamp",
+        value="value",
+        kept=["key"],
+        options={"granularity": "daily"},
+    )
+    frame = pd.concat([series(0, count).assign(key=f"{count}") for count in (40, 50, 60)])
+    answers = _in_pieces(frame, work, 7)
+    errors = answers.groupby("key")["error"].first()
+    assert errors.to_dict() == {
+        "40": None,
+        "50": "InternalError: ZeroDivisionError: by nought",
+        "60": None,
+    }
+
+
+def test_a_granularity_that_is_null_is_none(spark: SparkSession) -> None:
+    from pyspark.sql import functions as F  # noqa: N812
+
+    from detector.spark import detect
+
+    given = table({"a": 60, "b": 60})
+    df = spark.createDataFrame(given)
+    unit = F.when(df.key == "a", "daily")
+    answers = rows(detect(df, by="key", granularity=unit, mode="change_points"), "key")
+    for key, granularity in {"a": "daily", "b": "none"}.items():
+        mine = answers["key"] == key
+        part = given[given["key"] == key]
+        assert_is_loop(answers[mine], part, "change_points", granularity=granularity)
+
+
 def test_only_anomalies(spark: SparkSession, given: pd.DataFrame) -> None:
     from detector.spark import detect
 
@@ -386,6 +433,7 @@ def test_no_series_fails_a_partition(
             {"sensitivity": 103},
             "'sensitivity' field must be an integer between 0 and 99. It is 103",
         ),
+        ({"partitions": 0}, "'partitions' must be at least 1, not 0"),
         ({"mode": "last"}, "The 'mode' must be one of entire, latest, change_points, not 'last'"),
         ({"granularity": "day"}, "'granularity' field can only be one of the following"),
     ],

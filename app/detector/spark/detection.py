@@ -102,12 +102,17 @@ def detect(
         # What is said by leaving it out, nobody has said.
         given = {k: v for k, v in fixed.items() if (k, v) != ("granularity", "none")}
         fixed = {**defaults, **given}
+    # Of a series whose column of it is null.
+    fixed = {"granularity": "none", **fixed}
     _check_options(mode, fixed, columns)
-    _check_columns(df, keys, timestamp, value, mode, timed=fixed.get("granularity") != "none")
+    timed = "granularity" in columns or fixed["granularity"] != "none"
+    _check_columns(df, keys, timestamp, value, mode, timed=timed)
     table, number = _as_double(df, value)
     for name, column in columns.items():
         table = table.withColumn(_OPTION.format(name), column)
     _check_option_columns(table, columns)
+    if partitions is not None and partitions < 1:
+        raise DetectionError("BadArgument", f"'partitions' must be at least 1, not {partitions}.")
     work = Work(
         mode=mode,
         keys=keys,
@@ -178,8 +183,7 @@ def _check_options(mode: str, fixed: Mapping[str, Any], columns: Mapping[str, Co
             f"There is no option {listed(unknown)}: the options of the mode '{mode}' are "
             f"{', '.join(known)}.",
         )
-    # A granularity that is a column needs one here to stand for it.
-    options_of(mode, {"granularity": "none", **fixed})
+    options_of(mode, fixed)
 
 
 def _check_columns(

@@ -13,7 +13,7 @@ _SECONDS = 0.2
 
 
 @contextmanager
-def progress(spark: SparkSession, what: str, *, shown: bool = True) -> Iterator[None]:
+def progress(spark: SparkSession, what: str) -> Iterator[None]:
     """Show on standard error how many tasks are done, while the body runs jobs.
 
     Parameters
@@ -21,11 +21,9 @@ def progress(spark: SparkSession, what: str, *, shown: bool = True) -> Iterator[
     spark : SparkSession
     what : str
         What is being done, in a word or two.
-    shown : bool
-        Whether to show anything.
     """
     done = threading.Event()
-    with tqdm(desc=what, unit=" tasks", disable=not shown, total=0) as bar:
+    with tqdm(desc=what, unit=" tasks", total=0) as bar:
         watcher = threading.Thread(target=_watch, args=(spark, bar, done), daemon=True)
         watcher.start()
         try:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 __all__ = ["session"]
@@ -32,7 +33,7 @@ _LOCAL = {
 
 
 class JavaMissingError(RuntimeError):
-    """There is no Java, or none that its home says; the message says what to do."""
+    """There is no Java, or too old a one; the message says what to do."""
 
 
 class ClusterRefusedError(RuntimeError):
@@ -71,6 +72,12 @@ def session(name: str = "detector", **config: str) -> SparkSession:
         builder = builder.config(each, value)
     try:
         return builder.getOrCreate()
+    except PySparkRuntimeError as error:
+        if error.getCondition() != "JAVA_GATEWAY_EXITED":
+            raise
+        raise JavaMissingError(
+            f"{_JAVA}. The one here ended at once: its own words stand above."
+        ) from error
     except Py4JJavaError as error:
         if "SPARK_CONF_DIR" not in os.environ:
             raise

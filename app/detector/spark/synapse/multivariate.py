@@ -133,8 +133,10 @@ class SimpleFitMultivariateAnomaly(_Spanned, Estimator["SimpleDetectMultivariate
         columns = self._columns(dataset)
         environment.quiet()
         from detector.spark.synapse import trained
+        from detector.tracking import server
 
-        trained.connect()
+        # Before rows are read for a training that could not be kept.
+        server.connect()
         rows = frames.look_at(dataset, columns, start=_nanoseconds(request.start))
         span = span_of(
             rows,

@@ -11,18 +11,7 @@ from detector.multivariate.requests import TrainingRequest
 from detector.settings import JobSettings
 from detector.tracking import runs, server, training
 
-__all__ = ["connect", "load", "train"]
-
-
-def connect() -> None:
-    """See that MLflow answers, before rows are read for a training.
-
-    Raises
-    ------
-    server.TrackingError
-        If it does not.
-    """
-    server.connect()
+__all__ = ["load", "train"]
 
 
 def train(frame: pd.DataFrame, request: TrainingRequest) -> tuple[str, dict[str, Any]]:
