@@ -35,8 +35,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _fill() -> None:
-    mlflow.set_experiment("models")
-    with mlflow.start_run():
+    # By its number: a name would be that of later tests' runs too.
+    with mlflow.start_run(experiment_id=mlflow.create_experiment("models")):
         for sensitivity in (99, 40):
             _log(EntireAnomalyDetector(), "sales", sensitivity=sensitivity)
         _log(ChangePointDetector(), "breaks")
