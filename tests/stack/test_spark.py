@@ -116,6 +116,19 @@ def test_a_killed_worker_costs_its_tasks_only_and_a_killed_master_nothing(cluste
     assert cluster.secrets["SPARK_SECRET"] not in seen[0]
 
 
+def test_the_walk_through_runs_on_the_cluster_and_writes_to_the_store(cluster: Stack) -> None:
+    walk = ["exec", "-T", "spark-workspace", "python", "app/fleet.py", "--series", "400"]
+    # The second writes over the first.
+    for done in (cluster.compose(*walk, check=False) for _ in range(2)):
+        assert done.returncode == 0, done.stderr
+        assert "Spark: spark://spark-master:7077, " in done.stdout
+        assert f"400 series of {400 * 180:,} points in " in done.stdout
+        assert "The answers, as Parquet: s3://datasets/fleet" in done.stdout
+    folder = cluster.compose(*walk, "--out", "s3://datasets", check=False)
+    assert folder.returncode == 2
+    assert "Traceback" not in folder.stderr
+
+
 def test_a_worker_that_comes_back_is_taken_in_and_finds_its_disk_clean(cluster: Stack) -> None:
     # What a worker leaves that is gone for good.
     folder = "/var/lib/spark/gone"
