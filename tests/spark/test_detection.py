@@ -143,7 +143,8 @@ def _in_pieces(frame: pd.DataFrame, work: Any, size: int) -> pd.DataFrame:
     return pa.Table.from_batches(list(batches.detect(iter(given), work))).to_pandas()
 
 
-@pytest.mark.parametrize("count", [8641, 20_000, 20_001, 45_000])
+# With 20,950 points it ends where a piece does.
+@pytest.mark.parametrize("count", [8641, 20_000, 20_001, 20_950, 45_000])
 @pytest.mark.parametrize("mode", FACES)
 @pytest.mark.parametrize("only_anomalies", [False, True])
 def test_a_series_that_is_too_long_is_not_held(
@@ -295,24 +296,52 @@ def test_keys_of_every_kind_tell_series_apart(spark: SparkSession) -> None:
     assert set(found["period"]) == {3}
 
 
+def test_the_two_noughts_are_one_key(spark: SparkSession) -> None:
+    from detector.spark import detect
+
+    days = [datetime.datetime(2024, 1, 1) + datetime.timedelta(days=day) for day in range(24)]
+    records = [
+        (-0.0 if place % 2 else 0.0, day, float(place % 3)) for place, day in enumerate(days)
+    ]
+    df = spark.createDataFrame(records, "key double, timestamp timestamp, value double")
+    found = detect(df, by="key", granularity="daily", period=3).toPandas()
+    assert found["error"].isna().all()
+    assert len(found) == 24
+
+
+def test_decimals_that_are_one_double_are_two_keys(spark: SparkSession) -> None:
+    from detector.spark import detect
+
+    days = [datetime.datetime(2024, 1, 1) + datetime.timedelta(days=day) for day in range(24)]
+    names = [Decimal("12345678901234567890.1"), Decimal("12345678901234567890.2")]
+    records = [(name, day, float(at % 3)) for name in names for at, day in enumerate(days)]
+    df = spark.createDataFrame(records, "key decimal(22, 1), timestamp timestamp, value double")
+    found = detect(df, by="key", granularity="daily", period=3, partitions=1).toPandas()
+    assert found["error"].isna().all()
+    assert found.groupby("key").size().tolist() == [24, 24]
+
+
 def test_timestamps_as_strings_are_sorted_as_moments(spark: SparkSession) -> None:
     from detector.spark import detect
 
-    given = series(2, 60)
+    # Hour by hour: as texts they would be in another order.
+    given = series(0, 60).assign(timestamp=pd.date_range("2024-01-01", periods=60, freq="h"))
     moments = given["timestamp"].dt.tz_localize("UTC")
     zones = [moment.tz_convert(f"Etc/GMT{place % 3 - 1:+}") for place, moment in enumerate(moments)]
     written = given.assign(timestamp=[zone.isoformat() for zone in zones], key="a")
     df = spark.createDataFrame(written.sample(frac=1, random_state=2))
-    answers = detect(df, by="key", granularity="daily").toPandas()
+    answers = detect(df, by="key", granularity="hourly").toPandas()
     at = pd.to_datetime(answers["timestamp"], utc=True)
     answers = answers.assign(timestamp=at).sort_values("timestamp")
-    assert_is_loop(answers, given.assign(key="a"), "entire", granularity="daily")
+    assert answers["error"].isna().all()
+    assert_is_loop(answers, given.assign(key="a"), "entire", granularity="hourly")
 
 
 def test_days_are_counted_on_the_clock_of_the_session(spark: SparkSession) -> None:
     from detector.spark import detect
 
-    months = pd.date_range("2023-01-01", periods=20, freq="MS", tz="Europe/Berlin")
+    # Ends of months there, and not in UTC.
+    months = pd.date_range("2023-01-31", periods=20, freq="ME", tz="Europe/Berlin")
     given = pd.DataFrame({"key": "a", "timestamp": months, "value": [1.0] * 19 + [0.0]})
     df = spark.createDataFrame(given)
     spark.conf.set("spark.sql.session.timeZone", "Europe/Berlin")

@@ -124,9 +124,10 @@ def test_the_walk_through_runs_on_the_cluster_and_writes_to_the_store(cluster: S
         assert "Spark: spark://spark-master:7077, " in done.stdout
         assert f"400 series of {400 * 180:,} points in " in done.stdout
         assert "The answers, as Parquet: s3://datasets/fleet" in done.stdout
-    folder = cluster.compose(*walk, "--out", "s3://datasets", check=False)
-    assert folder.returncode == 2
-    assert "Traceback" not in folder.stderr
+    # Writing over a whole bucket is refused.
+    bucket = cluster.compose(*walk, "--out", "s3://datasets", check=False)
+    assert bucket.returncode == 1
+    assert "'s3://datasets/' must name a folder of the bucket" in bucket.stderr.splitlines()[-1]
 
 
 def test_a_worker_that_comes_back_is_taken_in_and_finds_its_disk_clean(cluster: Stack) -> None:

@@ -258,7 +258,11 @@ def _edges(table: pa.Table, keys: Sequence[str]) -> list[int]:
     """Return where each series starts, and the end of the last one."""
     changes = np.zeros(len(table) - 1, dtype=bool)
     for name in keys:
+        column = table[name].combine_chunks()
+        if pa.types.is_floating(column.type):
+            # The two noughts are one.
+            column = pc.add(column, pa.scalar(0.0, column.type))
         # Nulls are one series, and so is what is no number.
-        column = pc.dictionary_encode(table[name].combine_chunks(), null_encoding="encode")
+        column = pc.dictionary_encode(column, null_encoding="encode")
         changes |= np.diff(column.indices.to_numpy()) != 0
     return [0, *(np.flatnonzero(changes) + 1).tolist(), len(table)]

@@ -125,9 +125,9 @@ def detect(
         detected_by=detected_by,
     )
     count = partitions or _TASKS_PER_CORE * _cores(df.sparkSession)
-    sorted_ = table.repartition(count, *_series(df, keys)).sortWithinPartitions(
-        *_series(df, keys), *_time(df, timestamp)
-    )
+    # Spark takes the two noughts for one here, and numbers that are none too.
+    series = [F.col(_quoted(key)) for key in keys]
+    sorted_ = table.repartition(count, *series).sortWithinPartitions(*series, *_time(df, timestamp))
     return sorted_.mapInArrow(partial(batches.detect, work=work), _schema(df, mode))
 
 
@@ -148,17 +148,6 @@ def _as_double(df: DataFrame, value: str) -> tuple[DataFrame, str]:
     if isinstance(df.schema[value].dataType, T.DoubleType):
         return df, value
     return df.withColumn(_NUMBER, F.col(_quoted(value)).cast("double")), _NUMBER
-
-
-def _series(df: DataFrame, keys: Sequence[str]) -> list[Column]:
-    """Return what is the same in the rows of one series, and only there."""
-    return [
-        # The two noughts are one.
-        F.col(_quoted(key)) + F.lit(0.0)
-        if isinstance(df.schema[key].dataType, T.FractionalType)
-        else F.col(_quoted(key))
-        for key in keys
-    ]
 
 
 def _time(df: DataFrame, timestamp: str) -> list[Column]:
