@@ -196,7 +196,7 @@ def walk_through(spark: SparkSession, options: argparse.Namespace) -> int:
 def check_out(spark: SparkSession, out: str) -> None:
     """Refuse to write where other things lie than answers of before: they would be deleted."""
     if out.startswith("s3://"):
-        place = store.Place.parse({"path": out})
+        place = store.Place.parse_folder({"path": out})
         with store.client() as asked, store.explained(out):
             is_free = not store.objects(asked, place)
     else:

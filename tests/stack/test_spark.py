@@ -126,7 +126,7 @@ def test_the_walk_through_runs_on_the_cluster_and_writes_to_the_store(cluster: S
         assert "The answers, as Parquet: s3://datasets/fleet" in done.stdout
     # Writing over a whole bucket is refused.
     bucket = cluster.compose(*walk, "--out", "s3://datasets", check=False)
-    assert bucket.returncode == 1
+    assert bucket.returncode == 2
     assert "'s3://datasets/' must name a folder of the bucket" in bucket.stderr.splitlines()[-1]
 
 

@@ -60,11 +60,15 @@ class S3(DataSource):
         return S3Reader(self._place(), schema)
 
     def writer(self, schema: StructType, overwrite: bool) -> S3Writer:
-        return S3Writer.begun(self._place(), schema, overwrite=overwrite)
+        place = Place.parse_folder(self._options())
+        return S3Writer.begun(place, schema, overwrite=overwrite)
 
     def _place(self) -> Place:
+        return Place.parse(self._options())
+
+    def _options(self) -> dict[str, str]:
         refuse_unknown(self.options, ("path",), self.name())
-        return Place.parse(self.options)
+        return self.options
 
 
 class Pieces(InputPartition):

@@ -76,12 +76,8 @@ class S3Writer(DataSourceArrowWriter):
         Raises
         ------
         DetectionError
-            ``BadArgument`` for a bucket without a folder, or two columns of one name.
+            ``BadArgument`` for two columns of one name.
         """
-        if not place.key:
-            raise DetectionError(
-                "BadArgument", f"The path '{place}' must name a folder of the bucket to write to."
-            )
         twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
         if twice:
             raise DetectionError("BadArgument", f"There are two columns {listed(twice)}.")

@@ -69,6 +69,22 @@ class Place(NamedTuple):
             )
         return cls(bucket, key)
 
+    @classmethod
+    def parse_folder(cls, options: Any) -> Place:
+        """Take the address of a folder to write to apart, which is never a whole bucket.
+
+        Raises
+        ------
+        DetectionError
+            ``BadArgument``.
+        """
+        place = cls.parse(options)
+        if not place.key:
+            raise DetectionError(
+                "BadArgument", f"The path '{place}' must name a folder of the bucket to write to."
+            )
+        return place
+
     @property
     def folder(self) -> str:
         """What the keys of the objects in the folder begin with."""
