@@ -1,5 +1,6 @@
 # `make demo` and `make test` first; `make help` lists the rest.
-.PHONY: help demo fleet test native clients serve up up-spark down walkthrough engine test-stack lint bench prove soak figures lock
+.PHONY: help demo fleet test native clients serve up up-spark down walkthrough engine test-stack lint \
+	bench prove soak figures lock backup restore verify-backup upgrade gc accounts doctor images
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -46,7 +47,7 @@ lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose'
 	.venv/bin/mypy app
 	PYTHONPATH=app .venv/bin/lint-imports --no-logo
 	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile .ci/stand-ins/*.Dockerfile
-	.venv/bin/shellcheck .ci/run .ci/engine .ci/env .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
+	.venv/bin/shellcheck .ci/run .ci/engine scripts/env .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
 		for overlay in '' :minio/seaweedfs.yml; do \
 			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile spark config --quiet; \
@@ -57,7 +58,7 @@ engine: ## on Debian: install and start a Docker engine; where no registry answe
 	@.ci/engine
 
 up: ## start the stack and wait until it is healthy
-	@.ci/env secrets
+	@scripts/env secrets
 	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(SPARK); exit 1; }
 	@echo "MLflow: http://localhost:$$(sed -n 's/^MLFLOW_PORT=//p' .env | grep . || echo 5000)"
 	@echo "Endpoint: http://localhost:$$(sed -n 's/^DETECTOR_PORT=//p' .env | grep . || echo 8080)"

@@ -1,4 +1,4 @@
-"""`.ci/env` keeps the stack's settings where only their owner reads them."""
+"""`scripts/env` keeps the stack's settings where only their owner reads them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from services import ROOT
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    (tmp_path / ".ci").mkdir()
-    shutil.copy(ROOT / ".ci" / "env", tmp_path / ".ci")
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "env", tmp_path / "scripts")
     return tmp_path
 
 
 def run(checkout: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [checkout / ".ci" / "env", *arguments], check=True, capture_output=True, text=True
+        [checkout / "scripts" / "env", *arguments], check=True, capture_output=True, text=True
     )
     return done.stderr
 

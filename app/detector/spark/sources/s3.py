@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -66,7 +66,7 @@ class S3(DataSource):
     def _place(self) -> Place:
         return Place.parse(self._options())
 
-    def _options(self) -> dict[str, str]:
+    def _options(self) -> MutableMapping[str, str]:
         refuse_unknown(self.options, ("path",), self.name())
         return self.options
 
