@@ -44,13 +44,13 @@ serve: .venv/native ## the endpoint for Azure's clients, embedded (PORT, API_KEY
 
 lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose's own check where it is there
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	.venv/bin/mypy app
+	.venv/bin/mypy app backup
 	PYTHONPATH=app .venv/bin/lint-imports --no-logo
-	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile .ci/stand-ins/*.Dockerfile
-	.venv/bin/shellcheck .ci/run .ci/engine scripts/env .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
+	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile backup/Dockerfile .ci/stand-ins/*.Dockerfile
+	.venv/bin/shellcheck .ci/run .ci/engine scripts/env scripts/backup .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
 		for overlay in '' :minio/seaweedfs.yml; do \
-			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile spark config --quiet; \
+			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile spark --profile backup config --quiet; \
 			echo "docker-compose.yml$$overlay is valid"; done; \
 	else echo 'The Compose files were not checked: the docker compose command is not here.'; fi
 
@@ -69,7 +69,16 @@ up-spark: up ## start the stack with its Spark cluster, and wait until it is hea
 	@echo "Spark: http://localhost:$$(sed -n 's/^SPARK_PORT=//p' .env | grep . || echo 8090)"
 
 down: ## stop the stack, its Spark cluster too; the data stays
-	docker compose --profile spark down
+	docker compose --profile spark --profile backup down
+
+backup: ## back up the database, the store, the queue and the accounts while the stack works
+	@scripts/backup create
+
+verify-backup: ## say whether a backup would restore: FROM=backups/...
+	@scripts/backup verify '$(FROM)'
+
+restore: ## bring a stack back from a backup: FROM=backups/... [OVERWRITE=yes]
+	@scripts/backup restore '$(FROM)' '$(OVERWRITE)'
 
 walkthrough: ## the walk-through inside the workspace container
 	docker compose exec -T workspace python app/test.py
@@ -97,14 +106,14 @@ soak: .venv/dev ## usual clients beside ones that attack, on a stack of its own,
 figures: .venv/dev ## measure what the README says of the stack's time, memory and size
 	.venv/bin/python tests/bench/stack.py
 
-# Five locks of one graph, with the hashes of every file. torch and what its builds for GPUs need stay
+# Six locks of one graph, with the hashes of every file. torch and what its builds for GPUs need stay
 # out: the files of its index of CPU builds have other hashes than those of the same version elsewhere.
 GPU := cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-package torch --excludes <(printf '%s\n' $(GPU)) --quiet
 lock: ## write the requirements' locks anew (needs uv)
 	$(COMPILE) --upgrade requirements-dev.txt -o requirements-dev.lock
-	for name in requirements requirements-spark mlflow/requirements minio/requirements; do \
+	for name in requirements requirements-spark mlflow/requirements minio/requirements backup/requirements; do \
 		$(COMPILE) --upgrade $$name.txt -c requirements-dev.lock -o $$name.lock; done
 
 .venv/bin/python:
