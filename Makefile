@@ -71,6 +71,9 @@ up-spark: up ## start the stack with its Spark cluster, and wait until it is hea
 down: ## stop the stack, its Spark cluster too; the data stays
 	docker compose --profile spark down
 
+gc: ## delete for good what was deleted in MLflow more than 30 days ago, with its files (GC_OLDER_THAN)
+	@docker compose run --rm --no-deps gc
+
 walkthrough: ## the walk-through inside the workspace container
 	docker compose exec -T workspace python app/test.py
 

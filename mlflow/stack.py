@@ -1,4 +1,4 @@
-"""What runs in the MLflow image: ``stack bucket | migrate | server | health``.
+"""What runs in the MLflow image: ``stack bucket | migrate | server | health | gc``.
 
 Every setting comes from the environment (see docker-compose.yml), so that no secret stands on a
 command line. What goes wrong is told in one message that says what to do.
@@ -318,7 +318,15 @@ def health() -> None:
     get("/api/2.0/mlflow-artifacts/artifacts?path=health")
 
 
-COMMANDS = {command.__name__: command for command in (bucket, migrate, server, health)}
+def gc() -> None:
+    """Delete for good what was deleted in MLflow some time ago."""
+    check_database()
+    import garbage
+
+    garbage.collect()
+
+
+COMMANDS = {command.__name__: command for command in (bucket, migrate, server, health, gc)}
 
 
 def main() -> None:
