@@ -44,6 +44,11 @@ PLACES = (
     "SELECT run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted' UNION ALL "
     "SELECT model_id, artifact_location FROM logged_models WHERE lifecycle_stage = 'deleted'"
 )
+# A model of the endpoint is its run, and what the run logged goes with it.
+OF_THE_ENDPOINT = (
+    "SELECT m.source_run_id, m.model_id FROM logged_models m JOIN tags t "
+    "ON t.run_uuid = m.source_run_id AND t.key = 'detector.status'"
+)
 OUTLIVED = (
     "SELECT model_id FROM logged_models m LEFT JOIN runs r ON r.run_uuid = m.source_run_id "
     "WHERE m.lifecycle_stage = 'active' AND m.source_run_id IS NOT NULL "
@@ -101,9 +106,9 @@ def collect() -> None:
             delete_objects(s3, name, (held.prefix for held in left))
             aborted = abort_uploads(s3, name, oldest)
             print(
-                f"{sum(held.objects for held in left):,} objects of "
-                f"{amount(sum(held.size for held in left))} left the bucket, and {aborted:,} "
-                f"uploads that were broken off. It had {before}; it has {listed(s3, name)}."
+                f"Left the bucket: {sum(held.objects for held in left):,} objects of "
+                f"{amount(sum(held.size for held in left))}, {aborted:,} uploads broken off.\n"
+                f"The bucket had {before}; it has {listed(s3, name)}."
             )
             tell_of_outlived(database, before)
     except (ClientError, BotoCoreError) as error:
@@ -173,11 +178,13 @@ def delete_rows(store: Any, database: Connection, bucket: str, age: timedelta) -
         identity for identity, place in database.execute(text(PLACES)) if not place.startswith(here)
     }
     runs = set(store._get_deleted_runs(older_than=milliseconds))
-    for run in runs - elsewhere:
-        store._hard_delete_run(run)
     models = set(store._get_deleted_logged_models(older_than=milliseconds))
+    models |= {model for run, model in database.execute(text(OF_THE_ENDPOINT)) if run in runs}
+    # Before the runs, whose tags tell which models go with them.
     for model in models - elsewhere - named:
         store._hard_delete_logged_model(model)
+    for run in runs - elsewhere:
+        store._hard_delete_run(run)
     experiments = deleted_experiments(store, database, named, milliseconds)
     for experiment in experiments:
         store._hard_delete_experiment(experiment)
@@ -187,9 +194,11 @@ def delete_rows(store: Any, database: Connection, bucket: str, age: timedelta) -
         f"{len(experiments):,} experiments."
     )
     if models & named:
-        print(f"{len(models & named):,} deleted models stay: registered versions name them.")
+        print(
+            f"Deleted models that stay, as registered versions name them: {len(models & named):,}."
+        )
     if away := (runs | models) & elsewhere:
-        print(f"{len(away):,} deleted runs and models stay: their files are not in this bucket.")
+        print(f"Deleted runs and models that stay, as their files lie elsewhere: {len(away):,}.")
 
 
 def registered(database: Connection) -> set[str]:
@@ -253,6 +262,6 @@ def tell_of_outlived(database: Connection, bucket: Bucket) -> None:
     size = sum(bucket.owners[each].size for each in models if each in bucket.owners)
     if models:
         print(
-            f"{len(models):,} models of {amount(size)} stay though their runs are deleted: MLflow "
-            "keeps a model without its run. docs/operations.md says how to delete them."
+            f"Models that stay, as MLflow deletes none with its run: {len(models):,}, of "
+            f"{amount(size)}. docs/operations.md says how to delete them."
         )
