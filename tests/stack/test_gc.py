@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import mlflow
 import pytest
 import requests
-from compose import Stack, wait_until
+from compose import ROOT, Stack, wait_until
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -30,8 +31,8 @@ if sys.argv[1] == "begin":
     s3.create_multipart_upload(Bucket="mlflow", Key="1/broken-off")
 print(len(s3.list_multipart_uploads(Bucket="mlflow").get("Uploads", [])))
 """
-# Holds the lock as a backup does, until its input ends.
-HOLD = "SELECT GET_LOCK('anomaly-detector-maintenance', 0); SELECT SLEEP(60);"
+# Names a connection's last statement, by which others find it.
+WAITS = "SELECT SLEEP(60) AS gc_test"
 
 
 class Code(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
@@ -156,52 +157,50 @@ def test_what_was_deleted_leaves_and_what_lives_stays(stack: Stack, client: Mlfl
     assert "Left the bucket: 0 objects of 0 bytes, 0 uploads" in gc(stack)
 
 
-def test_what_is_written_meanwhile_loses_nothing(stack: Stack, client: MlflowClient) -> None:
-    experiment = mlflow.set_experiment("gc-written").experiment_id
-    stopping = threading.Event()
-    written: list[tuple[str, int]] = []
-    failures: list[Exception] = []
-
-    def write() -> None:
-        while not stopping.is_set():
-            run = client.create_run(experiment).info.run_id
-            try:
-                for number in range(3):
-                    client.log_text(run, "x" * 1000, f"{number}.txt")
-            except Exception as error:  # noqa: BLE001 - it is what the test looks for
-                failures.append(error)
-            written.append((run, 3))
-
-    writers = [threading.Thread(target=write) for _ in range(3)]
-    for writer in writers:
-        writer.start()
-    for _ in range(2):
-        gc(stack)
-    stopping.set()
-    for writer in writers:
-        writer.join()
-
-    assert failures == []
-    assert len(written) > 3
-    for run, files in written:
-        assert len(client.list_artifacts(run)) == files
+def processes(stack: Stack, condition: str) -> list[str]:
+    """The ids of MySQL's connections for which a condition holds."""
+    asked = "SELECT id FROM information_schema.processlist WHERE id != CONNECTION_ID() AND "
+    return [row[0] for row in stack.sql(asked + condition)]
 
 
-def test_it_does_nothing_while_a_backup_is_at_work(stack: Stack) -> None:
+@contextmanager
+def holding(stack: Stack, statement: str) -> Iterator[None]:
+    """Keep a connection to MySQL that has run a statement."""
     password = f"MYSQL_PWD={stack.secrets['MYSQL_PASSWORD']}"
     holder = subprocess.Popen(
         ["docker", "compose", "-p", stack.project, "exec", "-T", "-e", password, "db",
-         "mysql", "-umlflow", "-e", HOLD, "mlflow"],
-        env=stack.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+         "mysql", "-umlflow", "-e", f"{statement}; {WAITS}", "mlflow"],
+        cwd=ROOT, env=stack.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    held = "SELECT IS_USED_LOCK('anomaly-detector-maintenance')"
+    mine = f"info = '{WAITS}'"
     try:
-        wait_until(lambda: stack.sql(held) != [["NULL"]], "the lock is held")
-        done = stack.compose("run", "--rm", "gc", check=False)
+        wait_until(lambda: processes(stack, mine) != [], f"{statement} has run")
+        yield
     finally:
-        [[connection]] = stack.sql(held)
-        stack.sql(f"KILL {connection}")
+        for connection in processes(stack, mine):
+            stack.sql(f"KILL {connection}")
         holder.wait(20)
+
+
+def test_what_is_written_meanwhile_loses_nothing(stack: Stack, client: MlflowClient) -> None:
+    experiment = client.create_experiment("gc-written")
+    with ThreadPoolExecutor(1) as thread:
+        # It waits when it has seen a part of what there is, and then goes on.
+        with holding(stack, "LOCK TABLES model_versions WRITE"):
+            collection = thread.submit(gc, stack)
+            waiting = "state = 'Waiting for table metadata lock'"
+            wait_until(lambda: processes(stack, waiting) != [], "gc is half-way")
+            run = client.create_run(experiment).info.run_id
+            client.log_text(run, "written meanwhile", "kept.txt")
+        collection.result()
+
+    assert [file.path for file in client.list_artifacts(run)] == ["kept.txt"]
+
+
+def test_it_does_nothing_while_a_backup_is_at_work(stack: Stack) -> None:
+    with holding(stack, "SELECT GET_LOCK('anomaly-detector-maintenance', 0)"):
+        done = stack.compose("run", "--rm", "gc", check=False)
     assert done.returncode == 1
     assert done.stderr.count("A backup, a restore or another gc is at work") == 1
     assert "Traceback" not in done.stderr
