@@ -44,13 +44,13 @@ serve: .venv/native ## the endpoint for Azure's clients, embedded (PORT, API_KEY
 
 lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose's own check where it is there
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	.venv/bin/mypy app
+	.venv/bin/mypy app backup
 	PYTHONPATH=app .venv/bin/lint-imports --no-logo
-	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile .ci/stand-ins/*.Dockerfile
-	.venv/bin/shellcheck .ci/run .ci/engine scripts/env .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
+	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile backup/Dockerfile .ci/stand-ins/*.Dockerfile
+	.venv/bin/shellcheck .ci/run .ci/engine scripts/env scripts/backup scripts/upgrade .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
 		for overlay in '' :minio/seaweedfs.yml; do \
-			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile spark config --quiet; \
+			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile spark --profile backup --profile gc config --quiet; \
 			echo "docker-compose.yml$$overlay is valid"; done; \
 	else echo 'The Compose files were not checked: the docker compose command is not here.'; fi
 
@@ -60,6 +60,7 @@ engine: ## on Debian: install and start a Docker engine; where no registry answe
 up: ## start the stack and wait until it is healthy
 	@scripts/env secrets
 	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(SPARK); exit 1; }
+	@git rev-parse HEAD >.stack-revision 2>/dev/null || rm -f .stack-revision
 	@echo "MLflow: http://localhost:$$(sed -n 's/^MLFLOW_PORT=//p' .env | grep . || echo 5000)"
 	@echo "Endpoint: http://localhost:$$(sed -n 's/^DETECTOR_PORT=//p' .env | grep . || echo 8080)"
 
@@ -69,7 +70,19 @@ up-spark: up ## start the stack with its Spark cluster, and wait until it is hea
 	@echo "Spark: http://localhost:$$(sed -n 's/^SPARK_PORT=//p' .env | grep . || echo 8090)"
 
 down: ## stop the stack, its Spark cluster too; the data stays
-	docker compose --profile spark down
+	docker compose --profile spark --profile backup down
+
+backup: ## back up the database, the store, the queue and the accounts while the stack works
+	@scripts/backup create
+
+verify-backup: ## say whether a backup would restore: FROM=backups/...
+	@scripts/backup verify '$(FROM)'
+
+restore: ## bring a stack back from a backup: FROM=backups/... [OVERWRITE=yes]
+	@scripts/backup restore '$(FROM)' '$(OVERWRITE)'
+
+upgrade: ## bring the running stack to the version of this checkout: back up, build, migrate, start, check
+	@scripts/upgrade
 
 gc: ## delete for good what was deleted in MLflow more than 30 days ago, with its files (GC_OLDER_THAN)
 	@docker compose run --rm --no-deps gc
@@ -100,14 +113,14 @@ soak: .venv/dev ## usual clients beside ones that attack, on a stack of its own,
 figures: .venv/dev ## measure what the README says of the stack's time, memory and size
 	.venv/bin/python tests/bench/stack.py
 
-# Five locks of one graph, with the hashes of every file. torch and what its builds for GPUs need stay
+# Six locks of one graph, with the hashes of every file. torch and what its builds for GPUs need stay
 # out: the files of its index of CPU builds have other hashes than those of the same version elsewhere.
 GPU := cuda-bindings cuda-toolkit nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13 triton
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-package torch --excludes <(printf '%s\n' $(GPU)) --quiet
 lock: ## write the requirements' locks anew (needs uv)
 	$(COMPILE) --upgrade requirements-dev.txt -o requirements-dev.lock
-	for name in requirements requirements-spark mlflow/requirements minio/requirements; do \
+	for name in requirements requirements-spark mlflow/requirements minio/requirements backup/requirements; do \
 		$(COMPILE) --upgrade $$name.txt -c requirements-dev.lock -o $$name.lock; done
 
 .venv/bin/python:

@@ -1,4 +1,4 @@
-"""What runs in the MLflow image: ``stack bucket | migrate | server | health | gc``.
+"""What runs in the MLflow image: ``stack bucket | migrate | schemas | server | health | gc``.
 
 Every setting comes from the environment (see docker-compose.yml), so that no secret stands on a
 command line. What goes wrong is told in one message that says what to do.
@@ -262,15 +262,33 @@ def check_database() -> None:
     import MySQLdb
 
     try:
-        MySQLdb.connect(
+        connection = MySQLdb.connect(
             host="db",
             user=os.environ["MYSQL_USER"],
             password=os.environ["MYSQL_PASSWORD"],
             database=os.environ["MYSQL_DATABASE"],
             connect_timeout=10,
-        ).close()
+        )
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            # backup/database.py makes it, and takes it away when all is restored.
+            half_restored = cursor.execute("SHOW TABLES LIKE 'restore_unfinished'")
     except MySQLdb.OperationalError as error:
         raise (explain_database_error(error) or error) from error
+    if half_restored:
+        raise SetupError(
+            "A restore of this stack was cut off half-way, so it is not whole. Restore again: "
+            "`make restore FROM=... OVERWRITE=yes`."
+        )
+
+
+def schemas() -> None:
+    """Print the revisions of MLflow's schema that this MLflow knows."""
+    from alembic.script import ScriptDirectory
+    from mlflow.store.db.utils import _get_alembic_config
+
+    # The address of the database is of no use for this.
+    scripts = ScriptDirectory.from_config(_get_alembic_config("sqlite://"))
+    print(*(script.revision for script in scripts.walk_revisions()))
 
 
 def migrate() -> None:
@@ -326,7 +344,7 @@ def gc() -> None:
     garbage.collect()
 
 
-COMMANDS = {command.__name__: command for command in (bucket, migrate, server, health, gc)}
+COMMANDS = {command.__name__: command for command in (bucket, migrate, schemas, server, health, gc)}
 
 
 def main() -> None:

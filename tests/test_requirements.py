@@ -25,6 +25,7 @@ FILES = (
     "requirements-spark.txt",
     "mlflow/requirements.txt",
     "minio/requirements.txt",
+    "backup/requirements.txt",
 )
 
 

@@ -1,0 +1,1 @@
+"""Backups of the stack: the database, the store's objects, the queue and the accounts."""
