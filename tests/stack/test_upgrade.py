@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from compose import ROOT, Stack
-from test_multivariate import call, detect, state, train, upload, wait_until
+from compose import ROOT, Stack, wait_until
+from trainings import MODELS, call, detect, state, train, upload
 
 OLDER = "3.16.1"
 # Every object of MLflow, by what it holds.
@@ -45,7 +45,7 @@ class Pair:
         return {
             "detection": stack.detect(),
             "multivariate": detect(stack, self.model),
-            "model": call(stack, f"/anomalydetector/v1.1/multivariate/models/{self.model}"),
+            "model": call(stack, f"{MODELS}/{self.model}"),
             "datasets": call(stack, "/datasets"),
             "objects": json.loads(objects),
             "rows": stack.sql(
@@ -120,7 +120,7 @@ def pair(
         assert version(older) == OLDER
         first = older.walk_through()
         assert first.returncode == 0, first.stdout + first.stderr
-        older.compose("exec", "-T", "workspace", "python", "app/multivariate.py", "--epochs", "5")
+        older.compose("exec", "-T", "workspace", "python", "app/multivariate.py", "--epochs", "40")
         model = train(older, upload(older, "upgraded", 300, 3), 300, 28)
         wait_until(lambda: state(older, model) == "READY", "the model is READY")
         yield Pair(older, newer, model)
