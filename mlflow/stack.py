@@ -295,12 +295,19 @@ def migrate() -> None:
     """Bring the database to the schema of this MLflow."""
     check_secrets({"MYSQL_PASSWORD": "MYSQL_PASSWORD"})
     check_database()
+    from alembic.util import CommandError
     from mlflow.db import commands
     from sqlalchemy.exc import DBAPIError
 
     try:
         # In this process, because the address holds the password.
         commands.main(["upgrade", database_uri()], standalone_mode=False)
+    except CommandError as error:
+        raise SetupError(
+            f"The database has the schema of a newer MLflow than this one ({error}). Check out the "
+            "version of the stack that it had, or go back by its backup: `make restore FROM=... "
+            "OVERWRITE=yes`."
+        ) from error
     except DBAPIError as error:
         raise (explain_database_error(error) or error) from error
     print("the database has the schema of this MLflow.")
