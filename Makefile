@@ -47,10 +47,10 @@ lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose'
 	.venv/bin/mypy app backup
 	PYTHONPATH=app .venv/bin/lint-imports --no-logo
 	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile backup/Dockerfile .ci/stand-ins/*.Dockerfile
-	.venv/bin/shellcheck .ci/run .ci/engine scripts/env scripts/backup .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
+	.venv/bin/shellcheck .ci/run .ci/engine scripts/env scripts/backup scripts/upgrade .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
 		for overlay in '' :minio/seaweedfs.yml; do \
-			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile spark --profile backup config --quiet; \
+			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile spark --profile backup --profile gc config --quiet; \
 			echo "docker-compose.yml$$overlay is valid"; done; \
 	else echo 'The Compose files were not checked: the docker compose command is not here.'; fi
 
@@ -60,6 +60,7 @@ engine: ## on Debian: install and start a Docker engine; where no registry answe
 up: ## start the stack and wait until it is healthy
 	@scripts/env secrets
 	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(SPARK); exit 1; }
+	@git rev-parse HEAD >.stack-revision 2>/dev/null || rm -f .stack-revision
 	@echo "MLflow: http://localhost:$$(sed -n 's/^MLFLOW_PORT=//p' .env | grep . || echo 5000)"
 	@echo "Endpoint: http://localhost:$$(sed -n 's/^DETECTOR_PORT=//p' .env | grep . || echo 8080)"
 
@@ -79,6 +80,12 @@ verify-backup: ## say whether a backup would restore: FROM=backups/...
 
 restore: ## bring a stack back from a backup: FROM=backups/... [OVERWRITE=yes]
 	@scripts/backup restore '$(FROM)' '$(OVERWRITE)'
+
+upgrade: ## bring the running stack to the version of this checkout: back up, build, migrate, start, check
+	@scripts/upgrade
+
+gc: ## delete for good what was deleted in MLflow more than 30 days ago, with its files (GC_OLDER_THAN)
+	@docker compose run --rm --no-deps gc
 
 walkthrough: ## the walk-through inside the workspace container
 	docker compose exec -T workspace python app/test.py

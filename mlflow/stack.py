@@ -1,4 +1,4 @@
-"""What runs in the MLflow image: ``stack bucket | migrate | schemas | server | health``.
+"""What runs in the MLflow image: ``stack bucket | migrate | schemas | server | health | gc``.
 
 Every setting comes from the environment (see docker-compose.yml), so that no secret stands on a
 command line. What goes wrong is told in one message that says what to do.
@@ -295,12 +295,19 @@ def migrate() -> None:
     """Bring the database to the schema of this MLflow."""
     check_secrets({"MYSQL_PASSWORD": "MYSQL_PASSWORD"})
     check_database()
+    from alembic.util import CommandError
     from mlflow.db import commands
     from sqlalchemy.exc import DBAPIError
 
     try:
         # In this process, because the address holds the password.
         commands.main(["upgrade", database_uri()], standalone_mode=False)
+    except CommandError as error:
+        raise SetupError(
+            f"The database has the schema of a newer MLflow than this one ({error}). Check out the "
+            "version of the stack that it had, or go back by its backup: `make restore FROM=... "
+            "OVERWRITE=yes`."
+        ) from error
     except DBAPIError as error:
         raise (explain_database_error(error) or error) from error
     print("the database has the schema of this MLflow.")
@@ -336,7 +343,15 @@ def health() -> None:
     get("/api/2.0/mlflow-artifacts/artifacts?path=health")
 
 
-COMMANDS = {command.__name__: command for command in (bucket, migrate, schemas, server, health)}
+def gc() -> None:
+    """Delete for good what was deleted in MLflow some time ago."""
+    check_database()
+    import garbage
+
+    garbage.collect()
+
+
+COMMANDS = {command.__name__: command for command in (bucket, migrate, schemas, server, health, gc)}
 
 
 def main() -> None:

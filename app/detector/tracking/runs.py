@@ -98,7 +98,7 @@ def get_model(model_id: str) -> ModelRecord:
 def delete_model(model_id: str) -> None:
     """Delete a model; a training that runs is told to stop.
 
-    MLflow keeps a deleted run, marked as such, until ``mlflow gc``.
+    MLflow keeps a deleted run and its files, marked as such, until ``make gc``.
 
     Raises
     ------
