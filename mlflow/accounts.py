@@ -1,7 +1,7 @@
 """The users of MLflow: those that the stack logs in as, and those of people (``make accounts``).
 
-The administrator is ``admin``, with the password of .env. Everything goes through MLflow's own API for
-users, so that the running server knows of it at once: https://mlflow.org/docs/latest/auth/
+The administrator is ``admin``, with the password of .env. Everything goes through MLflow's own API
+for users, so that the running server knows of it at once: https://mlflow.org/docs/latest/auth/
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import getpass
 import os
 import secrets
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ OWN = {
     "detector": "MLFLOW_DETECTOR_PASSWORD",
 }
 # What the endpoint and its worker keep in MLflow. They delete runs, which takes MANAGE.
-EXPERIMENTS = ("multivariate", "multivariate-results", "detectors")
+EXPERIMENTS = ("multivariate", "multivariate-detections", "detectors")
 MODELS = ("univariate-entire", "univariate-latest", "change-point")
 PERMISSIONS = ("READ", "USE", "EDIT", "MANAGE", "DENY")
 
@@ -48,7 +49,7 @@ def secret(variable: str) -> str:
 
 
 def prepare() -> None:
-    """Configure MLflow's log-in before the server starts, and give the administrator its password."""
+    """Configure MLflow's log-in before the server starts, with the administrator of .env."""
     secret("MLFLOW_FLASK_SERVER_SECRET_KEY")
     password = secret(OWN[ADMINISTRATOR])
     default = os.environ["MLFLOW_DEFAULT_PERMISSION"]
@@ -62,8 +63,8 @@ def prepare() -> None:
         f"default_permission = {default}\n"
         f"database_uri = {database}\n"
         f"admin_username = {ADMINISTRATOR}\n"
-        # Each password is compared by a slow hash, which programs would wait for at every call. What
-        # is changed counts at once in the process that changes it, and in others after this time.
+        # Comparing a password is slow on purpose, and programs would wait for it at every call. A
+        # change counts at once in the process that makes it, and in others after this time.
         "auth_cache_ttl_seconds = 10\n"
     )
     os.environ["MLFLOW_AUTH_CONFIG_PATH"] = str(CONFIGURATION)
@@ -90,8 +91,11 @@ class Accounts:
         # Inside the server's container it is its own.
         self._uri = os.environ.get("MLFLOW_TRACKING_URI", "http://127.0.0.1")
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "2"
-        from mlflow import MlflowClient
-        from mlflow.server.auth.client import AuthServiceClient
+        with warnings.catch_warnings():
+            # What its server is made of is no concern of whoever adds a user.
+            warnings.simplefilter("ignore")
+            from mlflow import MlflowClient
+            from mlflow.server.auth.client import AuthServiceClient
 
         self.mlflow = MlflowClient(self._uri)
         self.users = AuthServiceClient(self._uri)
@@ -175,7 +179,7 @@ def make_own() -> None:
 
 
 def hand_over(accounts: Accounts) -> None:
-    """Give the workspace what was there before there were accounts, but for what the endpoint keeps."""
+    """Give the workspace what was there before accounts were, but for what the endpoint keeps."""
     for each in pages(accounts.mlflow.search_experiments):
         if each.name not in EXPERIMENTS:
             grant(accounts, "workspace", "experiment", each.experiment_id, "MANAGE")

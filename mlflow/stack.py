@@ -66,9 +66,9 @@ def check_accounts() -> None:
     if not is_local(address) and os.environ["MLFLOW_OPEN_TO_EVERYONE"] != "true":
         raise SetupError(
             f"MLFLOW_BIND_ADDRESS is {address}, which others can reach, and this MLflow has no "
-            "accounts: bind it to 127.0.0.1 and let people in by caddy/caddy.yml (docs/accounts.md) "
-            "or another proxy with a log-in, or, if everyone there may read, change and delete all runs and models, set "
-            "MLFLOW_OPEN_TO_EVERYONE=true in .env."
+            "accounts: bind it to 127.0.0.1 and let people in by caddy/caddy.yml "
+            "(docs/accounts.md) or another proxy with a log-in, or, if everyone there may read, "
+            "change and delete all runs and models, set MLFLOW_OPEN_TO_EVERYONE=true in .env."
         )
 
 
