@@ -1,4 +1,4 @@
-"""What runs in the MLflow image: ``stack bucket | migrate | server | health``.
+"""What runs in the MLflow image: ``stack bucket | migrate | server | health | probe``.
 
 Every setting comes from the environment (see docker-compose.yml), so that no secret stands on a
 command line. What goes wrong is told in one message that says what to do.
@@ -318,7 +318,14 @@ def health() -> None:
     get("/api/2.0/mlflow-artifacts/artifacts?path=health")
 
 
-COMMANDS = {command.__name__: command for command in (bucket, migrate, server, health)}
+def probe() -> None:
+    """Write to the database, the store and the server, read it back and delete it."""
+    import probe
+
+    probe.probe()
+
+
+COMMANDS = {command.__name__: command for command in (bucket, migrate, server, health, probe)}
 
 
 def main() -> None:
