@@ -34,7 +34,7 @@ _LONG = timedelta(hours=1)
 _MONTHS = [f"{1962 + n // 12}-{n % 12 + 1:02}-01T00:00:00Z" for n in range(20)]
 
 
-class _Problem(Exception):
+class _ProblemError(Exception):
     """What is wrong, and what to do."""
 
     def __init__(self, found: str, advice: str, state: str = "fail") -> None:
@@ -67,7 +67,7 @@ def _print(state: str, *texts: str) -> None:
 def _told(check: Callable[[Settings], str], settings: Settings) -> tuple[str, str, str]:
     try:
         return "ok", check(settings), ""
-    except _Problem as problem:
+    except _ProblemError as problem:
         return problem.state, str(problem), problem.advice
 
 
@@ -91,14 +91,14 @@ def _detect(settings: Settings) -> str:
         flags = json.load(answer)["isAnomaly"]
     except urllib.error.HTTPError as error:
         text = error.read(300).decode(errors="replace")
-        raise _Problem(f"a detection is answered with {error.code}: {text}", advice) from error
+        raise _ProblemError(f"a detection is answered with {error.code}: {text}", advice) from error
     except OSError as error:
-        raise _Problem(f"no answer: {error}", advice) from error
+        raise _ProblemError(f"no answer: {error}", advice) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise _Problem(f"its answer is none of the API's: {error!r}", advice) from error
+        raise _ProblemError(f"its answer is none of the API's: {error!r}", advice) from error
     if flags != [False] * 19 + [True]:
         found = [month for month, flag in zip(_MONTHS, flags, strict=False) if flag]
-        raise _Problem(
+        raise _ProblemError(
             f"of 20 months, the last of which is wrong, it finds {found}",
             f"look at what the alias '{settings.model_alias}' names in MLflow",
         )
@@ -125,13 +125,13 @@ def _keep(settings: Settings) -> str:
             s3.delete_object(Bucket=bucket, Key=key)
     except (ClientError, BotoCoreError) as error:
         user = os.environ.get("AWS_ACCESS_KEY_ID", "")
-        raise _Problem(
+        raise _ProblemError(
             f"the user '{user}' cannot use the bucket '{bucket}': {error}",
             "docker compose ps minio; docker compose logs minio. Where it refuses the key: "
             "`make up` gives DETECTOR_STORE_SECRET to all anew",
         ) from error
     if found != sent:
-        raise _Problem("an object that was written is read as another", "restore a backup")
+        raise _ProblemError("an object that was written is read as another", "restore a backup")
     return f"an object written to the bucket '{bucket}', read and deleted"
 
 
@@ -143,7 +143,7 @@ def _queue(_: Settings) -> str:
             queue.check()
             waiting |= queue.waiting()
     except QueueError as error:
-        raise _Problem(str(error), "docker compose logs worker") from error
+        raise _ProblemError(str(error), "docker compose logs worker") from error
     if not waiting:
         return "it can be written to, and nothing waits"
     try:
@@ -152,14 +152,14 @@ def _queue(_: Settings) -> str:
     except Exception as error:
         if not (isinstance(error, server.TrackingError) or server.is_outage(error)):
             raise
-        raise _Problem(
+        raise _ProblemError(
             f"{len(waiting)} jobs wait; for how long, MLflow does not say: {error}",
             "look at the line of the tracking server",
         ) from error
     oldest = max((datetime.now(UTC) - each for each in begun), default=timedelta())
     found = f"{len(waiting)} jobs wait, the oldest for {oldest.total_seconds() / 60:.0f} minutes"
     if oldest > _LONG:
-        raise _Problem(
+        raise _ProblemError(
             found,
             "docker compose logs worker; where it works, raise DETECTOR_TRAININGS or "
             "DETECTOR_BATCH_DETECTIONS, or start more workers",
@@ -173,13 +173,13 @@ def _certificate(settings: Settings) -> str:
     try:
         shown = ssl.get_server_certificate(("127.0.0.1", settings.port), timeout=_SECONDS)
     except OSError as error:
-        raise _Problem(
+        raise _ProblemError(
             f"the service shows none: {error}", "docker compose logs detector"
         ) from error
     end = x509.load_pem_x509_certificate(shown.encode()).not_valid_after_utc
     left = end - datetime.now(UTC)
     if left < _EXPIRES_SOON:
-        raise _Problem(
+        raise _ProblemError(
             f"it expires on {end:%Y-%m-%d %H:%M} UTC",
             "put a new one in place: the service reads it within a minute (docs/tls.md)",
             state="fail" if left < _EXPIRES_NOW else "warn",
