@@ -47,7 +47,7 @@ lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose'
 	.venv/bin/mypy app
 	PYTHONPATH=app .venv/bin/lint-imports --no-logo
 	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile .ci/stand-ins/*.Dockerfile
-	.venv/bin/shellcheck .ci/run .ci/engine scripts/env .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
+	.venv/bin/shellcheck .ci/run .ci/engine scripts/env scripts/doctor .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
 		for overlay in '' :minio/seaweedfs.yml; do \
 			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile spark config --quiet; \
@@ -59,7 +59,7 @@ engine: ## on Debian: install and start a Docker engine; where no registry answe
 
 up: ## start the stack and wait until it is healthy
 	@scripts/env secrets
-	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(SPARK); exit 1; }
+	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(SPARK); echo 'make doctor says what is wrong, and what to do.' >&2; exit 1; }
 	@echo "MLflow: http://localhost:$$(sed -n 's/^MLFLOW_PORT=//p' .env | grep . || echo 5000)"
 	@echo "Endpoint: http://localhost:$$(sed -n 's/^DETECTOR_PORT=//p' .env | grep . || echo 8080)"
 
@@ -70,6 +70,9 @@ up-spark: up ## start the stack with its Spark cluster, and wait until it is hea
 
 down: ## stop the stack, its Spark cluster too; the data stays
 	docker compose --profile spark down
+
+doctor: ## say whether the stack on this machine is well, and what to do where it is not
+	@scripts/doctor
 
 walkthrough: ## the walk-through inside the workspace container
 	docker compose exec -T workspace python app/test.py

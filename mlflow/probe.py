@@ -18,13 +18,14 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import MySQLdb
 import stack
 from botocore.exceptions import BotoCoreError, ClientError
 
-SECONDS = 8
+SECONDS = 5
 # More than this is seen in timestamps, and refuses signed requests to a store elsewhere.
 CLOCK_SECONDS = 5
 NAME = "doctor-"
@@ -41,7 +42,7 @@ def probe() -> None:
     checks = {"database": database, "store: mlflow": store, "tracking server": tracking}
     with ThreadPoolExecutor(len(checks)) as pool:
         for line in pool.map(told, checks, checks.values()):
-            print("\t".join(line))
+            print("\t".join(line), flush=True)
 
 
 def told(name: str, check: Callable[[], str]) -> tuple[str, str, str, str]:
@@ -101,8 +102,15 @@ def database() -> str:
 
 def store() -> str:
     """Write an object to MLflow's bucket as its user."""
-    s3 = stack.s3_client(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
-    bucket, key, sent = bucket_name(), NAME + uuid.uuid4().hex, os.urandom(1024)
+    user, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+    s3 = stack.s3_client(user, secret, seconds=SECONDS)
+    bucket = os.environ["MLFLOW_ARTIFACTS_DESTINATION"].removeprefix("s3://").split("/")[0]
+    # What an earlier one wrote that got no answer.
+    old = datetime.now(UTC) - timedelta(hours=1)
+    for entry in s3.list_objects_v2(Bucket=bucket, Prefix=NAME).get("Contents", []):
+        if entry["LastModified"] < old:
+            s3.delete_object(Bucket=bucket, Key=entry["Key"])
+    key, sent = NAME + uuid.uuid4().hex, os.urandom(1024)
     s3.put_object(Bucket=bucket, Key=key, Body=sent)
     try:
         found = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -111,10 +119,6 @@ def store() -> str:
     if found != sent:
         raise stack.SetupError("an object that was written is read as another\nrestore a backup")
     return f"an object written to the bucket '{bucket}', read and deleted"
-
-
-def bucket_name() -> str:
-    return os.environ["MLFLOW_ARTIFACTS_DESTINATION"].removeprefix("s3://").split("/")[0]
 
 
 def tracking() -> str:

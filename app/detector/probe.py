@@ -28,9 +28,10 @@ from detector.tracking import runs, server
 
 __all__ = ["main"]
 
-_SECONDS = 8
+_SECONDS = 5
 _EXPIRES_SOON, _EXPIRES_NOW = timedelta(days=14), timedelta(days=2)
 _LONG = timedelta(hours=1)
+_NAME = "doctor-"
 _MONTHS = [f"{1962 + n // 12}-{n % 12 + 1:02}-01T00:00:00Z" for n in range(20)]
 
 
@@ -62,6 +63,7 @@ def main() -> None:
 
 def _print(state: str, *texts: str) -> None:
     sys.stdout.write("\t".join([state, *(" ".join(text.split()) for text in texts)]) + "\n")
+    sys.stdout.flush()
 
 
 def _told(check: Callable[[Settings], str], settings: Settings) -> tuple[str, str, str]:
@@ -109,7 +111,7 @@ def _keep(settings: Settings) -> str:
     """Write an object to the bucket of uploads, read it and delete it."""
     if settings.store_url is None or not settings.data_buckets:
         return "none is set"
-    bucket, key, sent = settings.data_buckets[0], f"doctor-{uuid.uuid4().hex}", os.urandom(1024)
+    bucket, key, sent = settings.data_buckets[0], _NAME + uuid.uuid4().hex, os.urandom(1024)
     config = Config(
         s3={"addressing_style": "path"},
         connect_timeout=_SECONDS,
@@ -118,6 +120,10 @@ def _keep(settings: Settings) -> str:
     )
     s3 = boto3.client("s3", endpoint_url=settings.store_url, config=config)
     try:
+        # What an earlier one wrote that got no answer.
+        for entry in s3.list_objects_v2(Bucket=bucket, Prefix=_NAME).get("Contents", []):
+            if entry["LastModified"] < datetime.now(UTC) - _LONG:
+                s3.delete_object(Bucket=bucket, Key=entry["Key"])
         s3.put_object(Bucket=bucket, Key=key, Body=sent)
         try:
             found = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
