@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from diagnosis import lines
 from services import ROOT
 
 SECRETS = """\
@@ -64,18 +65,6 @@ class Checkout:
         return lines(self.ask(**environment).stdout)
 
 
-def lines(output: str) -> dict[str, tuple[str, str]]:
-    found: dict[str, tuple[str, str]] = {}
-    name = ""
-    for line in output.splitlines():
-        if told := re.match(r"(ok|warn|fail) {1,4} (.{20}) (.*)", line):
-            name = told[2].strip()
-            found[name] = told[1], told[3]
-        elif line.lstrip().startswith("-> "):
-            found[name] = found[name][0], f"{found[name][1]} {line.strip()}"
-    return found
-
-
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
@@ -87,7 +76,7 @@ def test_secrets_are_read_as_compose_reads_them(checkout: Checkout) -> None:
     assert told["secrets"] == ("ok", "each is set, and none is the one for development")
     assert told[".env"][0] == "ok"
     # The environment goes before .env, as it does for Compose.
-    state, text = checkout.says(MYSQL_PASSWORD="development-only")["secrets"]
+    state, text = checkout.says(MYSQL_PASSWORD="development-only")["secrets"]  # noqa: S106
     assert state == "fail"
     assert "MYSQL_PASSWORD" in text
     assert "MLFLOW_STORE_SECRET" not in text
