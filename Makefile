@@ -59,7 +59,7 @@ engine: ## on Debian: install and start a Docker engine; where no registry answe
 
 up: ## start the stack and wait until it is healthy
 	@scripts/env secrets
-	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(SPARK); exit 1; }
+	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(SPARK); echo 'make doctor says what is wrong, and what to do.' >&2; exit 1; }
 	@git rev-parse HEAD >.stack-revision 2>/dev/null || rm -f .stack-revision
 	@scripts/env addresses
 
@@ -85,6 +85,9 @@ upgrade: ## bring the running stack to the version of this checkout: back up, bu
 
 gc: ## delete for good what was deleted in MLflow more than 30 days ago, with its files (GC_OLDER_THAN)
 	@docker compose run --rm --no-deps gc
+
+doctor: ## say whether the stack on this machine is well, and what to do where it is not
+	@scripts/doctor
 
 walkthrough: ## the walk-through inside the workspace container
 	docker compose exec -T workspace python app/test.py

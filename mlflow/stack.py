@@ -78,7 +78,7 @@ def database_uri() -> str:
     return f"mysql+mysqldb://{user}:{password}@db:3306/{os.environ['MYSQL_DATABASE']}"
 
 
-def s3_client(name: str, secret: str) -> Any:
+def s3_client(name: str, secret: str, *, seconds: float = 10) -> Any:
     """Return a client of the store that tries everything once."""
     import boto3
     from botocore.config import Config
@@ -91,7 +91,7 @@ def s3_client(name: str, secret: str) -> Any:
         config=Config(
             s3={"addressing_style": "path"},
             connect_timeout=3,
-            read_timeout=10,
+            read_timeout=seconds,
             retries={"total_max_attempts": 1},
         ),
     )
@@ -376,9 +376,16 @@ def users() -> None:
     accounts.explained(accounts.make_own)
 
 
+def probe() -> None:
+    """Write to the database, the store and the server, read it back and delete it."""
+    import probe
+
+    probe.probe()
+
+
 COMMANDS = {
     command.__name__: command
-    for command in (bucket, migrate, schemas, server, health, users, gc)
+    for command in (bucket, migrate, schemas, server, health, users, gc, probe)
 }
 
 
