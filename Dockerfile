@@ -88,7 +88,7 @@ ENV PYTHONPATH=/srv/app DETECTOR_IN_CONTAINER=true DETECTOR_HOST=0.0.0.0 \
 WORKDIR /var/lib/detector
 VOLUME /var/lib/detector
 EXPOSE 8080
-HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=6 \
+HEALTHCHECK --interval=3s --timeout=10s --start-period=60s --retries=10 \
     CMD ["python", "-I", "/srv/app/detector/healthcheck.py"]
 # What follows the image's name is for it: docker run IMAGE Eula=accept ApiKey=KEY
 ENTRYPOINT ["python", "-m", "detector", "serve"]

@@ -47,7 +47,7 @@ lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose'
 	.venv/bin/mypy app
 	PYTHONPATH=app .venv/bin/lint-imports --no-logo
 	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile .ci/stand-ins/*.Dockerfile
-	.venv/bin/shellcheck .ci/run .ci/engine scripts/env .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
+	.venv/bin/shellcheck .ci/run .ci/engine scripts/env scripts/images scripts/why-not-up .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
 		for overlay in '' :minio/seaweedfs.yml; do \
 			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile spark config --quiet; \
@@ -59,12 +59,11 @@ engine: ## on Debian: install and start a Docker engine; where no registry answe
 
 up: ## start the stack and wait until it is healthy
 	@scripts/env secrets
-	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(SPARK); exit 1; }
+	@docker compose up -d --build --wait || { scripts/why-not-up; exit 1; }
 	@echo "MLflow: http://localhost:$$(sed -n 's/^MLFLOW_PORT=//p' .env | grep . || echo 5000)"
 	@echo "Endpoint: http://localhost:$$(sed -n 's/^DETECTOR_PORT=//p' .env | grep . || echo 8080)"
 
 up-spark: export COMPOSE_PROFILES := spark
-up-spark: SPARK := spark-master spark-worker spark-workspace
 up-spark: up ## start the stack with its Spark cluster, and wait until it is healthy
 	@echo "Spark: http://localhost:$$(sed -n 's/^SPARK_PORT=//p' .env | grep . || echo 8090)"
 
@@ -93,6 +92,9 @@ soak: .venv/dev ## usual clients beside ones that attack, on a stack of its own,
 	@docker version >/dev/null 2>&1 || { echo 'No Docker engine answers: run `make engine` first.' >&2; exit 1; }
 	@.ci/engine
 	.venv/bin/python tests/bench/soak.py --picture docs/soak.png
+
+images: ## what is pinned, what is here, and what is newer where Docker Hub answers
+	@scripts/images
 
 figures: .venv/dev ## measure what the README says of the stack's time, memory and size
 	.venv/bin/python tests/bench/stack.py
