@@ -42,6 +42,11 @@ RUN PYTHONPATH=/srv/app python -m detector.univariate.kernel.native.build --targ
 USER workspace
 
 FROM requirements AS workspace
+# Python's own library comes without bytecode, and a read-only container would compile it at each start.
+USER root
+RUN python -m compileall -q -x '/(site-packages|tests?)/' \
+    "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+USER workspace
 COPY --from=native /opt/native /opt/native
 RUN ln -s /opt/native/detector_native /opt/venv/lib/python*/site-packages/
 WORKDIR /workspace
@@ -73,8 +78,9 @@ CMD ["sleep", "infinity"]
 FROM workspace AS detector
 USER root
 RUN install -d -o workspace -g workspace /var/lib/detector
-USER workspace
 COPY app/detector /srv/app/detector
+RUN python -m compileall -q /srv/app
+USER workspace
 # A port can be published only where the service listens on every address; BIND_ADDRESS says where it
 # is published.
 ENV PYTHONPATH=/srv/app DETECTOR_IN_CONTAINER=true DETECTOR_HOST=0.0.0.0 \
@@ -82,7 +88,7 @@ ENV PYTHONPATH=/srv/app DETECTOR_IN_CONTAINER=true DETECTOR_HOST=0.0.0.0 \
 WORKDIR /var/lib/detector
 VOLUME /var/lib/detector
 EXPOSE 8080
-HEALTHCHECK --interval=5s --timeout=10s --start-period=60s --retries=6 \
+HEALTHCHECK --interval=3s --timeout=10s --start-period=60s --retries=10 \
     CMD ["python", "-I", "/srv/app/detector/healthcheck.py"]
 # What follows the image's name is for it: docker run IMAGE Eula=accept ApiKey=KEY
 ENTRYPOINT ["python", "-m", "detector", "serve"]

@@ -59,12 +59,11 @@ engine: ## on Debian: install and start a Docker engine; where no registry answe
 
 up: ## start the stack and wait until it is healthy
 	@scripts/env secrets
-	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(SPARK); echo 'make doctor says what is wrong, and what to do.' >&2; exit 1; }
+	@docker compose up -d --build --wait || { scripts/why-not-up; exit 1; }
 	@git rev-parse HEAD >.stack-revision 2>/dev/null || rm -f .stack-revision
 	@scripts/env addresses
 
 up-spark: export COMPOSE_PROFILES := spark
-up-spark: SPARK := spark-master spark-worker spark-workspace
 up-spark: up ## start the stack with its Spark cluster, and wait until it is healthy
 	@echo "Spark: http://localhost:$$(sed -n 's/^SPARK_PORT=//p' .env | grep . || echo 8090)"
 
@@ -115,6 +114,9 @@ soak: .venv/dev ## usual clients beside ones that attack, on a stack of its own,
 	@docker version >/dev/null 2>&1 || { echo 'No Docker engine answers: run `make engine` first.' >&2; exit 1; }
 	@.ci/engine
 	.venv/bin/python tests/bench/soak.py --picture docs/soak.png
+
+images: ## what is pinned, what is here, and what is newer where Docker Hub answers
+	@scripts/images
 
 figures: .venv/dev ## measure what the README says of the stack's time, memory and size
 	.venv/bin/python tests/bench/stack.py

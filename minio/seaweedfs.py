@@ -1,10 +1,13 @@
 """Starts SeaweedFS with an identity for root and for each service that has a bucket of its own.
 
-The secrets come from the environment, and go into a file that only SeaweedFS reads.
+The secrets come from the environment, and go into a file that only SeaweedFS reads. With ``health``
+it asks each part of a SeaweedFS that runs whether it is well.
 """
 
 import json
 import os
+import sys
+import urllib.request
 from pathlib import Path
 
 IDENTITIES = Path("/tmp/identities.json")  # noqa: S108 - a file system of the container's own
@@ -19,6 +22,23 @@ def identity(name: str, secret: str, actions: list[str]) -> dict[str, object]:
 
 def of_a_bucket(name: str, secret: str, bucket: str) -> dict[str, object]:
     return identity(name, secret, [f"{action}:{bucket}" for action in ACTIONS])
+
+
+# Master, volume server, filer and S3; each answers 503 where a part that it needs is away.
+HEALTH = (
+    "http://127.0.0.1:9333/cluster/healthz",
+    "http://127.0.0.1:8080/healthz",
+    "http://127.0.0.1:8888/healthz",
+    "http://127.0.0.1:9000/healthz",
+)
+
+
+def health() -> None:
+    for address in HEALTH:
+        try:
+            urllib.request.urlopen(address, timeout=4).close()  # noqa: S310
+        except OSError as error:
+            sys.exit(f"{address}: {error}")
 
 
 def main() -> None:
@@ -54,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    health() if sys.argv[1:] == ["health"] else main()

@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -95,6 +96,20 @@ def s3_client(name: str, secret: str, *, seconds: float = 10) -> Any:
             retries={"total_max_attempts": 1},
         ),
     )
+
+
+def volume() -> None:
+    """See that the store may write in its volume: it is user 1000, as this is."""
+    # chown gives away a folder after what is in it, so this one is the last.
+    owner = Path("/data").stat().st_uid
+    if owner != os.getuid():
+        raise SetupError(
+            f"The volume of the store belongs to user {owner}, and the store runs as user "
+            f"{os.getuid()}, no longer as root. Nothing is lost: give it its files, once, by "
+            "`docker compose run --rm --no-deps --user 0 --cap-add CHOWN --cap-add DAC_READ_SEARCH "
+            "--entrypoint chown volume -R 1000:1000 /data`, and start the stack again."
+        )
+    print("the store may write in its volume.")
 
 
 def bucket() -> None:
@@ -328,13 +343,24 @@ def server() -> None:
     )
     check_accounts()
     os.environ["MLFLOW_BACKEND_STORE_URI"] = database_uri()
-    command = ["mlflow", "server"]
+    command = ["server"]
     if has_accounts():
         import accounts
 
         accounts.prepare()
         command += ["--app-name", "basic-auth"]
-    os.execvp(command[0], command)  # noqa: S606
+    from mlflow import cli
+    from mlflow import server as mlflow_server
+
+    # MLflow starts uvicorn beside itself, and then only waits for it, with all its libraries in
+    # memory a second time. Here uvicorn takes its place.
+    mlflow_server._exec_cmd = become
+    cli.cli.main(command, prog_name="mlflow")
+
+
+def become(command: list[str], *, extra_env: dict[str, str], **_: object) -> None:
+    """Go on as another program, with more in its environment."""
+    os.execvpe(command[0], command, os.environ | extra_env)  # noqa: S606
 
 
 def get(path: str) -> None:
@@ -385,7 +411,7 @@ def probe() -> None:
 
 COMMANDS = {
     command.__name__: command
-    for command in (bucket, migrate, schemas, server, health, users, gc, probe)
+    for command in (volume, bucket, migrate, schemas, server, health, users, gc, probe)
 }
 
 

@@ -11,6 +11,9 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from detector.models import EntireAnomalyDetector
+from detector.tracking import model_files
+
 # Of MLflow about models without type hints or signatures.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -93,6 +96,21 @@ def test_a_moved_alias_is_followed_and_no_request_fails(
     assert f'model="{NAME}"}} {version}.0' in follower.call("/metrics").content.decode()
     registry.set_registered_model_alias(NAME, "champion", "1")
     kit.until(lambda: follower.call("/").json["models"][NAME] == 1, "the old version answers", 20)
+
+
+def test_a_version_of_another_release_answers_by_the_code_of_this_one_and_is_named(
+    follower: Any, registry: MlflowClient, tmp_path: Path, kit: Any
+) -> None:
+    # Logged without the package, so with another one than this.
+    version = register(tmp_path, model_files.code_of(EntireAnomalyDetector))
+    registry.set_registered_model_alias(NAME, "champion", str(version))
+    try:
+        kit.until(lambda: "logged by another release" in follower.output, "it is named", 20)
+        assert follower.call("/").json["models"][NAME] == version
+    finally:
+        registry.set_registered_model_alias(NAME, "champion", "1")
+    kit.until(lambda: follower.call("/").json["models"][NAME] == 1, "the old version answers", 20)
+    assert follower.output.count("logged by another release") == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from compose import LASTING, ROOT, Stack, wait_until
 
-ONE_SHOTS = ("bucket", "migrate")
+ONE_SHOTS = ("volume", "bucket", "migrate")
 # Uses the store with the keys of the container that it runs in.
 USE_STORE = """
 import boto3
@@ -82,6 +82,18 @@ def test_its_processes_have_no_capability(stack: Stack, service: str) -> None:
 
 def test_the_image_of_the_store_has_the_digest_it_was_chosen_by() -> None:
     assert "@sha256:" in (ROOT / "docker-compose.yml").read_text().partition("pgsty/silo:")[2][:120]
+
+
+def test_the_store_runs_as_an_ordinary_user(stack: Stack) -> None:
+    config = stack.compose(
+        "config", "--format", "json", env={"COMPOSE_FILE": "docker-compose.yml"}
+    ).stdout
+    default = json.loads(config)["services"]["minio"]
+    assert default["user"] == "1000:1000"
+    # Its volume does not take over the owner that its folder has in the image.
+    assert [each["volume"] for each in default["volumes"]] == [{"nocopy": True}]
+    # The one that runs here.
+    assert stack.compose("exec", "-T", "minio", "id", "-u").stdout.strip() == "1000"
 
 
 def test_each_secret_is_where_it_is_needed_and_nowhere_else(stack: Stack) -> None:

@@ -44,6 +44,16 @@ with tempfile.TemporaryDirectory() as folder, mlflow.start_run() as run:
 """
 
 
+# Prints how many modules have bytecode of their own, and which of them lack it.
+COMPILED = """
+import importlib, os, sys
+importlib.import_module("{}")
+specs = [each.__spec__ for each in list(sys.modules.values()) if getattr(each, "__spec__", None)]
+files = sorted({{each.cached for each in specs if each.has_location and each.cached}})
+print(len(files), *[each for each in files if not os.path.exists(each)], sep="\\n")
+"""
+
+
 def status(stack: Stack, host: str) -> int:
     request = urllib.request.Request(stack.url + SEARCH, headers={"Host": host})
     try:
@@ -291,6 +301,24 @@ def test_the_workspace_runs_as_the_owner_of_the_checkout(stack: Stack) -> None:
 def test_the_server_image_holds_no_compiler(stack: Stack) -> None:
     found = stack.compose("exec", "-T", "mlflow", "sh", "-c", "command -v gcc cc ld || true").stdout
     assert found == ""
+
+
+@pytest.mark.parametrize(
+    ("service", "module"), [("mlflow", "mlflow.server"), ("detector", "detector.api.app")]
+)
+def test_what_is_imported_is_compiled_in_the_image(stack: Stack, service: str, module: str) -> None:
+    printed = stack.compose(
+        "exec", "-T", service, "python", "-W", "ignore", "-c", COMPILED.format(module)
+    ).stdout
+    imported, *not_compiled = printed.splitlines()
+    assert int(imported) > 500
+    assert not_compiled == []
+
+
+def test_mlflow_is_one_process(stack: Stack) -> None:
+    processes = stack.compose("top", "mlflow").stdout.splitlines()
+    assert len([line for line in processes if "uvicorn" in line]) == 1
+    assert len([line for line in processes if "python" in line]) == 1
 
 
 def test_lasting_services_restart_within_limits_and_rotate_their_logs(stack: Stack) -> None:

@@ -47,6 +47,8 @@ class ServedModels:
         # The version of each model that was refused last.
         self._refused: dict[str, tuple[int, ModelRefusedError]] = {}
         self._said: dict[str, str] = {}
+        # Versions that answer by the code of this package, not yet compared with what was logged.
+        self._uncompared: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="models", daemon=True)
 
@@ -89,6 +91,8 @@ class ServedModels:
         while not self._stop.is_set():
             for name in KINDS:
                 self._refresh(name)
+            for name in list(self._uncompared):
+                self._compare(name)
             self._stop.wait(self._refresh_seconds if self.ready else min(1, self._refresh_seconds))
 
     def _refresh(self, name: str) -> None:
@@ -112,6 +116,27 @@ class ServedModels:
                     },
                 )
             self._said[name] = message
+
+    def _compare(self, name: str) -> None:
+        """Say whether another release logged a version that answers by the code of this one.
+
+        It fetches the whole package, so it comes when every model answers.
+        """
+        version = self._uncompared.pop(name)
+        about = {"model": name, "version": version}
+        try:
+            is_same = model_files.has_this_package(f"models:/{name}/{version}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the model answers
+            if server.is_outage(error):
+                self._uncompared[name] = version
+            else:
+                _log.warning("model not compared with this release", extra=about, exc_info=error)
+        else:
+            if not is_same:
+                _log.warning(
+                    "model logged by another release: it answers by the code of this one",
+                    extra=about,
+                )
 
     def _load_if_moved(self, name: str) -> None:
         kind = KINDS[name]
@@ -153,12 +178,9 @@ class ServedModels:
         kind, uri = KINDS[name], f"models:/{name}/{version}"
         label = f"Version {version} of the model '{name}'"
         if model_files.is_built_in(uri, kind.model):
-            if not model_files.has_this_package(uri):
-                _log.warning(
-                    "model logged by another release: it answers by the code of this one",
-                    extra={"model": name, "version": version},
-                )
-            return Model(name, version, _tried(kind, caller(kind, kind.model(), label), label))
+            model = Model(name, version, _tried(kind, caller(kind, kind.model(), label), label))
+            self._uncompared[name] = version
+            return model
         if not self._allow_code:
             raise ModelRefusedError(
                 f"{label} is refused because it brings code of its own: point the alias "
