@@ -1,5 +1,5 @@
 # `make demo` and `make test` first; `make help` lists the rest.
-.PHONY: help demo fleet test native clients serve up up-spark down walkthrough engine test-stack lint \
+.PHONY: help demo fleet test native clients serve up up-spark up-monitoring down walkthrough engine test-stack lint \
 	bench prove soak figures lock backup restore verify-backup upgrade gc accounts doctor images
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -50,7 +50,7 @@ lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose'
 	.venv/bin/shellcheck .ci/run .ci/engine scripts/env .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
 		for overlay in '' :minio/seaweedfs.yml; do \
-			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile spark config --quiet; \
+			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile '*' config --quiet; \
 			echo "docker-compose.yml$$overlay is valid"; done; \
 	else echo 'The Compose files were not checked: the docker compose command is not here.'; fi
 
@@ -59,17 +59,26 @@ engine: ## on Debian: install and start a Docker engine; where no registry answe
 
 up: ## start the stack and wait until it is healthy
 	@scripts/env secrets
-	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(SPARK); exit 1; }
+	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(WITH); exit 1; }
 	@echo "MLflow: http://localhost:$$(sed -n 's/^MLFLOW_PORT=//p' .env | grep . || echo 5000)"
 	@echo "Endpoint: http://localhost:$$(sed -n 's/^DETECTOR_PORT=//p' .env | grep . || echo 8080)"
 
 up-spark: export COMPOSE_PROFILES := spark
-up-spark: SPARK := spark-master spark-worker spark-workspace
+up-spark: WITH := spark-master spark-worker spark-workspace
 up-spark: up ## start the stack with its Spark cluster, and wait until it is healthy
 	@echo "Spark: http://localhost:$$(sed -n 's/^SPARK_PORT=//p' .env | grep . || echo 8090)"
 
-down: ## stop the stack, its Spark cluster too; the data stays
-	docker compose --profile spark down
+# Docker would make the folder of the backups as root's.
+up-monitoring: export COMPOSE_PROFILES := monitoring
+up-monitoring: WITH := prometheus grafana mysqld-exporter node-exporter blackbox-exporter
+up-monitoring: backups up ## start the stack with Prometheus and Grafana, and wait until it is healthy
+	@echo "Prometheus: http://localhost:$$(sed -n 's/^PROMETHEUS_PORT=//p' .env | grep . || echo 9090)"
+	@echo "Grafana: http://localhost:$$(sed -n 's/^GRAFANA_PORT=//p' .env | grep . || echo 3000), user admin, password GRAFANA_ADMIN_PASSWORD of .env"
+backups:
+	@mkdir -p $@
+
+down: ## stop the stack with all its profiles; the data stays
+	docker compose --profile '*' down
 
 walkthrough: ## the walk-through inside the workspace container
 	docker compose exec -T workspace python app/test.py
