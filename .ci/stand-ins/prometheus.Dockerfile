@@ -10,4 +10,3 @@ RUN apt-get update \
     && install -d -o nobody -g nogroup /prometheus /etc/prometheus
 USER nobody
 WORKDIR /prometheus
-VOLUME /prometheus
