@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +109,6 @@ def test_the_page_has_no_alert_that_is_none() -> None:
 
 
 def test_the_figures_of_ours_that_are_asked_for_are_told() -> None:
-    import os
-    import sys
-
     environment = os.environ | {"PYTHONPATH": str(ROOT / "app")}
     told = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", NAMES_OF_OURS],
