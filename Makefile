@@ -1,5 +1,5 @@
 # `make demo` and `make test` first; `make help` lists the rest.
-.PHONY: help demo fleet test native clients serve up up-spark down walkthrough engine test-stack lint \
+.PHONY: help demo fleet test native clients serve up up-spark up-monitoring watched down walkthrough engine test-stack lint \
 	bench prove soak figures lock backup restore verify-backup upgrade gc accounts doctor images
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -67,8 +67,17 @@ up-spark: export COMPOSE_PROFILES := spark
 up-spark: up ## start the stack with its Spark cluster, and wait until it is healthy
 	@echo "Spark: http://localhost:$$(sed -n 's/^SPARK_PORT=//p' .env | grep . || echo 8090)"
 
-down: ## stop the stack, its Spark cluster too; the data stays
-	docker compose --profile spark --profile backup down
+up-monitoring: export COMPOSE_PROFILES := monitoring
+up-monitoring: watched up ## start the stack with Prometheus and Grafana, and wait until it is healthy
+	@echo "Prometheus: http://localhost:$$(sed -n 's/^PROMETHEUS_PORT=//p' .env | grep . || echo 9090)"
+	@echo "Grafana: http://localhost:$$(sed -n 's/^GRAFANA_PORT=//p' .env | grep . || echo 3000), as admin with GRAFANA_ADMIN_PASSWORD of .env"
+
+# Its age is watched; Docker would make the folder as root's.
+watched:
+	@mkdir -p "$$(sed -n 's/^BACKUP_FOLDER=//p' .env 2>/dev/null | grep . || echo backups)"
+
+down: ## stop the stack with all its profiles; the data stays
+	docker compose --profile '*' down
 
 backup: ## back up the database, the store, the queue and the accounts while the stack works
 	@scripts/backup create

@@ -61,6 +61,9 @@ def main() -> None:
         "-s3",
         "-s3.port=9000",
         f"-s3.config={IDENTITIES}",
+        # What it tells Prometheus, which asks without a key.
+        "-metricsIp=0.0.0.0",
+        "-metricsPort=9327",
         # What else would listen where S3 does.
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",

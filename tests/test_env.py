@@ -35,7 +35,7 @@ def test_the_secrets_are_made_once_and_for_their_owner(checkout: Path) -> None:
     made = kept(checkout)
     secrets = [name for name in made if name.endswith(("PASSWORD", "SECRET"))]
     assert {"MLFLOW_STORE_SECRET", "DETECTOR_STORE_SECRET", "MINIO_ROOT_PASSWORD"} < set(secrets)
-    assert len({made[name] for name in secrets}) == len(secrets) == 6
+    assert len({made[name] for name in secrets}) == len(secrets) == 7
     assert all(len(made[name]) == 48 for name in secrets)
     assert run(checkout, "secrets") == ""
     assert kept(checkout) == made

@@ -16,13 +16,15 @@ ROOT = Path(__file__).parents[1]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 EXAMPLE = (ROOT / ".env.example").read_text()
 # What the stack itself decides: the port is published as DETECTOR_PORT, the worker is a service of
-# its own, the store is the stack's, and the image says that it is one and where its volume is.
+# its own that tells Prometheus of its jobs, the store is the stack's, and the image says that it is
+# one and where its volume is.
 DECIDED = {
     "DETECTOR_HOST",
     "DETECTOR_IN_CONTAINER",
     "DETECTOR_TLS_FOLDER",
     "PORT",
     "DETECTOR_EMBEDDED_WORKER",
+    "DETECTOR_WORKER_METRICS",
     "MLFLOW_S3_ENDPOINT_URL",
 }
 # Where the stack has another default than the program.

@@ -157,6 +157,13 @@ class JobSettings(DataSettings):
         validation_alias="DETECTOR_LEASE_SECONDS",
         description="How long after its worker's last sign of life a job is taken up by another.",
     )
+    worker_metrics: str | None = Field(
+        default=None,
+        pattern=r"^[^\s:/]+:\d{1,5}$",
+        validation_alias="DETECTOR_WORKER_METRICS",
+        description="Where a worker tells Prometheus of its jobs, without a key, such as "
+        "127.0.0.1:9101; without it, it does not listen.",
+    )
 
 
 class AddressSettings(JobSettings):

@@ -12,12 +12,23 @@ from prometheus_client import (  # noqa: E402
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector  # noqa: E402
 
-__all__ = ["CONTENT_TYPE", "ERRORS", "LATENCY", "MODEL_VERSION", "POINTS", "REQUESTS", "exposition"]
+__all__ = [
+    "CONTENT_TYPE",
+    "ERRORS",
+    "LATENCY",
+    "MODEL_LOADED",
+    "MODEL_REFUSED",
+    "MODEL_VERSION",
+    "POINTS",
+    "REQUESTS",
+    "exposition",
+]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -49,6 +60,23 @@ MODEL_VERSION = Gauge(
     multiprocess_mode="mostrecent",
     registry=_OWN,
 )
+MODEL_LOADED = Gauge(
+    "detector_model_loaded",
+    "1 where a version of the registered model answers, 0 before one is loaded.",
+    ["model"],
+    multiprocess_mode="mostrecent",
+    registry=_OWN,
+)
+MODEL_REFUSED = Gauge(
+    "detector_model_refused",
+    "1 where the alias points to a version that is refused, so that another one answers, or none.",
+    ["model"],
+    multiprocess_mode="mostrecent",
+    registry=_OWN,
+)
+if metrics_folder.VARIABLE not in os.environ:
+    # Its memory, processor time and start. Of several workers only one would be asked.
+    ProcessCollector(registry=_OWN)
 
 
 def exposition() -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 
 from detector.api.errors import GatewayError
-from detector.api.metrics import MODEL_VERSION
+from detector.api.metrics import MODEL_LOADED, MODEL_REFUSED, MODEL_VERSION
 from detector.api.model_kinds import KINDS, Detect, Kind, caller, check_shapes
 from detector.api.model_trial import ModelRefusedError, example, load, try_out
 from detector.tracking import model_files, registry, server
@@ -51,6 +51,9 @@ class ServedModels:
         self._uncompared: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="models", daemon=True)
+        for name in KINDS:
+            MODEL_LOADED.labels(name).set(0)
+            MODEL_REFUSED.labels(name).set(0)
 
     def __getitem__(self, name: str) -> Model:
         try:
@@ -149,6 +152,7 @@ class ServedModels:
         if version is None:
             raise MlflowException(f"The model '{name}' has no alias '{self._alias}'.")
         if name in self._loaded and self._loaded[name].version == version:
+            MODEL_REFUSED.labels(name).set(0)
             return
         if name in self._refused and self._refused[name][0] == version:
             # Each raise would add to its traceback, for as long as the alias points to it.
@@ -162,9 +166,12 @@ class ServedModels:
         except ModelRefusedError as refusal:
             # Its trial takes time and memory, and what it does will not change.
             self._refused[name] = (version, refusal)
+            MODEL_REFUSED.labels(name).set(1)
             raise
         self._loaded = {**self._loaded, name: model}
         MODEL_VERSION.labels(name).set(version)
+        MODEL_LOADED.labels(name).set(1)
+        MODEL_REFUSED.labels(name).set(0)
         _log.info("model loaded", extra={"model": name, "alias": self._alias, "version": version})
 
     def _load(self, name: str, version: int) -> Model:

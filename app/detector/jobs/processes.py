@@ -78,7 +78,14 @@ def run_worker(*, until_stdin_closes: bool = False) -> None:
         Stop also when the process that started this one is gone.
     """
     _set_up()
-    worker = Worker(JobSettings())
+    # The service, which imports this module, decides where it counts before that of metrics is.
+    from detector.jobs.metrics import Metrics
+
+    settings = JobSettings()
+    metrics = Metrics(settings.queue)
+    if settings.worker_metrics:
+        metrics.listen(settings.worker_metrics)
+    worker = Worker(settings, metrics)
     if until_stdin_closes:
         _when_stdin_closes(worker.stop)
     worker.run()

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -28,6 +28,9 @@ from detector.tracking import batch_detection, runs, server
 from detector.tracking.model_cache import ModelCache
 from detector.tracking.records import ModelRecord, ResultRecord, Unfinished
 from detector.tracking.server import is_outage
+
+if TYPE_CHECKING:
+    from detector.jobs.metrics import Metrics
 
 _log = logging.getLogger("detector.jobs")
 _EXPERIMENTS = {TRAINING: runs.MODELS, DETECTION: runs.RESULTS}
@@ -64,8 +67,9 @@ _FOLDER = "detector-work-"
 class Worker:
     """Takes work from both queues until told to stop."""
 
-    def __init__(self, settings: JobSettings) -> None:
+    def __init__(self, settings: JobSettings, metrics: Metrics) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._queues: dict[str, Queue] = {}
         self._leases: dict[str, Leases] = {}
         self._waits_for = ""
@@ -190,16 +194,21 @@ class Worker:
     def _take_up(self) -> None:
         """Put into the queue again what is in no queue and that nobody works on."""
         waiting = {kind: queue.waiting() for kind, queue in self._queues.items()}
+        asked: dict[str, list[datetime]] = {kind: [] for kind in waiting}
+        signs: dict[str, list[datetime]] = {kind: [] for kind in waiting}
         for found in runs.unfinished():
             kind = _KINDS[found.experiment]
             if not found.queued:
                 self._give_up(found)
-            elif not (
-                found.identity in waiting[kind]
-                or self._leases[kind].is_held(found.identity)
-                or self._is_being_begun(found)
-            ):
+            elif found.identity in waiting[kind]:
+                asked[kind].append(found.updated)
+            elif self._leases[kind].is_held(found.identity):
+                signs[kind].append(found.updated)
+            elif not self._is_being_begun(found):
                 self._queues[kind].submit(found.identity)
+        for kind, rows in waiting.items():
+            self._metrics.saw(kind, len(rows), asked[kind], signs[kind])
+        self._metrics.looked()
 
     def _is_being_begun(self, found: Unfinished) -> bool:
         """Say whether the address of the data may still be on its way into the queue."""
@@ -241,7 +250,7 @@ class Worker:
         started = time.monotonic()
         outcome = "ended"
         try:
-            with runs.recording_failure(identity, experiment):
+            with self._metrics.at_work(kind), runs.recording_failure(identity, experiment):
                 if attempt > _MOST_ATTEMPTS:
                     raise DetectionError("UnexpectedError", _GIVEN_UP)
                 carry_out(identity)
@@ -252,12 +261,15 @@ class Worker:
         except Exception:  # noqa: BLE001 - a job must not end the worker
             # The lease runs out, and another attempt begins where the run is unfinished.
             leases.leave(identity)
+            self._metrics.left(kind, "broken off", time.monotonic() - started)
             _log.exception("broken off", extra=known)
             return
         leases.release(identity)
         if outcome != "stopped":
             self._queues[kind].forget_source(identity)
-        known["seconds"] = round(time.monotonic() - started, 3)
+        seconds = time.monotonic() - started
+        self._metrics.left(kind, outcome, seconds)
+        known["seconds"] = round(seconds, 3)
         _log.info(outcome, extra=known)
 
     def _train(self, model_id: str) -> None:

@@ -1,0 +1,145 @@
+"""What a worker tells Prometheus."""
+
+from __future__ import annotations
+
+import socket
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from detector.jobs import queue, submission
+from detector.jobs.metrics import Metrics
+from detector.multivariate.requests import TrainingRequest
+from detector.tracking import server
+
+Figures = dict[tuple[str, ...], float]
+
+
+def figures(port: int) -> Figures:
+    """Return what is told: by name, and the values of its labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def told(tmp_path: Path, kit: Any) -> Callable[[Metrics], Figures]:
+    """Return what asks metrics that listen."""
+
+    def ask(metrics: Metrics) -> Figures:
+        port = kit.free_port()
+        metrics.listen(f"127.0.0.1:{port}")
+        return figures(port)
+
+    return ask
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Metrics:
+    return Metrics(str(tmp_path / "jobs.db"))
+
+
+def test_what_was_seen_ages_until_it_is_seen_again(
+    metrics: Metrics, told: Callable[[Metrics], Figures]
+) -> None:
+    now = datetime.now(UTC)
+    hour, minute = now - timedelta(hours=1), now - timedelta(minutes=1)
+    metrics.saw("training", 3, [minute, hour, minute], [])
+    metrics.saw("detection", 0, [], [minute])
+    found = told(metrics)
+    assert found["detector_jobs_waiting", "training"] == 3
+    assert 3600 <= found["detector_jobs_oldest_seconds", "training"] < 3700
+    assert found["detector_jobs_silent_seconds", "training"] == 0
+    assert found["detector_jobs_oldest_seconds", "detection"] == 0
+    assert 60 <= found["detector_jobs_silent_seconds", "detection"] < 100
+
+
+def test_an_attempt_is_counted_by_how_it_ends(
+    metrics: Metrics, told: Callable[[Metrics], Figures]
+) -> None:
+    with metrics.at_work("training"):
+        metrics.left("detection", "failed", 30)
+        found = told(metrics)
+    assert found["detector_jobs_running", "training"] == 1
+    assert found["detector_jobs_running", "detection"] == 0
+    assert found["detector_jobs_total", "detection", "failed"] == 1
+    # There before it counts, so that its first rise is seen.
+    assert found["detector_jobs_total", "training", "broken off"] == 0
+    assert found["detector_job_seconds_sum", "detection"] == 30
+
+
+def test_the_room_of_the_queue_is_told_where_it_is_a_file(
+    metrics: Metrics, told: Callable[[Metrics], Figures]
+) -> None:
+    assert told(metrics)["detector_worker_free_bytes", "queue"] > 0
+    shared = told(Metrics("redis://127.0.0.1:6379/0"))
+    assert ("detector_worker_free_bytes", "queue") not in shared
+    assert shared["detector_worker_free_bytes", "temporary"] > 0
+
+
+def test_an_address_that_is_taken_is_named_and_no_reason_not_to_work(
+    metrics: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        metrics.listen(address)
+    assert f"cannot listen on {address}" in caplog.text
+    assert "DETECTOR_WORKER_METRICS" in caplog.text
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kit: Any) -> Iterator[tuple[Any, int]]:
+    """Return a worker that has looked for work once, and the port of its metrics."""
+    kit.prepare(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "DETECTOR_QUEUE"):
+        monkeypatch.delenv(name, raising=False)
+    server.connect()
+    queue.queues.cache_clear()
+    port, begun = kit.free_port(), time.time()
+    settings = {"DETECTOR_WORKER_METRICS": f"127.0.0.1:{port}"}
+    service = kit.Service(tmp_path, ["detector", "worker"], 0, **settings)
+
+    def looked() -> bool:
+        try:
+            seen = figures(port)
+        except OSError:
+            return False
+        return ("detector_jobs_waiting", "training") in seen and (
+            "The worker takes up work." in service.output
+        )
+
+    kit.until(looked, "the worker tells of the queues")
+    assert figures(port)["detector_worker_looked_timestamp_seconds",] > begun
+    yield service, port
+    service.stop()
+    for each in queue.queues().values():
+        each.huey.storage.close()
+    queue.queues.cache_clear()
+    mlflow.set_tracking_uri("")
+
+
+def test_a_worker_counts_a_job_that_fails(worker: tuple[Any, int], kit: Any) -> None:
+    _, port = worker
+    start = pd.Timestamp("2026-01-01")
+    asked = TrainingRequest(source="none.csv", start=start, end=start, sliding_window=28)
+    submission.begin_training(asked)
+    kit.until(
+        lambda: figures(port)["detector_jobs_total", "training", "failed"] == 1,
+        "the failure is counted",
+    )
+    assert figures(port)["detector_job_seconds_count", "training"] == 1
+    assert figures(port)["detector_jobs_running", "training"] == 0
