@@ -21,7 +21,6 @@ from typing import Any
 import stack
 from botocore.exceptions import BotoCoreError, ClientError
 from mlflow.entities import ViewType
-from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Connection, Engine, text
 
@@ -115,12 +114,6 @@ def collect() -> None:
         raise stack.SetupError(
             f"The store at {os.environ['MLFLOW_S3_ENDPOINT_URL']} does not do it ({error}). Look "
             "at `docker compose logs minio`, and do this again: it goes on where it stopped."
-        ) from error
-    except MlflowException as error:
-        if "schema" not in str(error):
-            raise
-        raise stack.SetupError(
-            "The database has the schema of another MLflow: `make up` brings it to this one's."
         ) from error
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib.util
 import ipaddress
 import json
 import os
+import re
 import sys
 import time
 import urllib.error
@@ -280,8 +282,8 @@ def explain_database_error(error: BaseException) -> SetupError | None:
     return None
 
 
-def check_database() -> None:
-    """Connect once: MLflow itself would try a wrong password for minutes."""
+def check_database() -> str | None:
+    """Connect once, as MLflow itself would try a wrong password for minutes; return the schema."""
     import MySQLdb
 
     try:
@@ -295,12 +297,45 @@ def check_database() -> None:
         with contextlib.closing(connection), connection.cursor() as cursor:
             # backup/database.py makes it, and takes it away when all is restored.
             half_restored = cursor.execute("SHOW TABLES LIKE 'restore_unfinished'")
+            schema = None
+            if cursor.execute("SHOW TABLES LIKE 'alembic_version'"):
+                cursor.execute("SELECT version_num FROM alembic_version")
+                schema = next(iter(cursor.fetchone() or ()), None)
     except MySQLdb.OperationalError as error:
         raise (explain_database_error(error) or error) from error
     if half_restored:
         raise SetupError(
             "A restore of this stack was cut off half-way, so it is not whole. Restore again: "
             "`make restore FROM=... OVERWRITE=yes`."
+        )
+    return schema
+
+
+def latest_schema() -> str:
+    """Return the schema of this MLflow, without the seconds that it takes to import it."""
+    spec = importlib.util.find_spec("mlflow")
+    [package] = (spec and spec.submodule_search_locations) or []
+    files = Path(package, "store/db_migrations/versions").glob("*.py")
+    text = "".join(file.read_text() for file in files)
+    revisions, before = (
+        set(re.findall(rf"^{name} = ['\"](\w+)['\"]", text, flags=re.MULTILINE))
+        for name in ("revision", "down_revision")
+    )
+    [latest] = revisions - before
+    return str(latest)
+
+
+def check_schema() -> None:
+    """Refuse a database that has not the schema of this MLflow.
+
+    MLflow refuses it only where no table is missing. Where one is, it brings the database to its
+    own schema by itself, and whoever did not mean that has no backup.
+    """
+    found, latest = check_database(), latest_schema()
+    if found != latest:
+        raise SetupError(
+            f"The database has the schema {found}, and this MLflow {latest}. `make upgrade` backs "
+            "up and brings it to this one's; `make up` does it without a backup."
         )
 
 
@@ -342,6 +377,7 @@ def server() -> None:
         {"MYSQL_PASSWORD": "MYSQL_PASSWORD", "MLFLOW_STORE_SECRET": "AWS_SECRET_ACCESS_KEY"}
     )
     check_accounts()
+    check_schema()
     os.environ["MLFLOW_BACKEND_STORE_URI"] = database_uri()
     command = ["server"]
     if has_accounts():
@@ -389,7 +425,7 @@ def health() -> None:
 
 def gc() -> None:
     """Delete for good what was deleted in MLflow some time ago."""
-    check_database()
+    check_schema()
     import garbage
 
     garbage.collect()
