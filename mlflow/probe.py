@@ -153,10 +153,9 @@ def through_the_api(name: str) -> str:
     answered("DELETE", file)
     asked("POST", "mlflow/runs/delete", {"run_id": run})
     asked("POST", "mlflow/experiments/delete", {"experiment_id": experiment})
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME")
-    if user:
+    if user_and_password():
         # Who makes an experiment is given it, for good.
-        right = {"experiment_id": experiment, "username": user}
+        right = {"experiment_id": experiment, "username": user_and_password()[0]}
         asked("DELETE", "mlflow/experiments/permissions/delete", right)
     return "an experiment, a run and a file made, read and deleted"
 
@@ -177,6 +176,12 @@ def purge(name: str) -> None:
                 rows.execute(f"DELETE FROM {table} WHERE experiment_id = %s", [experiment])  # noqa: S608
 
 
+def user_and_password() -> tuple[str, ...]:
+    """Return the administrator's where MLflow has accounts, nothing where it has none."""
+    password = os.environ.get("MLFLOW_ADMIN_PASSWORD")
+    return ("admin", password) if password else ()
+
+
 def asked(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """Return the answer of the API to a request."""
     return json.loads(answered(method, path, None if body is None else json.dumps(body).encode()))
@@ -185,9 +190,8 @@ def asked(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
 def answered(method: str, path: str, body: bytes | None = None) -> bytes:
     # The host name that clients inside the stack use, because the server checks it.
     headers = {"Host": "mlflow", "Content-Type": "application/json"}
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME")
-    if user:
-        log_in = f"{user}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}".encode()
+    log_in = ":".join(user_and_password()).encode()
+    if log_in:
         headers["Authorization"] = f"Basic {base64.b64encode(log_in).decode()}"
     address = f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT', '80')}/api/2.0/{path}"
     request = urllib.request.Request(address, data=body, headers=headers, method=method)
@@ -202,8 +206,8 @@ def answered(method: str, path: str, body: bytes | None = None) -> bytes:
         found = f"{method} {path.split('?')[0]} answered {error.code}: {text[:300]}"
         if error.code == 401:
             advice = (
-                "\nMLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD must be those of an "
-                "account: `make up` gives them to all anew"
+                "\nMLFLOW_ADMIN_PASSWORD must be the one of the administrator: `make up` gives it "
+                "to all anew"
             )
         raise stack.SetupError(found.replace("\n", " ") + advice) from error
     except OSError as error:

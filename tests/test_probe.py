@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from services import KEYS, ROOT, Service
+from services import KEYS, ROOT, Service, until
 
 
 def probe(service: Service, **environment: str) -> dict[str, list[str]]:
@@ -74,35 +75,33 @@ def test_a_certificate_is_told_with_its_end(begin: Any) -> None:
 def test_a_certificate_that_expires_within_two_days_fails(begin: Any, tmp_path: Path) -> None:
     files = {"DETECTOR_TLS_CERTIFICATE": "own.pem", "DETECTOR_TLS_KEY": "own.key"}
     paths = {name: str(tmp_path / file) for name, file in files.items()}
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -keyout own.key -out own.pem"
+    asked = "-x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
+    command = f"openssl req {asked} -keyout own.key -out own.pem"
     subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
     service = begin(**paths)
-    service.url = service.url.replace("http:", "https:")
-    told = probe_when_listening(service, paths)
+    until(lambda: is_listening(service.port), "the service listens")
+    told = probe(service, **paths)
     assert told["certificate"][0] == "fail", told
     assert "docs/tls.md" in told["certificate"][2]
 
 
-def probe_when_listening(service: Service, paths: dict[str, str]) -> dict[str, list[str]]:
-    from services import until
-
-    def told() -> Any:
-        found = probe(service, **paths)
-        return found if found["endpoint"][0] == "ok" else None
-
-    return dict(until(told, "the service answers"))
+def is_listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_jobs_that_wait_for_long_are_a_warning(begin: Any) -> None:
     service = begin().wait()
-    body = {"dataSource": "series.csv", "startTime": "2026-01-01T00:00:00Z",
+    (service.folder / "datasets").mkdir(exist_ok=True)
+    (service.folder / "datasets" / "two.csv").write_text("timestamp,a,b\n2026-01-01,1,2\n")
+    body = {"dataSource": "two.csv", "startTime": "2026-01-01T00:00:00Z",
             "endTime": "2026-01-02T00:00:00Z", "slidingWindow": 28}  # fmt: skip
     answer = service.call("/anomalydetector/v1.1/multivariate/models", body)
     assert answer.status == 201, answer.content
-    assert probe(service)["queue"][:2] == ["ok", "1 jobs wait, the oldest for 0 minutes"]
+    assert probe(service)["queue"][:2] == ["ok", "waiting jobs: 1, the oldest for 0 minutes"]
     before = (datetime.now(UTC) - timedelta(hours=3)).isoformat()
     with closing(sqlite3.connect(service.folder / "mlflow.db")) as store, store:
         store.execute("UPDATE tags SET value = ? WHERE key = 'detector.updated'", [before])
     state, text, advice = probe(service)["queue"]
-    assert (state, text) == ("warn", "1 jobs wait, the oldest for 180 minutes")
+    assert (state, text) == ("warn", "waiting jobs: 1, the oldest for 180 minutes")
     assert "DETECTOR_TRAININGS" in advice

@@ -24,7 +24,6 @@ from pydantic import ValidationError
 
 from detector.jobs.queue import QueueError, queues
 from detector.settings import Settings
-from detector.tracking import runs, server
 
 __all__ = ["main"]
 
@@ -152,6 +151,9 @@ def _queue(_: Settings) -> str:
         raise _ProblemError(str(error), "docker compose logs worker") from error
     if not waiting:
         return "it can be written to, and nothing waits"
+    # MLflow's client takes long to import.
+    from detector.tracking import runs, server
+
     try:
         server.connect()
         begun = [job.updated for job in runs.unfinished() if job.identity in waiting]
@@ -159,11 +161,13 @@ def _queue(_: Settings) -> str:
         if not (isinstance(error, server.TrackingError) or server.is_outage(error)):
             raise
         raise _ProblemError(
-            f"{len(waiting)} jobs wait; for how long, MLflow does not say: {error}",
+            f"waiting jobs: {len(waiting)}; for how long, MLflow does not say: {error}",
             "look at the line of the tracking server",
         ) from error
     oldest = max((datetime.now(UTC) - each for each in begun), default=timedelta())
-    found = f"{len(waiting)} jobs wait, the oldest for {oldest.total_seconds() / 60:.0f} minutes"
+    found = (
+        f"waiting jobs: {len(waiting)}, the oldest for {oldest.total_seconds() / 60:.0f} minutes"
+    )
     if oldest > _LONG:
         raise _ProblemError(
             found,
