@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-STORE_DEADLINE_SECONDS = 120
+# How long the store and the database may take to answer.
+DEADLINE_SECONDS = 120
+# What MySQL's client says where nothing answers.
+NO_ANSWER = (2002, 2003, 2005, 2006, 2013)
 
 # What docker-compose.yml falls back to when there is no .env.
 DEVELOPMENT_SECRET = "development-only"  # noqa: S105
@@ -128,7 +131,7 @@ def make_buckets(wanted: Collection[str]) -> None:
 
     store = os.environ["MLFLOW_S3_ENDPOINT_URL"]
     s3 = s3_client(os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
-    deadline = time.monotonic() + STORE_DEADLINE_SECONDS
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while True:
         try:
             names = [entry["Name"] for entry in s3.list_buckets()["Buckets"]]
@@ -152,7 +155,7 @@ def make_buckets(wanted: Collection[str]) -> None:
             reason = error
         if time.monotonic() > deadline:
             raise SetupError(
-                f"The store at {store} did not answer within {STORE_DEADLINE_SECONDS} s "
+                f"The store at {store} did not answer within {DEADLINE_SECONDS} s "
                 f"({reason}). Look at `docker compose logs minio`."
             )
         print(f"waiting for the store at {store} ...", flush=True)
@@ -248,7 +251,7 @@ def explain_database_error(error: BaseException) -> SetupError | None:
             "one: docker compose exec db mysql -uroot -p -e "
             "\"ALTER USER mlflow IDENTIFIED BY '...'\"."
         )
-    if code in (2002, 2003, 2005, 2006, 2013):
+    if code in NO_ANSWER:
         return SetupError(
             f"MySQL at db:3306 does not answer ({error}). Look at `docker compose logs db` and "
             "start it with `docker compose up -d --wait db`."
@@ -272,29 +275,36 @@ def explain_database_error(error: BaseException) -> SetupError | None:
     return None
 
 
-def check_database() -> None:
-    """Connect once: MLflow itself would try a wrong password for minutes."""
+def wait_for_database() -> None:
+    """Connect once MySQL answers: MLflow itself would try a wrong password for minutes."""
     import MySQLdb
 
-    try:
-        MySQLdb.connect(
-            host="db",
-            user=os.environ["MYSQL_USER"],
-            password=os.environ["MYSQL_PASSWORD"],
-            database=os.environ["MYSQL_DATABASE"],
-            connect_timeout=10,
-        ).close()
-    except MySQLdb.OperationalError as error:
-        raise (explain_database_error(error) or error) from error
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        try:
+            MySQLdb.connect(
+                host="db",
+                user=os.environ["MYSQL_USER"],
+                password=os.environ["MYSQL_PASSWORD"],
+                database=os.environ["MYSQL_DATABASE"],
+                connect_timeout=10,
+            ).close()
+            return
+        except MySQLdb.OperationalError as error:
+            if error.args[0] not in NO_ANSWER or time.monotonic() > deadline:
+                raise (explain_database_error(error) or error) from error
+        time.sleep(0.5)
 
 
 def migrate() -> None:
     """Bring the database to the schema of this MLflow."""
     check_secrets({"MYSQL_PASSWORD": "MYSQL_PASSWORD"})
-    check_database()
+    # This takes seconds, in which a new database makes itself.
+    import mlflow.store.db.utils  # noqa: F401
     from mlflow.db import commands
     from sqlalchemy.exc import DBAPIError
 
+    wait_for_database()
     try:
         # In this process, because the address holds the password.
         commands.main(["upgrade", database_uri()], standalone_mode=False)
