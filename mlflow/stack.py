@@ -22,7 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-STORE_DEADLINE_SECONDS = 120
+# How long the store and the database may take to answer.
+DEADLINE_SECONDS = 120
+# What MySQL's client says where nothing answers.
+NO_ANSWER = (2002, 2003, 2005, 2006, 2013)
 
 # What docker-compose.yml falls back to when there is no .env.
 DEVELOPMENT_SECRET = "development-only"  # noqa: S105
@@ -30,6 +33,10 @@ DEVELOPMENT_SECRET = "development-only"  # noqa: S105
 
 class SetupError(Exception):
     """A message for the operator: what is wrong, and what to do."""
+
+
+class NoAnswerError(SetupError):
+    """Nothing answers, and something may a little later."""
 
 
 def is_local(address: str) -> bool:
@@ -138,7 +145,7 @@ def make_buckets(wanted: Collection[str]) -> None:
 
     store = os.environ["MLFLOW_S3_ENDPOINT_URL"]
     s3 = s3_client(os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
-    deadline = time.monotonic() + STORE_DEADLINE_SECONDS
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while True:
         try:
             names = [entry["Name"] for entry in s3.list_buckets()["Buckets"]]
@@ -162,7 +169,7 @@ def make_buckets(wanted: Collection[str]) -> None:
             reason = error
         if time.monotonic() > deadline:
             raise SetupError(
-                f"The store at {store} did not answer within {STORE_DEADLINE_SECONDS} s "
+                f"The store at {store} did not answer within {DEADLINE_SECONDS} s "
                 f"({reason}). Look at `docker compose logs minio`."
             )
         print(f"waiting for the store at {store} ...", flush=True)
@@ -258,8 +265,8 @@ def explain_database_error(error: BaseException) -> SetupError | None:
             "one: docker compose exec db mysql -uroot -p -e "
             "\"ALTER USER mlflow IDENTIFIED BY '...'\"."
         )
-    if code in (2002, 2003, 2005, 2006, 2013):
-        return SetupError(
+    if code in NO_ANSWER:
+        return NoAnswerError(
             f"MySQL at db:3306 does not answer ({error}). Look at `docker compose logs db` and "
             "start it with `docker compose up -d --wait db`."
         )
@@ -311,6 +318,18 @@ def check_database() -> str | None:
     return schema
 
 
+def wait_for_database() -> str | None:
+    """Connect once MySQL answers: MLflow itself would try a wrong password for minutes."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        try:
+            return check_database()
+        except NoAnswerError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
+
+
 def latest_schema() -> str:
     """Return the schema of this MLflow, without the seconds that it takes to import it."""
     spec = importlib.util.find_spec("mlflow")
@@ -352,11 +371,13 @@ def schemas() -> None:
 def migrate() -> None:
     """Bring the database to the schema of this MLflow."""
     check_secrets({"MYSQL_PASSWORD": "MYSQL_PASSWORD"})
-    check_database()
+    # This takes seconds, in which a new database makes itself.
+    import mlflow.store.db.utils  # noqa: F401
     from alembic.util import CommandError
     from mlflow.db import commands
     from sqlalchemy.exc import DBAPIError
 
+    wait_for_database()
     try:
         # In this process, because the address holds the password.
         commands.main(["upgrade", database_uri()], standalone_mode=False)
