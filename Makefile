@@ -46,10 +46,10 @@ lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose'
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/mypy app
 	PYTHONPATH=app .venv/bin/lint-imports --no-logo
-	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile .ci/stand-ins/*.Dockerfile
-	.venv/bin/shellcheck .ci/run .ci/engine scripts/env .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
+	.venv/bin/hadolint Dockerfile mlflow/Dockerfile minio/Dockerfile caddy/Dockerfile .ci/stand-ins/*.Dockerfile
+	.venv/bin/shellcheck .ci/run .ci/engine scripts/env scripts/accounts .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
-		for overlay in '' :minio/seaweedfs.yml; do \
+		for overlay in '' :minio/seaweedfs.yml :caddy/caddy.yml; do \
 			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile '*' config --quiet; \
 			echo "docker-compose.yml$$overlay is valid"; done; \
 	else echo 'The Compose files were not checked: the docker compose command is not here.'; fi
@@ -60,8 +60,7 @@ engine: ## on Debian: install and start a Docker engine; where no registry answe
 up: ## start the stack and wait until it is healthy
 	@scripts/env secrets
 	@docker compose up -d --build --wait || { docker compose logs --tail 20 bucket migrate mlflow detector worker $(WITH); exit 1; }
-	@echo "MLflow: http://localhost:$$(sed -n 's/^MLFLOW_PORT=//p' .env | grep . || echo 5000)"
-	@echo "Endpoint: http://localhost:$$(sed -n 's/^DETECTOR_PORT=//p' .env | grep . || echo 8080)"
+	@scripts/env addresses
 
 up-spark: export COMPOSE_PROFILES := spark
 up-spark: WITH := spark-master spark-worker spark-workspace
@@ -83,6 +82,10 @@ down: ## stop the stack with all its profiles; the data stays
 
 walkthrough: ## the walk-through inside the workspace container
 	docker compose exec -T workspace python app/test.py
+
+# Only what stands on the command line: the environment may have some of these names too.
+accounts: ## users of MLflow behind Caddy: ADD=name, PASSWORD=name, REMOVE=name, GRANT=name (docs/accounts.md); none lists them
+	@scripts/accounts $(foreach v,ADD PASSWORD REMOVE GRANT EXPERIMENT MODEL PERMISSION,$(if $(filter command,$(word 1,$(origin $v))),'$v=$($v)'))
 
 test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their own
 	@docker version >/dev/null 2>&1 || { echo 'No Docker engine answers: run `make engine` first.' >&2; exit 1; }

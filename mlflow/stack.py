@@ -1,4 +1,4 @@
-"""What runs in the MLflow image: ``stack bucket | migrate | server | health``.
+"""What runs in the MLflow image: ``stack bucket | migrate | server | health | users | accounts``.
 
 Every setting comes from the environment (see docker-compose.yml), so that no secret stands on a
 command line. What goes wrong is told in one message that says what to do.
@@ -6,6 +6,7 @@ command line. What goes wrong is told in one message that says what to do.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ipaddress
 import json
@@ -52,15 +53,22 @@ def check_secrets(variables: dict[str, str]) -> None:
             )
 
 
+def has_accounts() -> bool:
+    """Say whether this server knows its users: it does behind Caddy (caddy/caddy.yml)."""
+    return bool(os.environ.get("MLFLOW_ACCOUNTS"))
+
+
 def check_accounts() -> None:
-    """Refuse an address that others can reach, as this server knows no accounts."""
+    """Refuse an address that others can reach, where this server knows no accounts."""
     address = os.environ["MLFLOW_BIND_ADDRESS"]
+    if has_accounts():
+        return
     if not is_local(address) and os.environ["MLFLOW_OPEN_TO_EVERYONE"] != "true":
         raise SetupError(
             f"MLFLOW_BIND_ADDRESS is {address}, which others can reach, and this MLflow has no "
-            "accounts: bind it to 127.0.0.1 and put a proxy with a log-in in front of it, or, if "
-            "everyone there may read, change and delete all runs and models, set "
-            "MLFLOW_OPEN_TO_EVERYONE=true in .env."
+            "accounts: bind it to 127.0.0.1 and let people in by caddy/caddy.yml "
+            "(docs/accounts.md) or another proxy with a log-in, or, if everyone there may read, "
+            "change and delete all runs and models, set MLFLOW_OPEN_TO_EVERYONE=true in .env."
         )
 
 
@@ -295,12 +303,22 @@ def server() -> None:
     )
     check_accounts()
     os.environ["MLFLOW_BACKEND_STORE_URI"] = database_uri()
-    os.execvp("mlflow", ["mlflow", "server"])  # noqa: S606
+    command = ["mlflow", "server"]
+    if has_accounts():
+        import accounts
+
+        accounts.prepare()
+        command += ["--app-name", "basic-auth"]
+    os.execvp(command[0], command)  # noqa: S606
 
 
 def get(path: str) -> None:
     # The host name that clients inside the stack use, because the server checks it.
-    request = urllib.request.Request(f"http://127.0.0.1:80{path}", headers={"Host": "mlflow"})
+    headers = {"Host": "mlflow"}
+    if has_accounts():
+        log_in = f"admin:{os.environ['MLFLOW_ADMIN_PASSWORD']}".encode()
+        headers["Authorization"] = "Basic " + base64.b64encode(log_in).decode()
+    request = urllib.request.Request(f"http://127.0.0.1:80{path}", headers=headers)
     try:
         urllib.request.urlopen(request, timeout=8).close()  # noqa: S310
     except urllib.error.HTTPError as error:
@@ -318,13 +336,24 @@ def health() -> None:
     get("/api/2.0/mlflow-artifacts/artifacts?path=health")
 
 
-COMMANDS = {command.__name__: command for command in (bucket, migrate, server, health)}
+def users() -> None:
+    """Make the users of MLflow that the stack itself logs in as."""
+    import accounts
+
+    accounts.explained(accounts.make_own)
+
+
+COMMANDS = {command.__name__: command for command in (bucket, migrate, server, health, users)}
 
 
 def main() -> None:
-    """Run the command named on the command line."""
-    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
-        sys.exit(f"usage: stack {' | '.join(COMMANDS)}")
+    """Run the command named on the command line; `accounts` takes arguments."""
+    if sys.argv[1:2] == ["accounts"]:
+        import accounts
+
+        COMMANDS["accounts"] = lambda: accounts.run(sys.argv[2:])
+    elif len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
+        sys.exit(f"usage: stack {' | '.join((*COMMANDS, 'accounts'))}")
     try:
         COMMANDS[sys.argv[1]]()
     except SetupError as refusal:

@@ -100,7 +100,9 @@ def explain(error: MlflowException) -> str:
     if uri.startswith("http"):
         try:
             path = "/api/2.0/mlflow-artifacts/artifacts?path=health"
-            answer = requests.get(uri.rstrip("/") + path, timeout=10)
+            user = os.environ.get("MLFLOW_TRACKING_USERNAME")
+            log_in = (user, os.environ.get("MLFLOW_TRACKING_PASSWORD", "")) if user else None
+            answer = requests.get(uri.rstrip("/") + path, auth=log_in, timeout=10)
             if not answer.ok:
                 return str(answer.json()["message"])
         except (requests.RequestException, ValueError, KeyError):
