@@ -8,5 +8,5 @@ RUN apt-get update \
     && for name in blackbox mysqld node; do ln -s "prometheus-$name-exporter" "/usr/bin/${name}_exporter"; done \
     && ln -s busybox /usr/bin/wget \
     && install -d -o nobody -g nogroup /prometheus /etc/prometheus
-USER nobody
+USER 65534
 WORKDIR /prometheus

@@ -35,3 +35,9 @@ def test_the_metrics_count_what_every_worker_did(
     # An answer is counted just after it has gone.
     kit.until(lambda: gained() == [20, 1, 700, 21], "the figures", 5)
     assert figures(guarded)['detector_model_version{model="change-point"}'] == 1
+    assert figures(guarded)['detector_model_loaded{model="change-point"}'] == 1
+
+
+def test_one_worker_tells_its_memory_and_several_do_not(service: Any, guarded: Any) -> None:
+    assert figures(service)["process_resident_memory_bytes"] > 50e6
+    assert "process_resident_memory_bytes" not in figures(guarded)

@@ -68,6 +68,12 @@ def register(folder: Path, code: str) -> int:
     return int(info.registered_model_version)
 
 
+def told(service: Any, what: str) -> float:
+    """Return whether the metrics say that the model is loaded, or that a version is refused."""
+    text = service.call("/metrics").content.decode()
+    return float(text.split(f'detector_model_{what}{{model="{NAME}"}} ')[1].split()[0])
+
+
 def test_two_workers_on_a_new_store_make_one_version_of_each(guarded: Any) -> None:
     client = MlflowClient(f"sqlite:///{guarded.folder}/mlflow.db")
     assert "model not loaded" not in guarded.output
@@ -158,8 +164,10 @@ def test_a_broken_version_is_refused_and_the_old_one_stays(
         assert follower.call("/").json["models"][NAME] == 1
         assert follower.call(ENTIRE, weeks).status == 200
         assert follower.call("/health/ready").status == 200
+        assert told(follower, "loaded") == told(follower, "refused") == 1
     finally:
         registry.set_registered_model_alias(NAME, "champion", "1")
+    kit.until(lambda: told(follower, "refused") == 0, "the metrics tell of no refusal", 20)
 
 
 def test_an_alias_taken_away_leaves_the_version_that_answers(
@@ -205,5 +213,6 @@ def test_without_mlflow_at_the_start_it_waits_and_says_so(
     assert answer.status == 503
     assert answer.headers["Retry-After"] == "5"
     assert service.call("/health/ready").status == 503
+    assert told(service, "loaded") == told(service, "refused") == 0
     kit.until(lambda: "No MLflow tracking server answers" in service.output, "the log", 30)
     assert "Retrying" not in service.output
