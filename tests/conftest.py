@@ -17,6 +17,10 @@ from xdist.scheduler import LoadFileScheduling
 # Threads of torch that wait for one another let others have the core meanwhile. It has to be said
 # before torch is loaded, here and in what the tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Spark's Java runs for seconds here: what its second compiler and its threads that collect garbage
+# take is more than they save. The one that starts it has no settings but these.
+for each in ("SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS"):
+    os.environ.setdefault(each, "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 # A busy machine fails no test.
 settings.register_profile("tests", deadline=None)
