@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
 import sys
 import time
@@ -123,18 +124,40 @@ def read(spark: SparkSession, source: str) -> DataFrame:
             f"The workers of the cluster do not see {source!r}: put it into the store, and name it "
             "as s3://BUCKET/PREFIX.",
         )
-    path = Path(source)
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    endings = {file.suffix for file in files if not file.name.startswith(("_", "."))} - {""}
-    if not path.exists() or not endings <= {".parquet", ".csv"} or len(endings) != 1:
-        found = f"has {', '.join(sorted(endings)) or 'none'}" if path.exists() else "is not there"
-        raise DetectionError(
-            "BadArgument",
-            f"{source!r} must be a Parquet or CSV file, or a folder of either, and {found}.",
-        )
-    if endings == {".parquet"}:
+    check_source(source)
+    if endings(source) == {".parquet"}:
         return spark.read.parquet(source)
     return spark.read.csv(source, header=True, inferSchema=True)
+
+
+def endings(source: str) -> set[str]:
+    """Return what the names of the files of a local source end in."""
+    path = Path(source)
+    files = path.rglob("*") if path.is_dir() else [path]
+    return {file.suffix for file in files if not file.name.startswith(("_", "."))} - {""}
+
+
+def check_source(source: str) -> None:
+    """Refuse a local source that is not there, or not of one kind that Spark reads."""
+    found = endings(source)
+    if not Path(source).exists() or not found <= {".parquet", ".csv"} or len(found) != 1:
+        has = f"has {', '.join(sorted(found)) or 'none'}"
+        raise DetectionError(
+            "BadArgument",
+            f"{source!r} must be a Parquet or CSV file, or a folder of either, and "
+            f"{has if Path(source).exists() else 'is not there'}.",
+        )
+
+
+def check_places(options: argparse.Namespace) -> None:
+    """Refuse before Spark starts what it could not read, or must not write, on this machine."""
+    if "SPARK_CONF_DIR" in os.environ:
+        return
+    if options.source and not options.source.startswith(("s3://", "sql:")):
+        check_source(options.source)
+    out = options.out or "fleet"
+    if not out.startswith("s3://") and Path(out).is_dir() and endings(out) - {".parquet"}:
+        raise taken(out)
 
 
 def is_local(spark: SparkSession) -> bool:
@@ -206,7 +229,11 @@ def check_out(spark: SparkSession, out: str) -> None:
     with contextlib.suppress(DetectionError, PySparkException):
         if "detected_by" in read(spark, out).columns:
             return
-    raise DetectionError(
+    raise taken(out)
+
+
+def taken(out: str) -> DetectionError:
+    return DetectionError(
         "BadArgument",
         f"--out names {out!r}, where other things lie than answers of before: name a new folder.",
     )
@@ -292,6 +319,7 @@ def main() -> int:
         raise DetectionError("BadArgument", "--series must be at least 1.")
     if options.source and not options.by:
         raise DetectionError("BadArgument", "--by must name the column by which the series differ.")
+    check_places(options)
     try:
         spark = session("fleet")
     except (JavaMissingError, ClusterRefusedError) as error:

@@ -10,11 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import services
+from hypothesis import settings
 from services import Service, start_detector
+from xdist.scheduler import LoadFileScheduling
 
 # Threads of torch that wait for one another let others have the core meanwhile. It has to be said
 # before torch is loaded, here and in what the tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Spark's Java runs for seconds here: what its second compiler and its threads that collect garbage
+# take is more than they save. The one that starts it has no settings but these.
+for each in ("SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS"):
+    os.environ.setdefault(each, "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
+# A busy machine fails no test.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 with warnings.catch_warnings():
     # MLflow and the upstream package warn while they are imported, of nothing that is ours.
@@ -23,6 +33,27 @@ with warnings.catch_warnings():
     import mlflow.pyfunc
 
     from detector.tracking import server
+
+
+# The tests of each share what takes long to start: services, or Spark with what it reads.
+TOGETHER = ("tests/spark/", "tests/api/", "tests/clients/")
+
+
+class Scheduling(LoadFileScheduling):
+    """Keeps in one process the tests of a file, and of a folder whose tests share services."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        shared = [folder for folder in TOGETHER if nodeid.startswith(folder)]
+        return shared[0] if shared else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders that stay in one process, so that none of them is left for the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER))
 
 
 @pytest.fixture(scope="session")

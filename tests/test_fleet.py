@@ -109,10 +109,18 @@ def test_no_anomaly_and_a_series_without_a_name(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.rglob("01 None.png")] == ["01 None.png"]
 
 
-def test_what_lies_where_it_would_write_is_kept(tmp_path: Path) -> None:
+@pytest.fixture
+def without_java(tmp_path: Path) -> dict[str, str]:
+    """Return the variables of who has no Java: what is refused with them is so before Spark."""
+    return {"PATH": str(tmp_path), "JAVA_HOME": ""}
+
+
+def test_what_lies_where_it_would_write_is_kept(
+    tmp_path: Path, without_java: dict[str, str]
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("kept")
-    done = walk_through(tmp_path, "--series", "20", "--out", "mine")
+    done = walk_through(tmp_path, "--series", "20", "--out", "mine", **without_java)
     assert done.returncode == 2
     assert "--out names 'mine', where other things lie than answers of before" in done.stderr
     assert (tmp_path / "mine" / "letter.txt").read_text() == "kept"
@@ -161,14 +169,16 @@ def test_a_java_that_is_too_old_is_named(tmp_path: Path) -> None:
         (["nowhere"], "--by must name the column by which the series differ."),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
-    done = walk_through(tmp_path, *arguments)
+def test_what_is_wrong_is_said_in_one_line(
+    tmp_path: Path, without_java: dict[str, str], arguments: list[str], says: str
+) -> None:
+    done = walk_through(tmp_path, *arguments, **without_java)
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_without_java_it_says_what_to_install(tmp_path: Path) -> None:
-    done = walk_through(tmp_path, PATH=str(tmp_path), JAVA_HOME="")
+def test_without_java_it_says_what_to_install(tmp_path: Path, without_java: dict[str, str]) -> None:
+    done = walk_through(tmp_path, **without_java)
     assert done.returncode == 1
     assert "Detection on Spark needs Java 17: install it" in done.stderr

@@ -21,7 +21,7 @@ from detector.errors import DetectionError, Stopped
 from detector.multivariate.network import module, windows
 from detector.multivariate.network.scoring import Network, score
 from detector.multivariate.network.threads import Threads
-from detector.multivariate.network.training import Training
+from detector.multivariate.network.training import Adam, Training
 from detector.multivariate.network.windows import Windows
 
 TOLERANCE = 1e-5
@@ -73,6 +73,18 @@ def test_a_batch_gives_the_gradients_of_the_package_s_network(
     state = training.state()
     for name, buffer in theirs.named_buffers():
         torch.testing.assert_close(state[name], buffer, rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_is_that_of_torch_s_own_class() -> None:
+    chance = torch.Generator().manual_seed(5)
+    ours, theirs = ([torch.ones(each) for each in ((3, 4), (5,))] for _ in range(2))
+    optimizers = Adam(ours), torch.optim.Adam(theirs, lr=1e-3, fused=True)
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = other.grad = torch.randn(one.shape, generator=chance)
+        for optimizer in optimizers:
+            optimizer.step()
+        assert all(map(torch.equal, ours, theirs))
 
 
 def test_validation_loss_is_the_package_s(rows: Rows, trained: Trained, package: Package) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Generator, Tensor
+from torch.optim.adam import adam
 
 from detector.arrays import Floats
 from detector.errors import DetectionError, Stopped
@@ -83,6 +84,38 @@ def _weights(values: Floats, window: int) -> Floats:
     return np.where(jumping, jumping.mean(), 1.0)
 
 
+class Adam:
+    """Adam (Kingma and Ba, ICLR 2015), as ``torch.optim.Adam`` steps with ``fused=True``.
+
+    That class imports torch's compiler when it is made, which takes longer than a short training.
+    """
+
+    def __init__(self, weights: list[Tensor]) -> None:
+        self._weights = weights
+        self._means, self._squares = ([torch.zeros_like(each) for each in weights] for _ in "12")
+        self._steps = [torch.zeros((), device=each.device) for each in weights]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Change the weights by their gradients, which all have."""
+        adam(
+            self._weights,
+            [each.grad for each in self._weights if each.grad is not None],
+            self._means,
+            self._squares,
+            [],
+            self._steps,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=_RATE,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
+
+
 class Training:
     """A module, its optimizer and random numbers, and the threads that train it."""
 
@@ -95,7 +128,7 @@ class Training:
         self.module = module.to(windows.targets.device)
         named, encoder = module.named_parameters(), ("feat_gat.", "time_gat.", "gru.")
         self._encoder = [weight for name, weight in named if name.startswith(encoder)]
-        self.optimizer = torch.optim.Adam(module.parameters(), lr=_RATE, fused=True)
+        self.optimizer = Adam(list(module.parameters()))
 
     def state(self) -> dict[str, Tensor]:
         """Return a copy of the weights."""
@@ -137,7 +170,7 @@ class Training:
         leaves = [half.detach().requires_grad_() for half in hidden]
         noise = torch.randn(len(batch), HIDDEN, generator=self._latent).to(batch.device)
         loss = self.module.loss(torch.cat(leaves), self._windows.targets[batch], noise)
-        self.optimizer.zero_grad()
+        self.module.zero_grad()
         torch.autograd.backward(loss)
         return loss.item(), [leaf.grad for leaf in leaves]
 
