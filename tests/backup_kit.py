@@ -121,7 +121,7 @@ class Kit:
     def run(self, *arguments: str, **environment: str) -> str:
         """Run the program; return what it prints."""
         with self.start(*arguments, **environment) as program:
-            printed, error = program.communicate(timeout=60)
+            printed, error = program.communicate(timeout=600)
         assert program.returncode == 0, printed + error
         return printed
 
