@@ -279,7 +279,7 @@ def held(*, alone: bool, place: Place) -> Iterator[None]:
 
 def unusable(error: OSError) -> BackupError:
     """Return what to do where the folder of backups cannot be used."""
-    folder = settings.text("BACKUP_FOLDER", str(settings.folder()))
+    folder = settings.text("BACKUP_FROM") or settings.text("BACKUP_FOLDER", str(settings.folder()))
     if isinstance(error, PermissionError):
         user, group = os.getuid(), os.getgid()
         return BackupError(
