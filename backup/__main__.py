@@ -32,11 +32,13 @@ def main() -> None:
     begun = time.time()
     try:
         print(run(given), flush=True)
-    except (BackupError, OSError, KeyboardInterrupt) as error:
+    except BaseException as error:
         if given.command == "create":
             with contextlib.suppress(OSError):
                 making.report(begun, success=False)
-        sys.exit(f"backup: {sentence(error)}")
+        if isinstance(error, BackupError | OSError | KeyboardInterrupt):
+            sys.exit(f"backup: {sentence(error)}")
+        raise
 
 
 def run(given: argparse.Namespace) -> str:

@@ -88,7 +88,8 @@ def make() -> str:
     """Make a backup; return what there is to say of it."""
     begun = time.time()
     place, keep = destination(), settings.keep()
-    with held(alone=True, place=place), s3.explained("The S3 store of backups", ADVICE):
+    with held(alone=True, place=place):
+        place.sweep()
         for left in settings.folder().glob(f"{PARTIAL}*"):
             shutil.rmtree(left)
         moment = datetime.fromtimestamp(begun, UTC)
@@ -119,9 +120,6 @@ def make() -> str:
         f"{place.shown(name)}: {size(total)} in {seconds:.1f} s, of which {size(copied.bytes)} "
         "were read from the store"
     )
-
-
-ADVICE = "See BACKUP_S3_ENDPOINT_URL and the keys beside it in .env."
 
 
 def _fill(manifest: Manifest, copied: Copied) -> None:

@@ -45,6 +45,9 @@ class Place(Protocol):
     def remove(self, name: str) -> None:
         """Remove a backup, but for its objects."""
 
+    def sweep(self) -> None:
+        """Remove what was a backup or was to be one."""
+
     def remove_objects(self, digests: Iterable[str]) -> None:
         """Remove objects from the pool."""
 
@@ -96,12 +99,24 @@ class Folder:
         (self.path / name / MANIFEST).unlink()
         shutil.rmtree(self.path / name)
 
+    def sweep(self) -> None:
+        whole = self.names()
+        for path in self.path.iterdir():
+            if NAME.fullmatch(path.name) and path.name not in whole:
+                shutil.rmtree(path)
+
     def remove_objects(self, digests: Iterable[str]) -> None:
         for digest in digests:
             (self.path / _object(digest)).unlink(missing_ok=True)
 
     def shown(self, name: str) -> str:
         return f"{self._shown.rstrip('/')}/{name}"
+
+
+# Its errors are not those of the stack's own store.
+_explained = s3.explained(
+    "The S3 store of backups", "See BACKUP_DESTINATION and the settings beside it in .env."
+)
 
 
 class Bucket:
@@ -124,16 +139,24 @@ class Bucket:
         )
         yield from pages
 
-    def names(self) -> list[str]:
-        folders = [
+    def _begun(self) -> list[str]:
+        found = (
             each["Prefix"].removeprefix(self.prefix).rstrip("/")
             for page in self._listed("", Delimiter="/")
             for each in page.get("CommonPrefixes", ())
-        ]
-        # The manifest comes last: without it a backup is not whole.
-        return sorted(
-            name for name in folders if NAME.fullmatch(name) and self._has(f"{name}/{MANIFEST}")
         )
+        return sorted(name for name in found if NAME.fullmatch(name))
+
+    @_explained
+    def names(self) -> list[str]:
+        # The manifest comes last: without it a backup is not whole.
+        return [name for name in self._begun() if self._has(f"{name}/{MANIFEST}")]
+
+    @_explained
+    def sweep(self) -> None:
+        for name in self._begun():
+            if not self._has(f"{name}/{MANIFEST}"):
+                self.remove(name)
 
     def _has(self, key: str) -> bool:
         try:
@@ -144,6 +167,7 @@ class Bucket:
             raise
         return True
 
+    @_explained
     def _get(self, key: str) -> IO[bytes]:
         try:
             answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)
@@ -157,6 +181,7 @@ class Bucket:
     def open(self, name: str, file: str) -> IO[bytes]:
         return self._get(f"{name}/{file}")
 
+    @_explained
     def pool(self) -> dict[str, int]:
         return {
             each["Key"].rsplit("/", 1)[1]: each["Size"]
@@ -167,21 +192,26 @@ class Bucket:
     def open_object(self, digest: str) -> IO[bytes]:
         return self._get(_object(digest))
 
+    @_explained
     def keep_object(self, digest: str, path: Path) -> None:
         self.client.upload_file(str(path), self.bucket, self.prefix + _object(digest))
         path.unlink()
 
+    @_explained
     def finish(self, partial: Path, name: str) -> None:
         files = sorted(partial.iterdir(), key=lambda path: path.name == MANIFEST)
         for path in files:
             self.client.upload_file(str(path), self.bucket, f"{self.prefix}{name}/{path.name}")
         shutil.rmtree(partial)
 
+    @_explained
     def remove(self, name: str) -> None:
-        keys = [each["Key"] for page in self._listed(f"{name}/") for each in page["Contents"]]
+        listed = (page.get("Contents", ()) for page in self._listed(f"{name}/"))
+        keys = [each["Key"] for page in listed for each in page]
         for key in sorted(keys, key=lambda key: not key.endswith(MANIFEST)):
             self.client.delete_object(Bucket=self.bucket, Key=key)
 
+    @_explained
     def remove_objects(self, digests: Iterable[str]) -> None:
         for digest in digests:
             self.client.delete_object(Bucket=self.bucket, Key=self.prefix + _object(digest))
@@ -230,13 +260,14 @@ def held(*, alone: bool, place: Place) -> Iterator[None]:
     except OSError as error:
         raise unusable(error) from error
     try:
-        fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BackupError(
+                "A backup or a restore that uses this folder is under way: wait until it has "
+                "ended, and try again."
+            ) from error
         yield
-    except BlockingIOError as error:
-        raise BackupError(
-            "A backup or a restore that uses this folder is under way: wait until it has ended, "
-            "and try again."
-        ) from error
     finally:
         os.close(descriptor)
 

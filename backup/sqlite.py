@@ -11,7 +11,7 @@ from .errors import BackupError
 
 
 def saved(path: Path) -> sqlite3.Connection:
-    """Open a database of a backup, which nobody changes: it may lie where nothing can be written."""
+    """Open a database of a backup, which may lie where nothing can be written."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
 
 

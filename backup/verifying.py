@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+
 from . import s3, settings, sqlite
 from .database import COMPLETE
 from .errors import BackupError
@@ -26,10 +28,7 @@ SHOWN = 20
 def opened(source: str) -> Iterator[tuple[Place, str, Manifest]]:
     """Return the place, the name and the manifest of a backup that nobody removes meanwhile."""
     place, name = found(source)
-    with (
-        held(alone=False, place=place),
-        s3.explained("The S3 store of backups", "See BACKUP_S3_ENDPOINT_URL in .env."),
-    ):
+    with held(alone=False, place=place):
         try:
             with place.open(name, MANIFEST) as file:
                 manifest = parsed(file.read())
@@ -54,7 +53,10 @@ def fetched(place: Place, name: str, file: str) -> Iterator[Path]:
 
 
 def _wrong(read: IO[bytes], size_in_bytes: int, digest: str) -> str:
-    got, length = hashed(read)
+    try:
+        got, length = hashed(read)
+    except (OSError, BotoCoreError) as error:
+        return f"cannot be read: {error}"
     if length != size_in_bytes:
         return f"has {length:,} bytes in place of {size_in_bytes:,}"
     return "" if got == digest else "has another content than when it was made"
@@ -73,7 +75,8 @@ def verify(source: str) -> str:
             rest = len(problems) - SHOWN
             shown = problems[:SHOWN] + ([f"... and {rest} more"] if rest > 0 else [])
             raise BackupError(
-                f"{place.shown(name)} would not restore whole. Take another backup. What is wrong:"
+                f"{place.shown(name)} would not restore whole. Remove the objects named here, and "
+                "take another backup, which reads them anew:"
                 + "".join(f"\n  {line}" for line in shown)
             )
         size_of_files = sum(each["size"] for each in manifest.files.values())

