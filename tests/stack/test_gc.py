@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -221,3 +222,16 @@ def test_what_is_wrong_is_said_in_a_sentence(
     assert done.returncode == 1
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_it_has_no_privilege_and_two_secrets(stack: Stack) -> None:
+    config = stack.compose("--profile", "gc", "config", "--format", "json").stdout
+    service = json.loads(config)["services"]["gc"]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert int(service["mem_limit"]) <= 512 * 1024**2
+    assert set(service["networks"]) == {"database", "store"}
+    given = set(service["environment"].values())
+    held = {name for name, secret in stack.secrets.items() if secret in given}
+    assert held == {"MYSQL_PASSWORD", "MLFLOW_STORE_SECRET"}

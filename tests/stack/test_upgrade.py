@@ -8,6 +8,7 @@ import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ client = boto3.client("s3", endpoint_url="http://minio:9000")
 pages = client.get_paginator("list_objects_v2").paginate(Bucket="mlflow")
 print(json.dumps({each["Key"]: each["ETag"] for page in pages for each in page["Contents"]}))
 """
+# The walk-throughs.
+RUN = ("exec", "-T", "workspace", "python")
+PROGRAMS = (("app/test.py",), ("app/multivariate.py", "--epochs", "40"))
 TABLES = (
     "experiments", "runs", "params", "metrics", "tags", "logged_models", "registered_models",
     "model_versions", "registered_model_aliases", "inputs", "datasets",
@@ -38,6 +42,7 @@ class Pair:
     older: Stack
     newer: Stack
     model: str
+    broken: str
 
     def told(self, stack: Stack) -> dict[str, Any]:
         """What a stack has and answers."""
@@ -74,13 +79,22 @@ def overlay(folder: Path, image: str) -> str:
     return f"{compose_files()}:{file}"
 
 
-def make(stack: Stack, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def with_broken_migration(folder: Path) -> str:
+    """Write the Compose file of a migration that fails; return the files to use."""
+    file = folder / "broken.yml"
+    file.write_text('services: {migrate: {entrypoint: ["false"]}}\n')
+    return f"{compose_files()}:{file}"
+
+
+def make(
+    stack: Stack, *arguments: str, check: bool = True, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run ``make`` on a stack."""
     done = subprocess.run(
         ["make", "--no-print-directory", *arguments],
         cwd=ROOT,
-        env=stack.environment | {"COMPOSE_PROJECT_NAME": stack.project},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
+        env=stack.environment | {"COMPOSE_PROJECT_NAME": stack.project} | settings,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert not (check and done.returncode), done.stdout + done.stderr
     return done
@@ -118,12 +132,13 @@ def pair(
     try:
         older.up()
         assert version(older) == OLDER
-        first = older.walk_through()
-        assert first.returncode == 0, first.stdout + first.stderr
-        older.compose("exec", "-T", "workspace", "python", "app/multivariate.py", "--epochs", "40")
-        model = train(older, upload(older, "upgraded", 300, 3), 300, 28)
-        wait_until(lambda: state(older, model) == "READY", "the model is READY")
-        yield Pair(older, newer, model)
+        with ThreadPoolExecutor(2) as threads:
+            programs = [threads.submit(older.compose, *RUN, *program) for program in PROGRAMS]
+            model = train(older, upload(older, "upgraded", 300, 3), 300, 28)
+            for program in programs:
+                program.result()
+        wait_until(lambda: state(older, model) == "READY", "the model is READY", seconds=400)
+        yield Pair(older, newer, model, with_broken_migration(folder))
     finally:
         if request.session.testsfailed:
             print(older.compose("logs", "--no-color", "--tail", "100", check=False).stdout)
@@ -141,14 +156,25 @@ def test_nothing_is_lost_on_the_way_to_this_version_and_back(pair: Pair) -> None
         assert "`make upgrade` backs up and brings it to this one's" in refused.stderr
         assert "Traceback" not in refused.stderr
 
+    # A migration that fails: the message says how to go back.
+    failed = make(pair.newer, "upgrade", check=False, COMPOSE_FILE=pair.broken)
+    assert failed.returncode != 0
+    assert (
+        "The upgrade failed at: bring the database to the schema of this version." in failed.stderr
+    )
+    assert "  git checkout " in failed.stderr
+    [backup] = re.findall(r"^  make restore FROM=(\S+) OVERWRITE=yes$", failed.stderr, re.MULTILINE)
+
     upgraded = make(pair.newer, "upgrade").stdout
     assert "models:/tracking-quickstart@champion loads." in upgraded
     assert "models:/multivariate-quickstart@champion loads." in upgraded
     assert "does not load" not in upgraded
+    assert re.search(
+        r"^The stack is upgraded. The version before is in the backup \S+$", upgraded, re.M
+    )
     assert version(pair.newer) != OLDER
     assert pair.told(pair.newer) == before
 
-    [backup] = re.findall(r"The version before is in the backup (\S+)", upgraded)
     refused = pair.older.compose("run", "--rm", "--no-deps", "migrate", check=False)
     assert refused.returncode == 1
     assert "The database has the schema of a newer MLflow" in refused.stderr
