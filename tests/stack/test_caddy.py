@@ -390,21 +390,19 @@ def test_two_users_see_and_do_what_permissions_allow(
         body |= {"resource_type": "experiment", "resource_id": experiment, "permission": "MANAGE"}
         answer = requests.post(URL + path, json=body, auth=("maria", maria), timeout=10)
         assert answer.status_code == 403, path
-    accounts(stack, "REMOVE=dan")
 
-
-def test_passwords_count_at_once(stack: Stack, maria: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert seen(log_in(monkeypatch, "maria", maria))
+    # Passwords count at once.
+    assert seen(log_in(monkeypatch, "dan", of_dan))
     with pytest.raises(MlflowException, match="401"):
-        seen(log_in(monkeypatch, "maria", "a-wrong-password"))
+        seen(log_in(monkeypatch, "dan", "a-wrong-password"))
     new = secrets.token_hex(10)
-    accounts(stack, "PASSWORD=maria", given=new + "\n")
+    accounts(stack, "PASSWORD=dan", given=new + "\n")
     with pytest.raises(MlflowException, match="401"):
-        seen(log_in(monkeypatch, "maria", maria))
-    assert seen(log_in(monkeypatch, "maria", new))
-    accounts(stack, "REMOVE=maria")
+        seen(log_in(monkeypatch, "dan", of_dan))
+    assert seen(log_in(monkeypatch, "dan", new))
+    accounts(stack, "REMOVE=dan")
     with pytest.raises(MlflowException, match="401"):
-        seen(log_in(monkeypatch, "maria", new))
+        seen(log_in(monkeypatch, "dan", new))
 
 
 @pytest.mark.parametrize(
