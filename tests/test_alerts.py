@@ -173,6 +173,19 @@ def test_every_file_that_is_mounted_is_there() -> None:
         assert (FOLDER / "targets" / f"{name}.yml").is_file()
 
 
+def test_grafana_does_not_start_without_a_password() -> None:
+    program, option, script = compose()["services"]["grafana"]["entrypoint"]
+    done = subprocess.run(
+        [program, option, script.replace("$$", "$")],
+        env=os.environ | {"GF_SECURITY_ADMIN_PASSWORD": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "GRAFANA_ADMIN_PASSWORD is empty" in done.stderr
+
+
 def test_the_pages_are_published_on_loopback_and_what_asks_is_not() -> None:
     services = {
         name: service
