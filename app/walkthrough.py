@@ -1,5 +1,7 @@
 """What the walk-throughs share: whatever goes wrong, a person gets one line and a status."""
 
+import atexit
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -12,6 +14,8 @@ from detector.tracking import server
 
 def run(walk_through: Callable[[], int]) -> int:
     """Run a walk-through; return its status, 2 for bad input, 1 where MLflow cannot be used."""
+    # The interpreter would look through all that was imported before it ends, for most of a second.
+    atexit.register(gc.freeze)
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:

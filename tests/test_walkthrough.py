@@ -25,6 +25,12 @@ def twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
     return folder, [walk_through(folder), walk_through(folder)]
 
 
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What a walk-through on a real series said."""
+    return walk_through(tmp_path_factory.mktemp("real"), "--sample", "elnino")
+
+
 @pytest.fixture
 def client(twice: tuple[Path, list[Any]], monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     folder, _ = twice
@@ -46,9 +52,9 @@ def test_it_says_what_it_does_and_succeeds_twice(twice: tuple[Path, list[Any]]) 
         assert "1 of 20 points is an anomaly: 1963-08-31." in walk.stdout
 
 
-def test_the_readme_shows_what_it_prints(twice: tuple[Path, list[Any]], tmp_path: Path) -> None:
+def test_the_readme_shows_what_it_prints(twice: tuple[Path, list[Any]], real: Any) -> None:
     _, (first, _) = twice
-    printed = first.stdout + walk_through(tmp_path, "--sample", "elnino").stdout
+    printed = first.stdout + real.stdout
     readme = README.read_text()
     shown = readme.split("```\n", 2)[2].split("```")[0].splitlines()
     assert len(shown) > 5
@@ -154,10 +160,9 @@ def test_a_series_of_ones_own_is_scored(tmp_path: Path) -> None:
     assert "2026-02-10" in walk.stdout.split("<- anomaly, high")[0].splitlines()[-1]
 
 
-def test_the_real_series_shows_the_great_el_ninos(tmp_path: Path) -> None:
-    walk = walk_through(tmp_path, "--sample", "elnino")
-    assert walk.returncode == 0, walk.stderr
-    assert "longest stretch is 8 points, from 1997-06-01 to 1998-01-01" in walk.stdout
+def test_the_real_series_shows_the_great_el_ninos(real: Any) -> None:
+    assert real.returncode == 0, real.stderr
+    assert "longest stretch is 8 points, from 1997-06-01 to 1998-01-01" in real.stdout
 
 
 @pytest.mark.parametrize(

@@ -60,24 +60,71 @@ def train(source: str = "waves.csv") -> str:
     return submission.begin_training(asked(source)).model_id
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kit: Any) -> Iterator[Path]:
-    """Work in a folder with data in it, on the store that a worker started there uses."""
-    kit.prepare(tmp_path)
-    (tmp_path / "datasets").mkdir()
+def fill(folder: Path, kit: Any) -> None:
+    """Give a folder data, and the store that a worker started there uses."""
+    kit.prepare(folder)
+    (folder / "datasets").mkdir()
     for seed, name in enumerate(("waves.csv", "other.csv")):
-        variables(seed).to_csv(tmp_path / "datasets" / name, date_format="%Y-%m-%dT%H:%M:%SZ")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    for name in ("MLFLOW_TRACKING_URI", "DETECTOR_QUEUE"):
-        monkeypatch.delenv(name, raising=False)
-    server.connect()
-    queue.queues.cache_clear()
-    yield tmp_path
-    for each in queue.queues().values():
-        each.huey.storage.close()
-    queue.queues.cache_clear()
-    mlflow.set_tracking_uri("")
+        variables(seed).to_csv(folder / "datasets" / name, date_format="%Y-%m-%dT%H:%M:%SZ")
+
+
+@contextlib.contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Work in a folder, on its store and its queue."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        for name in ("MLFLOW_TRACKING_URI", "DETECTOR_QUEUE"):
+            patch.delenv(name, raising=False)
+        server.connect()
+        queue.queues.cache_clear()
+        yield
+        for each in queue.queues().values():
+            each.huey.storage.close()
+        queue.queues.cache_clear()
+        mlflow.set_tracking_uri("")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, kit: Any) -> Iterator[Path]:
+    """Work in a folder with data in it."""
+    fill(tmp_path, kit)
+    with working_in(tmp_path):
+        yield tmp_path
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, kit: Any) -> Iterator[Start]:
+    """Return what gives the worker for a number of epochs, which starts once for all tests."""
+    begun: dict[str, Any] = {}
+
+    def start(epochs: str) -> Any:
+        if epochs not in begun:
+            folder = tmp_path_factory.mktemp("shared")
+            fill(folder, kit)
+            settings = {"DETECTOR_TRAINING_EPOCHS": epochs, "DETECTOR_LEASE_SECONDS": "3"}
+            begun[epochs] = kit.Service(folder, ["detector", "worker"], 0, **settings)
+        return begun[epochs]
+
+    yield start
+    for each in begun.values():
+        each.stop()
+
+
+@pytest.fixture
+def quick(shared: Start) -> Iterator[Any]:
+    """Return a worker that trains for 20 epochs; the test works in its folder."""
+    found = shared("20")
+    with working_in(found.folder):
+        yield found
+
+
+@pytest.fixture
+def slow(shared: Start) -> Iterator[Any]:
+    """Return a worker whose trainings do not end; the test works in its folder."""
+    found = shared(LONG)
+    with working_in(found.folder):
+        yield found
 
 
 @pytest.fixture
@@ -115,8 +162,7 @@ def has_begun(model_id: str) -> bool:
     return bool(runs.get_model(model_id).diagnostics.epochs)
 
 
-def test_trainings_and_detections_at_once_are_all_right(worker: Start, kit: Any) -> None:
-    worker()
+def test_trainings_and_detections_at_once_are_all_right(quick: Any, kit: Any) -> None:
     models = {source: train(source) for source in ("waves.csv", "other.csv")}
     for model_id in models.values():
         kit.until(lambda each=model_id: status(each) == runs.READY, f"{model_id} is READY")
@@ -150,8 +196,7 @@ def test_trainings_and_detections_at_once_are_all_right(worker: Start, kit: Any)
         )
 
 
-def test_training_tells_its_losses_and_variables(worker: Start, kit: Any) -> None:
-    worker(DETECTOR_TRAINING_EPOCHS="20")
+def test_training_tells_its_losses_and_variables(quick: Any, kit: Any) -> None:
     model_id = train()
     kit.until(lambda: status(model_id) == runs.READY, "READY")
 
@@ -193,11 +238,10 @@ def test_training_of_a_killed_worker_is_done_by_the_next_and_no_file_is_left(
     kit.until(lambda: [path.name for path in ours.iterdir()] == ["lock"], "nothing is left")
 
 
-def test_training_whose_process_is_killed_fails_and_says_so(worker: Start, kit: Any) -> None:
-    running = worker(DETECTOR_TRAINING_EPOCHS=LONG)
+def test_training_whose_process_is_killed_fails_and_says_so(slow: Any, kit: Any) -> None:
     model_id = train()
     kit.until(lambda: has_begun(model_id), "the training has begun")
-    child = training(running.process.pid)
+    child = training(slow.process.pid)
     assert child is not None
 
     child.kill()
@@ -205,7 +249,7 @@ def test_training_whose_process_is_killed_fails_and_says_so(worker: Start, kit: 
     kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
     [error] = runs.get_model(model_id).errors
     assert "SIGKILL" in error["message"]
-    assert running.process.poll() is None
+    assert slow.process.poll() is None
 
 
 def test_stopped_worker_gives_its_training_back_at_once(worker: Start, kit: Any) -> None:
@@ -219,18 +263,16 @@ def test_stopped_worker_gives_its_training_back_at_once(worker: Start, kit: Any)
     kit.until(lambda: status(model_id) == runs.READY, "READY")
 
 
-def test_deleted_model_is_trained_no_longer(worker: Start, kit: Any) -> None:
-    running = worker(DETECTOR_TRAINING_EPOCHS=LONG)
+def test_deleted_model_is_trained_no_longer(slow: Any, kit: Any) -> None:
     model_id = train()
     kit.until(lambda: has_begun(model_id), "the training has begun")
 
     runs.delete_model(model_id)
 
-    kit.until(lambda: training(running.process.pid) is None, "the training has ended")
+    kit.until(lambda: training(slow.process.pid) is None, "the training has ended")
 
 
-def test_training_that_another_worker_took_over_is_ended(worker: Start, kit: Any) -> None:
-    running = worker(DETECTOR_TRAINING_EPOCHS=LONG)
+def test_training_that_another_worker_took_over_is_ended(slow: Any, kit: Any) -> None:
     model_id = train()
     kit.until(lambda: has_begun(model_id), "the training has begun")
 
@@ -238,14 +280,12 @@ def test_training_that_another_worker_took_over_is_ended(worker: Start, kit: Any
     other = {"worker": "another", "until": time.time() + 3600}
     assert queue.queues()["training"].huey.put_if_empty(queue.lease_key(model_id, 2), other)
 
-    kit.until(lambda: training(running.process.pid) is None, "the training has ended")
+    kit.until(lambda: training(slow.process.pid) is None, "the training has ended")
     assert status(model_id) == runs.RUNNING
 
 
-def test_work_that_is_in_no_queue_is_found(worker: Start, kit: Any) -> None:
+def test_work_that_is_in_no_queue_is_found(quick: Any, kit: Any) -> None:
     model_id = runs.create_model(asked("waves.csv")).model_id
-
-    worker()
 
     kit.until(lambda: status(model_id) == runs.READY, "READY")
 
@@ -254,9 +294,8 @@ def test_work_that_is_in_no_queue_is_found(worker: Start, kit: Any) -> None:
     ("source", "code"), [("nowhere.csv", "FileNotExist"), ("/etc/passwd", "InvalidBlobURL")]
 )
 def test_data_that_cannot_be_read_fails_the_model(
-    worker: Start, kit: Any, source: str, code: str
+    quick: Any, kit: Any, source: str, code: str
 ) -> None:
-    worker()
     model_id = train(source)
 
     kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
@@ -388,13 +427,11 @@ def test_only_one_worker_takes_an_attempt(folder: Path) -> None:
     assert sorted(filter(None, taken)) == [1]
 
 
-def test_run_of_a_program_that_went_silent_fails(folder: Path, worker: Start, kit: Any) -> None:
+def test_run_of_a_program_that_went_silent_fails(quick: Any, kit: Any) -> None:
     record = runs.create_model(asked("waves.csv"), queued=False)
     runs.set_status(record.model_id, runs.RUNNING)
     silent = (datetime.now(UTC) - timedelta(minutes=11)).isoformat()
     MlflowClient().set_tag(runs.run_id(record.model_id), "detector.updated", silent)
-
-    worker()
 
     kit.until(lambda: status(record.model_id) == runs.FAILED, "FAILED")
 
