@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stack import SetupError
+from stack.errors import SetupError
 
 ADMINISTRATOR = "admin"
 SHORTEST_PASSWORD = 12

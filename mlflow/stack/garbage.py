@@ -18,11 +18,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import stack
 from botocore.exceptions import BotoCoreError, ClientError
 from mlflow.entities import ViewType
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Connection, Engine, text
+
+from stack.database import database_uri
+from stack.errors import SetupError
+from stack.store import s3_client
 
 # Backup and restore take it too: what one of them copies, another must not delete meanwhile.
 LOCK = "anomaly-detector-maintenance"
@@ -82,15 +85,15 @@ def collect() -> None:
 
     Raises
     ------
-    stack.SetupError
+    SetupError
         If a backup or a restore is at work, or the database or the store refuses.
     """
     told = os.environ["GC_OLDER_THAN"]
     age = age_of(told)
     name = os.environ["MLFLOW_ARTIFACTS_DESTINATION"].removeprefix("s3://")
-    s3 = stack.s3_client(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    s3 = s3_client(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     try:
-        store = SqlAlchemyStore(stack.database_uri(), "mlflow-artifacts:/")
+        store = SqlAlchemyStore(database_uri(), "mlflow-artifacts:/")
         with alone(store.engine) as database:
             before = listed(s3, name)
             delete_rows(store, database, name, age)
@@ -111,7 +114,7 @@ def collect() -> None:
             )
             tell_of_outlived(database, before)
     except (ClientError, BotoCoreError) as error:
-        raise stack.SetupError(
+        raise SetupError(
             f"The store at {os.environ['MLFLOW_S3_ENDPOINT_URL']} does not do it ({error}). Look "
             "at `docker compose logs minio`, and do this again: it goes on where it stopped."
         ) from error
@@ -121,7 +124,7 @@ def age_of(told: str) -> timedelta:
     """Return how long ago something must have been deleted."""
     found = AGE.fullmatch(told)
     if not found:
-        raise stack.SetupError(
+        raise SetupError(
             f"GC_OLDER_THAN is '{told}': it must be a number and d, h, m or s, such as 30d."
         )
     return timedelta(**{UNITS[found[2]]: int(found[1])})
@@ -138,7 +141,7 @@ def alone(engine: Engine) -> Iterator[Connection]:
     # Each question is answered by what is committed when it is asked.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not connection.scalar(text("SELECT GET_LOCK(:name, 0)"), {"name": LOCK}):
-            raise stack.SetupError(
+            raise SetupError(
                 "A backup, a restore or another gc is at work: wait until it has ended, and do "
                 "this again."
             )
@@ -233,7 +236,7 @@ def delete_objects(s3: Any, bucket: str, prefixes: Iterable[str]) -> None:
             if keys:
                 done = s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
                 if done.get("Errors"):
-                    raise stack.SetupError(f"The store does not delete {done['Errors'][0]}.")
+                    raise SetupError(f"The store does not delete {done['Errors'][0]}.")
 
 
 def abort_uploads(s3: Any, bucket: str, oldest: datetime) -> int:

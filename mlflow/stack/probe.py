@@ -22,8 +22,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import MySQLdb
-import stack
 from botocore.exceptions import BotoCoreError, ClientError
+
+from stack.database import explain_database_error
+from stack.errors import SetupError
+from stack.store import s3_client
 
 SECONDS = 5
 # More than this is seen in timestamps, and refuses signed requests to a store elsewhere.
@@ -49,10 +52,10 @@ def told(name: str, check: Callable[[], str]) -> tuple[str, str, str, str]:
     """Run a check; return its line."""
     try:
         return "ok", name, check(), ""
-    except stack.SetupError as error:
+    except SetupError as error:
         found, _, advice = str(error).partition("\n")
     except MySQLdb.Error as error:
-        found = str(stack.explain_database_error(error) or error)
+        found = str(explain_database_error(error) or error)
         advice = "docker compose logs db"
     except (ClientError, BotoCoreError) as error:
         found = f"the user 'mlflow' cannot use its bucket: {error}"
@@ -90,10 +93,10 @@ def database() -> str:
         [(found, clock, version)] = rows.fetchall()
         rows.execute("SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), FROM_UNIXTIME(%s))", [clock])
     if found != sent:
-        raise stack.SetupError(f"a row was written as {sent} and read as {found}")
+        raise SetupError(f"a row was written as {sent} and read as {found}")
     behind = time.time() - clock
     if abs(behind) > CLOCK_SECONDS:
-        raise stack.SetupError(
+        raise SetupError(
             f"its clock is {behind:.0f} s behind this container's\nset the clocks of the hosts "
             "by NTP"
         )
@@ -103,7 +106,7 @@ def database() -> str:
 def store() -> str:
     """Write an object to MLflow's bucket as its user."""
     user, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
-    s3 = stack.s3_client(user, secret, seconds=SECONDS)
+    s3 = s3_client(user, secret, seconds=SECONDS)
     bucket = os.environ["MLFLOW_ARTIFACTS_DESTINATION"].removeprefix("s3://").split("/")[0]
     # What an earlier one wrote that got no answer.
     old = datetime.now(UTC) - timedelta(hours=1)
@@ -117,7 +120,7 @@ def store() -> str:
     finally:
         s3.delete_object(Bucket=bucket, Key=key)
     if found != sent:
-        raise stack.SetupError("an object that was written is read as another\nrestore a backup")
+        raise SetupError("an object that was written is read as another\nrestore a backup")
     return f"an object written to the bucket '{bucket}', read and deleted"
 
 
@@ -144,12 +147,12 @@ def through_the_api(name: str) -> str:
     asked("POST", "mlflow/runs/log-parameter", param)
     found = asked("GET", f"mlflow/runs/get?run_id={run}")["run"]["data"]["params"]
     if found != [{"key": param["key"], "value": param["value"]}]:
-        raise stack.SetupError(f"a parameter that was logged is read as {found}")
+        raise SetupError(f"a parameter that was logged is read as {found}")
     file = f"mlflow-artifacts/artifacts/{experiment}/{run}/artifacts/{name}"
     sent = name.encode()
     answered("PUT", file, sent)
     if answered("GET", file) != sent:
-        raise stack.SetupError("a file that was logged is read as another")
+        raise SetupError("a file that was logged is read as another")
     answered("DELETE", file)
     asked("POST", "mlflow/runs/delete", {"run_id": run})
     asked("POST", "mlflow/experiments/delete", {"experiment_id": experiment})
@@ -209,8 +212,6 @@ def answered(method: str, path: str, body: bytes | None = None) -> bytes:
                 "\nMLFLOW_ADMIN_PASSWORD must be the one of the administrator: `make up` gives it "
                 "to all anew"
             )
-        raise stack.SetupError(found.replace("\n", " ") + advice) from error
+        raise SetupError(found.replace("\n", " ") + advice) from error
     except OSError as error:
-        raise stack.SetupError(
-            f"{method} {path.split('?')[0]} got no answer: {error}{advice}"
-        ) from error
+        raise SetupError(f"{method} {path.split('?')[0]} got no answer: {error}{advice}") from error
