@@ -92,8 +92,11 @@ def make() -> str:
         place.sweep()
         for left in settings.folder().glob(f"{PARTIAL}*"):
             shutil.rmtree(left)
-        moment = datetime.fromtimestamp(begun, UTC)
-        name = moment.strftime("%Y-%m-%dT%H-%M-%SZ")
+        moment = datetime.now(UTC)
+        # A name is that of a second.
+        while (name := moment.strftime("%Y-%m-%dT%H-%M-%SZ")) in place.names():
+            time.sleep(0.1)
+            moment = datetime.now(UTC)
         partial = settings.folder() / f"{PARTIAL}{name}"
         copied = Copied(place, partial, {}, place.pool())
         try:

@@ -138,13 +138,10 @@ class Kit:
 
     def create(self, **environment: str) -> str:
         """Make a backup; return where it lies."""
-        # Its name is that of the second.
-        before = self.backups()
-        while True:
-            self.run("create", **environment)
-            new = set(self.backups()) - set(before)
-            if new:
-                return str(self.folder / new.pop())
+        before = set(self.backups())
+        self.run("create", **environment)
+        [new] = set(self.backups()) - before
+        return str(self.folder / new)
 
     def manifest(self, backup: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((Path(backup) / "manifest.json").read_text())

@@ -191,6 +191,8 @@ def test_a_service_that_is_killed_leaves_the_last_backup_as_it_was(
                 break
         printed, error = program.communicate()
     stack.compose("up", "-d", "--wait", service)
+    health = ("exec", "-T", "mlflow", "stack", "health")
+    wait_until(lambda: stack.compose(*health, check=False).returncode == 0, "the store answers")
     if service in ("db", "minio"):
         assert program.returncode == 1, printed
         [said] = [line for line in error.splitlines() if line.startswith("backup: ")]
