@@ -157,9 +157,11 @@ class Database:
                         found = _INSERT.match(line)
                         if found:
                             table = found[1].decode().replace("``", "`")
-                        elif line.startswith(b"("):
+                        elif table and line.startswith(b"("):
                             # A row is a line: line breaks in a value are escaped.
                             rows[table] = rows.get(table, 0) + 1
+                            # Lines of triggers may begin in the same way.
+                            table = "" if line.endswith(b";\n") else table
                         elif line.startswith(b"CREATE TABLE `"):
                             rows.setdefault(line.split(b"`")[1].decode(), 0)
                         last = line if line.strip() else last

@@ -131,6 +131,7 @@ class Bucket:
             settings.text("BACKUP_S3_ENDPOINT_URL"),
             settings.needed("BACKUP_S3_ACCESS_KEY_ID"),
             settings.needed("BACKUP_S3_SECRET_ACCESS_KEY"),
+            settings.text("BACKUP_S3_REGION", "us-east-1"),
         )
 
     def _listed(self, prefix: str, **options: Any) -> Iterator[dict[str, Any]]:
@@ -181,6 +182,10 @@ class Bucket:
     def open(self, name: str, file: str) -> IO[bytes]:
         return self._get(f"{name}/{file}")
 
+    def _put(self, path: Path, key: str) -> None:
+        with path.open("rb") as content:
+            s3.put(self.client, self.bucket, self.prefix + key, content, path.stat().st_size)
+
     @_explained
     def pool(self) -> dict[str, int]:
         return {
@@ -194,14 +199,14 @@ class Bucket:
 
     @_explained
     def keep_object(self, digest: str, path: Path) -> None:
-        self.client.upload_file(str(path), self.bucket, self.prefix + _object(digest))
+        self._put(path, _object(digest))
         path.unlink()
 
     @_explained
     def finish(self, partial: Path, name: str) -> None:
         files = sorted(partial.iterdir(), key=lambda path: path.name == MANIFEST)
         for path in files:
-            self.client.upload_file(str(path), self.bucket, f"{self.prefix}{name}/{path.name}")
+            self._put(path, f"{name}/{path.name}")
         shutil.rmtree(partial)
 
     @_explained
@@ -274,7 +279,7 @@ def held(*, alone: bool, place: Place) -> Iterator[None]:
 
 def unusable(error: OSError) -> BackupError:
     """Return what to do where the folder of backups cannot be used."""
-    folder = settings.text("BACKUP_FOLDER", str(settings.folder()))
+    folder = settings.text("BACKUP_FROM") or settings.text("BACKUP_FOLDER", str(settings.folder()))
     if isinstance(error, PermissionError):
         user, group = os.getuid(), os.getgid()
         return BackupError(

@@ -142,9 +142,7 @@ def _put(place: Place, client: Any, entry: Entry, there: dict[str, s3.Listed]) -
     listed = there.get(entry.key)
     if not listed or (listed.etag, listed.size) != (entry.etag, entry.size):
         with place.open_object(entry.sha256) as content:
-            client.upload_fileobj(
-                content, entry.bucket, entry.key, ExtraArgs={"ContentType": entry.type}
-            )
+            s3.put(client, entry.bucket, entry.key, content, entry.size, entry.type)
     return entry.size
 
 

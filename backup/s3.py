@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import boto3  # type: ignore[import-untyped]
 from boto3.exceptions import Boto3Error  # type: ignore[import-untyped]
@@ -21,16 +21,18 @@ BUCKETS = {
     "datasets": ("detector", "DETECTOR_STORE_SECRET"),
 }
 AT_ONCE = 8
+# In bytes: what is larger is uploaded in parts.
+SMALL = 8 << 20
 
 
-def client(endpoint: str, key: str, secret: str) -> Any:
+def client(endpoint: str, key: str, secret: str, region: str) -> Any:
     """Return boto3's client, which threads may share."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint or None,
         aws_access_key_id=key,
         aws_secret_access_key=secret,
-        region_name=text("BACKUP_S3_REGION", "us-east-1"),
+        region_name=region,
         config=Config(
             s3={"addressing_style": "path"},
             connect_timeout=5,
@@ -39,6 +41,15 @@ def client(endpoint: str, key: str, secret: str) -> Any:
             max_pool_connections=2 * AT_ONCE,
         ),
     )
+
+
+def put(client: Any, bucket: str, key: str, content: IO[bytes], size: int, kind: str = "") -> None:
+    """Put an object; a large one in parts, each of which starts threads and may be tried again."""
+    options = {"ContentType": kind} if kind else {}
+    if size <= SMALL:
+        client.put_object(Bucket=bucket, Key=key, Body=content.read(), **options)
+    else:
+        client.upload_fileobj(content, bucket, key, ExtraArgs=options)
 
 
 def missing(error: ClientError) -> bool:
@@ -72,7 +83,7 @@ class Store:
     def __init__(self) -> None:
         self.endpoint = text("MLFLOW_S3_ENDPOINT_URL", "http://minio:9000")
         self.clients = {
-            bucket: client(self.endpoint, user, needed(secret))
+            bucket: client(self.endpoint, user, needed(secret), "us-east-1")
             for bucket, (user, secret) in BUCKETS.items()
         }
 

@@ -22,7 +22,12 @@ def save(source: Path, target: Path) -> None:
 
 def restore(source: Path, target: Path) -> None:
     """Replace a database by one of a backup."""
-    _copy(source, target, lambda: saved(source))
+    try:
+        _copy(source, target, lambda: saved(source))
+    except OSError as error:
+        raise BackupError(
+            f"The disk of {target} is full: free some space, and restore again."
+        ) from error
 
 
 def _copy(source: Path, target: Path, opened: Callable[[], sqlite3.Connection]) -> None:

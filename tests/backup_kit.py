@@ -70,7 +70,7 @@ class Kit:
                 connection.exec_driver_sql("INSERT INTO metrics VALUES (1, %s)", (value / 7,))
             connection.exec_driver_sql(
                 "CREATE TRIGGER doubled BEFORE UPDATE ON metrics FOR EACH ROW BEGIN "
-                "SET NEW.value = 2 * NEW.value; END"
+                "SET NEW.value =\n(2 * NEW.value); END"
             )
         self.put("mlflow", "1/a/artifacts/plot.png", b"a picture" * 1000)
         self.put("mlflow", "1/b/artifacts/plot.png", b"a picture" * 1000)
@@ -121,7 +121,7 @@ class Kit:
     def run(self, *arguments: str, **environment: str) -> str:
         """Run the program; return what it prints."""
         with self.start(*arguments, **environment) as program:
-            printed, error = program.communicate(timeout=60)
+            printed, error = program.communicate(timeout=600)
         assert program.returncode == 0, printed + error
         return printed
 

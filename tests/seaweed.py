@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from services import free_port, until
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret"}
@@ -33,6 +35,9 @@ def running(folder: Path, users: Mapping[str, tuple[str, str]] | None = None) ->
     port, options = free_port(), []
     if users is not None:
         options = [f"-s3.config={_identities(folder / 'identities.json', users)}"]
+    # Its other ports are those that it finds free: of several that look at once, one lives.
+    starting = FileLock(Path(tempfile.gettempdir()) / "seaweed-start.lock")
+    starting.acquire()
     server = subprocess.Popen(
         [weed, "mini", f"-dir={folder}/store", f"-s3.port={port}", "-ip=127.0.0.1",
          "-ip.bind=127.0.0.1", "-bucket=datasets", *options],
@@ -42,8 +47,10 @@ def running(folder: Path, users: Mapping[str, tuple[str, str]] | None = None) ->
         url = f"http://127.0.0.1:{port}"
         asked = client(url)
         until(lambda: _takes(asked), f"{url} takes files")
+        starting.release()
         yield url
     finally:
+        starting.release()
         server.terminate()
         server.wait(20)
 

@@ -91,7 +91,7 @@ def test_the_last_backups_are_kept_with_their_objects(kit: Kit) -> None:
 
 def test_what_a_killed_backup_leaves_is_no_backup_and_goes_with_the_next(kit: Kit) -> None:
     for place in range(16):
-        kit.put("mlflow", f"1/a/large-{place}", os.urandom(8 << 20))
+        kit.put("mlflow", f"1/a/large-{place}", os.urandom(4 << 20))
     with kit.start("create") as program:
         until(
             lambda: len(list(kit.folder.glob("objects/*/*"))) > 3, "objects are copied", pause=0.001

@@ -60,7 +60,7 @@ def test_a_newer_schema_is_refused_before_anything_changes(kit: Kit) -> None:
 
 def test_one_that_is_killed_leaves_a_stack_that_says_so(kit: Kit) -> None:
     for place in range(8):
-        kit.put("mlflow", f"1/a/large-{place}", os.urandom(8 << 20))
+        kit.put("mlflow", f"1/a/large-{place}", os.urandom(6 << 20))
     backup = kit.create()
     before = kit.content()
     kit.empty()

@@ -234,3 +234,22 @@ def test_its_container_has_no_privilege(stack: Stack, backups: Backups) -> None:
             assert not [each for each in environment if stack.secrets[name] in each]
     finally:
         stack.compose("--profile", "backup", "rm", "-f", "-s", "backup")
+
+
+def test_mlflow_does_not_start_on_what_a_killed_restore_left(stack: Stack) -> None:
+    run = ("run", "--rm", "--no-deps", "-T", "migrate")
+    stack.sql("CREATE TABLE restore_unfinished (since TEXT)")
+    try:
+        done = stack.compose(*run, check=False)
+    finally:
+        stack.sql("DROP TABLE restore_unfinished")
+    assert done.returncode == 1
+    assert "cut off half-way" in done.stderr
+    assert "OVERWRITE=yes" in done.stderr
+
+
+def test_mlflow_knows_the_schema_that_it_made(stack: Stack) -> None:
+    known = stack.compose("run", "--rm", "--no-deps", "-T", "migrate", "schemas").stdout.split()
+    [[schema]] = stack.sql("SELECT version_num FROM alembic_version")
+    assert schema in known
+    assert len(known) > 30
