@@ -47,7 +47,7 @@ lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose'
 	.venv/bin/ruff check . && .venv/bin/ruff format --check .
 	.venv/bin/mypy app backup
 	PYTHONPATH=app .venv/bin/lint-imports --no-logo
-	.venv/bin/hadolint Dockerfile $(wildcard */Dockerfile) .ci/stand-ins/*.Dockerfile
+	.venv/bin/hadolint Dockerfile $(wildcard */Dockerfile) tests/stack/older.Dockerfile .ci/stand-ins/*.Dockerfile
 	.venv/bin/shellcheck .ci/run .ci/engine $(filter-out %.py,$(wildcard scripts/*)) .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
 		for overlay in '' :minio/seaweedfs.yml :caddy/caddy.yml; do \
