@@ -37,6 +37,8 @@ OURS = (
     "SELECT experiment_id FROM experiments WHERE name = %s OR "
     "(name REGEXP '^doctor-[0-9a-f]{32}$' AND creation_time < %s)"
 )
+# Of MLflow's accounts, where it has them.
+ADMINISTRATOR = "admin"
 OF_A_RUN = ("tags", "params", "metrics", "latest_metrics")
 
 
@@ -136,30 +138,35 @@ def tracking() -> str:
 
 
 def through_the_api(name: str) -> str:
-    experiment = asked("POST", "mlflow/experiments/create", {"name": name})["experiment_id"]
+    experiment = asked("POST", "2.0/mlflow/experiments/create", {"name": name})["experiment_id"]
     begun = asked(
         "POST",
-        "mlflow/runs/create",
+        "2.0/mlflow/runs/create",
         {"experiment_id": experiment, "start_time": int(time.time() * 1000)},
     )
     run = begun["run"]["info"]["run_id"]
     param = {"run_id": run, "key": "asked by", "value": "make doctor"}
-    asked("POST", "mlflow/runs/log-parameter", param)
-    found = asked("GET", f"mlflow/runs/get?run_id={run}")["run"]["data"]["params"]
+    asked("POST", "2.0/mlflow/runs/log-parameter", param)
+    found = asked("GET", f"2.0/mlflow/runs/get?run_id={run}")["run"]["data"]["params"]
     if found != [{"key": param["key"], "value": param["value"]}]:
+<<<<<<< HEAD:mlflow/stack/probe.py
         raise SetupError(f"a parameter that was logged is read as {found}")
     file = f"mlflow-artifacts/artifacts/{experiment}/{run}/artifacts/{name}"
+=======
+        raise SetupError(f"a parameter that was logged is read as {found}")
+    file = f"2.0/mlflow-artifacts/artifacts/{experiment}/{run}/artifacts/{name}"
+>>>>>>> 60c915f3470530c260843f02ed64bb6a76c93d74:mlflow/probe.py
     sent = name.encode()
     answered("PUT", file, sent)
     if answered("GET", file) != sent:
         raise SetupError("a file that was logged is read as another")
     answered("DELETE", file)
-    asked("POST", "mlflow/runs/delete", {"run_id": run})
-    asked("POST", "mlflow/experiments/delete", {"experiment_id": experiment})
+    asked("POST", "2.0/mlflow/runs/delete", {"run_id": run})
+    asked("POST", "2.0/mlflow/experiments/delete", {"experiment_id": experiment})
     if user_and_password():
         # Who makes an experiment is given it, for good.
-        right = {"experiment_id": experiment, "username": user_and_password()[0]}
-        asked("DELETE", "mlflow/experiments/permissions/delete", right)
+        right = {"resource_type": "experiment", "resource_id": experiment}
+        asked("POST", "3.0/mlflow/users/permissions/revoke", right | {"username": ADMINISTRATOR})
     return "an experiment, a run and a file made, read and deleted"
 
 
@@ -182,7 +189,7 @@ def purge(name: str) -> None:
 def user_and_password() -> tuple[str, ...]:
     """Return the administrator's where MLflow has accounts, nothing where it has none."""
     password = os.environ.get("MLFLOW_ADMIN_PASSWORD")
-    return ("admin", password) if password else ()
+    return (ADMINISTRATOR, password) if password else ()
 
 
 def asked(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -196,7 +203,7 @@ def answered(method: str, path: str, body: bytes | None = None) -> bytes:
     log_in = ":".join(user_and_password()).encode()
     if log_in:
         headers["Authorization"] = f"Basic {base64.b64encode(log_in).decode()}"
-    address = f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT', '80')}/api/2.0/{path}"
+    address = f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT', '80')}/api/{path}"
     request = urllib.request.Request(address, data=body, headers=headers, method=method)
     advice = "\nlook at the lines of the database and the store, then at docker compose logs mlflow"
     try:
