@@ -79,7 +79,7 @@ FROM workspace AS detector
 USER root
 RUN install -d -o workspace -g workspace /var/lib/detector
 COPY app/detector /srv/app/detector
-RUN python -m compileall -q /srv/app
+RUN python -m compileall -q /srv/app /opt/native
 USER workspace
 # A port can be published only where the service listens on every address; BIND_ADDRESS says where it
 # is published.
