@@ -11,7 +11,7 @@ import os
 import secrets
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,15 +113,25 @@ class Accounts:
 
         return sorted(user["username"] for user in self._get(LIST_USERS)["users"])
 
-    def granted(self, name: str) -> Iterator[str]:
-        """Yield what a user may do, beside what everybody may."""
+    def granted(self, name: str) -> dict[tuple[str, str], str]:
+        """Return what a user may do beside what everybody may: by kind and id."""
         from mlflow.server.auth.routes import LIST_USER_PERMISSIONS
 
-        for each in self._get(LIST_USER_PERMISSIONS, username=name)["permissions"]:
-            what, which = each["resource_type"], each["resource_pattern"]
+        rows = self._get(LIST_USER_PERMISSIONS, username=name)["permissions"]
+        return {(row["resource_type"], row["resource_pattern"]): row["permission"] for row in rows}
+
+    def grant(self, name: str, what: str, which: str, permission: str) -> None:
+        """Give a user a permission in place of one that there is, which MLflow refuses."""
+        if (what, which) in self.granted(name):
+            self.users.revoke_user_permission(name, what, which)
+        self.users.grant_user_permission(name, what, which, permission)
+
+    def in_words(self, name: str) -> Iterator[str]:
+        """Yield what a user may do beside what everybody may, in words."""
+        for (what, which), permission in self.granted(name).items():
             if what == "experiment" and which != "*":
                 which = self._experiment_name(which)
-            yield f"{each['permission']} {what.replace('_', ' ')} '{which}'"
+            yield f"{permission} {what.replace('_', ' ')} '{which}'"
 
     def _experiment_name(self, identity: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -165,31 +175,42 @@ def make_own() -> None:
             accounts.users.update_user_password(name, secret(variable))
         else:
             accounts.users.create_user(name, secret(variable))
-    if "workspace" not in there:
-        hand_over(accounts)
     for name in EXPERIMENTS:
         if accounts.mlflow.get_experiment_by_name(name) is None:
             accounts.mlflow.create_experiment(name)
-        grant(accounts, "detector", "experiment", accounts.experiment(name), "MANAGE")
-    for name in MODELS:
-        grant(accounts, "detector", "registered_model", name, "EDIT")
+    kept = {name: accounts.experiment(name) for name in EXPERIMENTS}
+    permit_own(
+        accounts,
+        "detector",
+        {("experiment", each): "MANAGE" for each in kept.values()}
+        | {("registered_model", name): "EDIT" for name in MODELS},
+    )
     # The walk-through trains models that the endpoint can use.
-    grant(accounts, "workspace", "experiment", accounts.experiment("multivariate"), "EDIT")
+    own = {("experiment", kept["multivariate"]): "EDIT"}
+    permit_own(accounts, "workspace", own if "workspace" in there else own | heritage(accounts))
     print("the users 'workspace' and 'detector' have their passwords and permissions.")
 
 
-def hand_over(accounts: Accounts) -> None:
-    """Give the workspace what was there before accounts were, but for what the endpoint keeps."""
-    for each in pages(accounts.mlflow.search_experiments):
-        if each.name not in EXPERIMENTS:
-            grant(accounts, "workspace", "experiment", each.experiment_id, "MANAGE")
-    for each in pages(accounts.mlflow.search_registered_models):
-        if each.name not in MODELS:
-            grant(accounts, "workspace", "registered_model", each.name, "MANAGE")
+def permit_own(accounts: Accounts, name: str, wanted: Mapping[tuple[str, str], str]) -> None:
+    """Give a user of the stack what it needs; what somebody gave it is left alone."""
+    granted = accounts.granted(name)
+    for (what, which), permission in wanted.items():
+        if (what, which) not in granted:
+            accounts.users.grant_user_permission(name, what, which, permission)
 
 
-def grant(accounts: Accounts, name: str, what: str, which: str, permission: str) -> None:
-    accounts.users.grant_user_permission(name, what, which, permission)
+def heritage(accounts: Accounts) -> dict[tuple[str, str], str]:
+    """Return what was there before accounts were, for the workspace, but for the endpoint's."""
+    found = {
+        ("experiment", each.experiment_id): "MANAGE"
+        for each in pages(accounts.mlflow.search_experiments)
+        if each.name not in EXPERIMENTS
+    }
+    return found | {
+        ("registered_model", each.name): "MANAGE"
+        for each in pages(accounts.mlflow.search_registered_models)
+        if each.name not in MODELS
+    }
 
 
 def show(accounts: Accounts) -> None:
@@ -197,7 +218,7 @@ def show(accounts: Accounts) -> None:
     names = accounts.names()
     width = max(map(len, names))
     for name in names:
-        may = ["everything"] if name == ADMINISTRATOR else list(accounts.granted(name))
+        may = ["everything"] if name == ADMINISTRATOR else list(accounts.in_words(name))
         for place, each in enumerate(may or ["what everybody may"]):
             print(f"{'' if place else name:{width}}  {each}")
 
@@ -257,7 +278,7 @@ def permit(accounts: Accounts, name: str, given: dict[str, str]) -> None:
     if permission == "none":
         accounts.users.revoke_user_permission(name, what, which)
     else:
-        grant(accounts, name, what, which, permission)
+        accounts.grant(name, what, which, permission)
     print(f"user '{name}': {permission} {what.replace('_', ' ')} '{given[of[0]]}'.")
 
 

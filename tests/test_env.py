@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,10 +19,17 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def run(checkout: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [checkout / "scripts" / "env", *arguments], check=True, capture_output=True, text=True
+    return called(checkout, *arguments).stderr
+
+
+def called(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [checkout / "scripts" / "env", *arguments],
+        env={name: value for name, value in os.environ.items() if name != "COMPOSE_FILE"},
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    return done.stderr
 
 
 def kept(checkout: Path) -> dict[str, str]:
@@ -59,3 +67,20 @@ def test_a_stack_from_before_gets_what_is_new(checkout: Path) -> None:
     assert (made["MYSQL_PASSWORD"], made["MINIO_ROOT_PASSWORD"]) == ("old", "old")
     assert len(made["MLFLOW_STORE_SECRET"]) == len(made["DETECTOR_STORE_SECRET"]) == 48
     assert made["WORKSPACE_HIDES"] == "/workspace/.env"
+
+
+@pytest.mark.parametrize("has_caddy", [True, False])
+def test_accounts_and_a_key_are_made_where_caddy_is_used(checkout: Path, has_caddy: bool) -> None:
+    files = "docker-compose.yml" + (":caddy/caddy.yml" if has_caddy else "")
+    (checkout / ".env").write_text(f"COMPOSE_FILE={files}\nCADDY_HOST=plant.example\n")
+    (checkout / ".env").chmod(0o600)
+    run(checkout, "secrets")
+    made = kept(checkout)
+    names = {"MLFLOW_ADMIN_PASSWORD", "MLFLOW_WORKSPACE_PASSWORD", "MLFLOW_DETECTOR_PASSWORD"}
+    names |= {"MLFLOW_FLASK_SERVER_SECRET_KEY", "API_KEYS"}
+    assert names & made.keys() == (names if has_caddy else set())
+    assert len({made[name] for name in names & made.keys()}) == (5 if has_caddy else 0)
+    told = called(checkout, "addresses").stdout
+    assert ("https://plant.example:443" in told) == has_caddy
+    assert ("http://localhost:5000" in told) == (not has_caddy)
+    assert not [name for name in names & made.keys() if made[name] in told]

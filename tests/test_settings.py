@@ -56,7 +56,7 @@ def test_nothing_is_given_that_is_no_setting(service: str) -> None:
 
 
 def test_the_example_names_what_the_stack_honours_and_nothing_else() -> None:
-    files = [COMPOSE, *(path.read_text() for path in ROOT.glob("minio/*.yml"))]
+    files = [COMPOSE, *(path.read_text() for path in ROOT.glob("*/*.yml"))]
     used = {name for text in files for name in re.findall(r"(?<!\$)\$\{(\w+)", text)}
     named = set(re.findall(r"^#?(\w+)=", EXAMPLE, flags=re.MULTILINE))
     # Read by the docker compose command itself.
