@@ -149,13 +149,8 @@ def through_the_api(name: str) -> str:
     asked("POST", "2.0/mlflow/runs/log-parameter", param)
     found = asked("GET", f"2.0/mlflow/runs/get?run_id={run}")["run"]["data"]["params"]
     if found != [{"key": param["key"], "value": param["value"]}]:
-<<<<<<< HEAD:mlflow/stack/probe.py
-        raise SetupError(f"a parameter that was logged is read as {found}")
-    file = f"mlflow-artifacts/artifacts/{experiment}/{run}/artifacts/{name}"
-=======
         raise SetupError(f"a parameter that was logged is read as {found}")
     file = f"2.0/mlflow-artifacts/artifacts/{experiment}/{run}/artifacts/{name}"
->>>>>>> 60c915f3470530c260843f02ed64bb6a76c93d74:mlflow/probe.py
     sent = name.encode()
     answered("PUT", file, sent)
     if answered("GET", file) != sent:
