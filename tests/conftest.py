@@ -1,5 +1,6 @@
 """What the tests share: the upstream package, imported in silence, services, and two series."""
 
+import gc
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ import services
 from hypothesis import settings
 from services import Service, start_detector
 from xdist.scheduler import LoadFileScheduling
+
+# As the service does: what is imported stays, and to look through it for garbage takes time.
+gc.set_threshold(10_000)
 
 # Threads of torch that wait for one another let others have the core meanwhile. It has to be said
 # before torch is loaded, here and in what the tests start.
