@@ -32,8 +32,8 @@ def train_in_this_process(model_id: str) -> int:
     Returns
     -------
     int
-        0 when the model is READY, or FAILED and says why; ``EX_TEMPFAIL`` when MLflow or
-        the queue was away.
+        0 when the model is READY; ``EX_DATAERR`` when it is FAILED and says why;
+        ``EX_TEMPFAIL`` when MLflow or the queue was away.
     """
     _set_up()
     stop = threading.Event()
@@ -55,7 +55,7 @@ def train_in_this_process(model_id: str) -> int:
         # Written already, unless what was asked for cannot be read from the run.
         runs.fail(model_id, runs.MODELS, error)
         _log.warning("failed", extra={"id": model_id, "code": error.code})
-        return 0
+        return os.EX_DATAERR
     except Stopped:
         return 0
     except Exception as error:

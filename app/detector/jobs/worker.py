@@ -293,6 +293,9 @@ class Worker:
             raise ConnectionError(
                 "the training could not reach MLflow or the queue; its log says which"
             )
+        if code == os.EX_DATAERR:
+            # It has written why.
+            raise DetectionError("ModelFailed", "The training failed; its run says why.")
         if code != 0:
             reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise DetectionError(
