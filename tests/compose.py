@@ -48,6 +48,7 @@ class Stack:
             "MLFLOW_STORE_SECRET": secrets.token_hex(16),
             "DETECTOR_STORE_SECRET": secrets.token_hex(16),
             "SPARK_SECRET": secrets.token_hex(16),
+            "GRAFANA_ADMIN_PASSWORD": secrets.token_hex(16),
         }
         self.environment = {
             **os.environ,

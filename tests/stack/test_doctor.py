@@ -22,8 +22,9 @@ ROWS = " UNION ALL ".join(
     for table in ("experiments", "experiment_tags", "runs", "params", "tags")
 )
 OBJECTS = """
-import os, stack
-s3 = stack.s3_client(os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
+import os
+from stack.store import s3_client
+s3 = s3_client(os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
 for bucket in ("mlflow", "datasets"):
     found = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
     print([entry["Key"] for entry in found if "doctor" in entry["Key"]], len(found))
