@@ -46,5 +46,6 @@ def test_every_file_that_the_architecture_names_is_there() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_path_within_the_project_is_there(page: Path) -> None:
-    paths = re.findall(r"`((?:app|backup|caddy|docs|mlflow|prometheus|scripts|tests|\.ci)/[\w./-]*)`", page.read_text())
+    folders = "app|backup|caddy|docs|mlflow|prometheus|scripts|tests|.ci"
+    paths = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())
     assert not [path for path in paths if not (ROOT / path).exists()]
