@@ -145,7 +145,7 @@ def log_in(monkeypatch: pytest.MonkeyPatch, name: str, password: str) -> MlflowC
     """Return MLflow's client as a user who has set what docs/accounts.md says."""
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
-    mlflow.set_tracking_uri(URL)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", URL)
     return MlflowClient(URL)
 
 

@@ -231,8 +231,9 @@ def test_a_bucket_that_it_may_not_use_is_named(stack: Stack) -> None:
 
 # Removes the bucket of the data sets, which is empty.
 REMOVE_BUCKET = """
-import os, stack
-s3 = stack.s3_client(os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
+import os
+from stack.store import s3_client
+s3 = s3_client(os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
 s3.delete_bucket(Bucket="datasets")
 """
 
