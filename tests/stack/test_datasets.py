@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from compose import Stack, wait_until
-from services import HEADER
+from trainings import call
 
-KEY = {HEADER: "any"}
 TABLE = b"timestamp,load,speed\n2021-01-01T00:00:00Z,1,10\n2021-01-01T00:01:00Z,2,20\n"
 SERIES = b"timestamp,value\n2021-01-01T00:00:00Z,1\n"
 # Reads a data source where a service would, with the settings of its container.
@@ -38,17 +35,6 @@ s3 = boto3.client("s3", endpoint_url="http://minio:9000")
 for entry in s3.list_objects_v2(Bucket="datasets").get("Contents", []):
     print(entry["Key"], entry["Size"])
 """
-
-
-def call(
-    stack: Stack, path: str, body: bytes | None = None, method: str = "GET"
-) -> tuple[int, Any]:
-    request = urllib.request.Request(stack.endpoint + path, body, KEY, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, json.loads(answer.read() or b"null")
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
 
 
 def read_in(stack: Stack, service: str, source: str) -> Any:
