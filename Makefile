@@ -103,7 +103,7 @@ walkthrough: ## the walk-through inside the workspace container
 
 # Only what stands on the command line: the environment may have some of these names too.
 accounts: ## users of MLflow behind Caddy: ADD=name, PASSWORD=name, REMOVE=name, GRANT=name (docs/accounts.md); none lists them
-	@scripts/accounts $(foreach v,ADD PASSWORD REMOVE GRANT EXPERIMENT MODEL PERMISSION,$(if $(filter command,$(word 1,$(origin $v))),'$v=$($v)'))
+	@scripts/accounts $(foreach v,ADD PASSWORD REMOVE GRANT EXPERIMENT MODEL PERMISSION,$(if $(filter command,$(word 1,$(origin $v))),'$v=$(subst ','\'',$(value $v))'))
 
 test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their own
 	@docker version >/dev/null 2>&1 || { echo 'No Docker engine answers: run `make engine` first.' >&2; exit 1; }
