@@ -50,7 +50,7 @@ lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose'
 	.venv/bin/hadolint Dockerfile $(wildcard */Dockerfile) tests/stack/older.Dockerfile .ci/stand-ins/*.Dockerfile
 	.venv/bin/shellcheck .ci/run .ci/engine $(filter-out %.py,$(wildcard scripts/*)) .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
-		for overlay in '' :minio/seaweedfs.yml :caddy/caddy.yml; do \
+		for overlay in '' :minio/seaweedfs.yml :caddy/caddy.yml :minio/seaweedfs.yml:caddy/caddy.yml; do \
 			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile '*' config --quiet; \
 			echo "docker-compose.yml$$overlay is valid"; done; \
 	else echo 'The Compose files were not checked: the docker compose command is not here.'; fi
