@@ -50,7 +50,7 @@ lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose'
 	.venv/bin/hadolint Dockerfile $(wildcard */Dockerfile) tests/stack/older.Dockerfile .ci/stand-ins/*.Dockerfile
 	.venv/bin/shellcheck .ci/run .ci/engine $(filter-out %.py,$(wildcard scripts/*)) .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
-		for overlay in '' :minio/seaweedfs.yml :caddy/caddy.yml; do \
+		for overlay in '' :minio/seaweedfs.yml :caddy/caddy.yml :minio/seaweedfs.yml:caddy/caddy.yml; do \
 			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile '*' config --quiet; \
 			echo "docker-compose.yml$$overlay is valid"; done; \
 	else echo 'The Compose files were not checked: the docker compose command is not here.'; fi
@@ -103,7 +103,7 @@ walkthrough: ## the walk-through inside the workspace container
 
 # Only what stands on the command line: the environment may have some of these names too.
 accounts: ## users of MLflow behind Caddy: ADD=name, PASSWORD=name, REMOVE=name, GRANT=name (docs/accounts.md); none lists them
-	@scripts/accounts $(foreach v,ADD PASSWORD REMOVE GRANT EXPERIMENT MODEL PERMISSION,$(if $(filter command,$(word 1,$(origin $v))),'$v=$($v)'))
+	@scripts/accounts $(foreach v,ADD PASSWORD REMOVE GRANT EXPERIMENT MODEL PERMISSION,$(if $(filter command,$(word 1,$(origin $v))),'$v=$(subst ','\'',$(value $v))'))
 
 test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their own
 	@docker version >/dev/null 2>&1 || { echo 'No Docker engine answers: run `make engine` first.' >&2; exit 1; }

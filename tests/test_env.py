@@ -1,8 +1,9 @@
-"""`scripts/env` keeps the stack's settings where only their owner reads them."""
+"""What `make` hands to its scripts, and the settings that `scripts/env` keeps for their owner."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -84,3 +85,10 @@ def test_accounts_and_a_key_are_made_where_caddy_is_used(checkout: Path, has_cad
     assert ("https://plant.example:443" in told) == has_caddy
     assert ("http://localhost:5000" in told) == (not has_caddy)
     assert not [name for name in names & made.keys() if made[name] in told]
+
+
+@pytest.mark.parametrize("name", ["o'brien; exit", 'a "b"', "$HOME $$ `id` \\"])
+def test_make_hands_names_on_as_they_are(name: str) -> None:
+    given = ["GRANT=maria", f"EXPERIMENT={name}", "PERMISSION=READ"]
+    shown = subprocess.check_output(["make", "-n", "accounts", *given], cwd=ROOT, text=True)
+    assert shlex.split(shown) == ["scripts/accounts", *given]

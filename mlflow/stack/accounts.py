@@ -168,26 +168,24 @@ def make_own() -> None:
     """Make the users that the stack logs in as; their passwords are those of .env from now on."""
     accounts = Accounts()
     there = accounts.names()
-    for name, variable in OWN.items():
-        if name == ADMINISTRATOR:
-            continue
-        if name in there:
-            accounts.users.update_user_password(name, secret(variable))
-        else:
-            accounts.users.create_user(name, secret(variable))
     for name in EXPERIMENTS:
         if accounts.mlflow.get_experiment_by_name(name) is None:
             accounts.mlflow.create_experiment(name)
     kept = {name: accounts.experiment(name) for name in EXPERIMENTS}
-    permit_own(
-        accounts,
-        "detector",
-        {("experiment", each): "MANAGE" for each in kept.values()}
-        | {("registered_model", name): "EDIT" for name in MODELS},
-    )
     # The walk-through trains models that the endpoint can use.
     own = {("experiment", kept["multivariate"]): "EDIT"}
-    permit_own(accounts, "workspace", own if "workspace" in there else own | heritage(accounts))
+    # `detector` is made last: where it is not there, a first start is not done, or was cut off.
+    wanted = {
+        "workspace": own if "detector" in there else own | heritage(accounts),
+        "detector": {("experiment", each): "MANAGE" for each in kept.values()}
+        | {("registered_model", name): "EDIT" for name in MODELS},
+    }
+    for name, permissions in wanted.items():
+        if name in there:
+            accounts.users.update_user_password(name, secret(OWN[name]))
+        else:
+            accounts.users.create_user(name, secret(OWN[name]))
+        permit_own(accounts, name, permissions)
     print("the users 'workspace' and 'detector' have their passwords and permissions.")
 
 
