@@ -8,19 +8,17 @@ import os
 import shutil
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trainings
 from compose import ROOT, Stack, wait_until
-from services import HEADER, latest, table, training
+from services import latest, table, training
+from trainings import MODELS
 
-KEY = {HEADER: "any"}
-MODELS = "/anomalydetector/v1.1/multivariate/models"
 LONGEST_RESTORE_SECONDS = 180
 # Prints the SHA-256 of every object of the bucket whose keys the container has.
 HASHES = """
@@ -83,15 +81,9 @@ class Backups:
 
 def call(stack: Stack, path: str, body: Any = None, method: str | None = None) -> Any:
     """Return the answer of the endpoint, None where nobody answers."""
-    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    request = urllib.request.Request(stack.endpoint + path, data, KEY, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read() or b"null")
-    except urllib.error.HTTPError as error:
-        raise AssertionError(f"{path}: {error.code} {error.read().decode()}") from error
-    except OSError:
-        return None
+    status, answer = trainings.call(stack, path, body, method)
+    assert status < 400, f"{path}: {status} {answer}"
+    return answer
 
 
 def found(stack: Stack, model: str, result: str) -> dict[str, Any]:

@@ -334,6 +334,7 @@ def test_http_2_and_the_headers(stack: Stack, authority: Path) -> None:
     ("path", "size", "status"),
     [
         (ENTIRE, 60_000, 413),
+        ("/health/live", 60_000, 413),
         ("/api/2.0/mlflow/runs/log-batch", 60_000, 413),
         ("/api/2.0/mlflow-artifacts/artifacts/0/large", 110_000, 413),
         ("/api/2.0/mlflow-artifacts/artifacts/0/fits", 90_000, 200),
@@ -341,7 +342,7 @@ def test_http_2_and_the_headers(stack: Stack, authority: Path) -> None:
     ],
 )
 def test_a_body_has_a_limit(stack: Stack, path: str, size: int, status: int) -> None:
-    method = "POST" if path == ENTIRE or "log-batch" in path else "PUT"
+    method = "PUT" if "artifacts" in path or "datasets" in path else "POST"
     answer = requests.request(
         method,
         URL + path,
@@ -510,6 +511,43 @@ def test_a_service_without_its_secret_does_not_start(
     assert done.returncode != 0
     assert unset in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_keys_stay_out_of_the_log(stack: Stack) -> None:
+    adapt = ["caddy", "adapt", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
+    log = json.loads(stack.compose("exec", "-T", "caddy", *adapt).stdout)["logging"]
+    fields = log["logs"]["default"]["encoder"]["fields"]
+    assert fields == {"request>headers": {"filter": "delete"}}
+
+
+def test_users_come_back_from_a_backup(
+    stack: Stack, maria: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = stack.environment | {"BACKUP_FOLDER": str(tmp_path / "backups")}
+    script = [ROOT / "scripts" / "backup"]
+    run = {"env": environment, "check": True, "capture_output": True, "text": True}
+    made = subprocess.run([*script, "create"], **run).stdout.splitlines()[-1]  # type: ignore[call-overload]
+    accounts(stack, "REMOVE=maria")
+    with pytest.raises(MlflowException, match="401"):
+        seen(log_in(monkeypatch, "maria", maria))
+    subprocess.run([*script, "restore", made.split(": ")[0], "yes"], **run)  # type: ignore[call-overload]
+    assert "MLflow Quickstart 2" in seen(log_in(monkeypatch, "maria", maria))
+
+
+def test_a_first_start_that_was_cut_off_is_finished(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = ("admin", PASSWORDS["MLFLOW_ADMIN_PASSWORD"])
+    log_in(monkeypatch, *admin).create_experiment("from before")
+    gone = requests.delete(
+        URL + "/api/2.0/mlflow/users/delete",
+        json={"username": "detector"},
+        auth=admin,
+        timeout=10,
+    )
+    assert gone.status_code == 200, gone.text
+    stack.compose("run", "--rm", "--no-deps", "accounts")
+    assert "MANAGE experiment 'from before'" in accounts(stack).stdout
 
 
 def test_an_outage_is_told_and_nothing_is_lost_by_a_restart(
