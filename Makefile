@@ -12,6 +12,9 @@ PYTHON ?= $(shell for v in 3.11 3.12 3; do python$$v -c 'import sys; sys.exit(no
 # is there. Its files are the only ones that no hash of ours is compared with.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
+# What a variable has, as one word of the shell's, whatever it has.
+quoted = '$(subst ','\'',$(value $1))'
+
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
@@ -84,10 +87,10 @@ backup: ## back up the database, the store, the queue and the accounts while the
 	@scripts/backup create
 
 verify-backup: ## say whether a backup would restore: FROM=backups/...
-	@scripts/backup verify '$(FROM)'
+	@scripts/backup verify $(call quoted,FROM)
 
 restore: ## bring a stack back from a backup: FROM=backups/... [OVERWRITE=yes]
-	@scripts/backup restore '$(FROM)' '$(OVERWRITE)'
+	@scripts/backup restore $(call quoted,FROM) $(call quoted,OVERWRITE)
 
 upgrade: ## bring the running stack to the version of this checkout: back up, build, migrate, start, check
 	@scripts/upgrade
@@ -103,7 +106,7 @@ walkthrough: ## the walk-through inside the workspace container
 
 # Only what stands on the command line: the environment may have some of these names too.
 accounts: ## users of MLflow behind Caddy: ADD=name, PASSWORD=name, REMOVE=name, GRANT=name (docs/accounts.md); none lists them
-	@scripts/accounts $(foreach v,ADD PASSWORD REMOVE GRANT EXPERIMENT MODEL PERMISSION,$(if $(filter command,$(word 1,$(origin $v))),'$v=$(subst ','\'',$(value $v))'))
+	@scripts/accounts $(foreach v,ADD PASSWORD REMOVE GRANT EXPERIMENT MODEL PERMISSION,$(if $(filter command,$(word 1,$(origin $v))),$v=$(call quoted,$v)))
 
 test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their own
 	@docker version >/dev/null 2>&1 || { echo 'No Docker engine answers: run `make engine` first.' >&2; exit 1; }
