@@ -107,9 +107,11 @@ def make() -> str:
             (partial / MANIFEST).write_text(manifest.text())
             place.finish(partial, name)
         except BaseException:
-            # Nothing names what was added; without it a full disk is as full as before.
-            place.remove_objects(copied.added)
             shutil.rmtree(partial, ignore_errors=True)
+            # Stopped at its last step, a backup may be whole: then it names what was added.
+            if name not in place.names():
+                # Without it a full disk is as full as before.
+                place.remove_objects(copied.added)
             raise
         removed = _forget(place, keep)
     for line in manifest.left_out:

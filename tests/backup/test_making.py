@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import mariadb
 import pytest
 from backup_kit import SECRETS, Kit
-from services import free_port, until
+from services import ROOT, free_port, until
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -165,3 +166,15 @@ def test_two_do_not_run_at_once(kit: Kit) -> None:
 def test_a_queue_that_is_elsewhere_is_said_to_be_left_out(kit: Kit) -> None:
     printed = kit.run("create", DETECTOR_QUEUE="redis://redis:6379/0")
     assert "not in this backup: the queue, which is in Redis" in printed
+
+
+def test_one_that_is_stopped_at_its_last_step_keeps_its_objects(kit: Kit) -> None:
+    stopped = (
+        "import os, sys; from backup.__main__ import main; "
+        "os.fsync = lambda _: os.kill(os.getpid(), 15); sys.argv = ['backup', 'create']; main()"
+    )
+    command = [sys.executable, "-c", stopped]
+    done = subprocess.run(command, cwd=ROOT, env=kit.environment, check=False)
+    assert done.returncode == 1
+    [name] = kit.backups()
+    assert "would restore" in kit.run("verify", str(kit.folder / name))
