@@ -22,8 +22,8 @@ def save(source: Path, target: Path) -> None:
 
 def restore(source: Path, target: Path) -> None:
     """Replace a database by one of a backup, also one that is damaged."""
+    remove(target)
     try:
-        remove(target)
         _copy(source, target, lambda: saved(source))
     except OSError as error:
         raise BackupError(
