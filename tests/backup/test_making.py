@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mariadb
@@ -148,6 +149,22 @@ def test_one_that_fails_says_why_and_leaves_the_last_as_it_was(
 def test_a_folder_that_cannot_be_written_is_named(kit: Kit, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "cannot be used" in kit.refused("create", BACKUP_MOUNT=str(tmp_path / "file" / "x"))
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"cut")])
+def test_a_backup_whose_list_is_damaged_stops_no_other(
+    kit: Kit, damage: Callable[[Path], object]
+) -> None:
+    first = Path(kit.create())
+    damage(first / "objects.jsonl.gz")
+    kit.s3.delete_object(Bucket="datasets", Key="sensors.csv")
+    printed = kit.run("create")
+    assert f"{first} is damaged: its objects.jsonl.gz cannot be read" in printed
+    # Some of them may be the damaged one's.
+    assert len(list((kit.folder / "objects").glob("*/*"))) == 3
+    assert "would restore" in kit.run("verify", str(kit.folder / kit.backups()[-1]))
+    kit.create(BACKUP_KEEP="1")
+    assert len(list((kit.folder / "objects").glob("*/*"))) == 2
 
 
 def test_two_do_not_run_at_once(kit: Kit) -> None:
