@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -107,9 +108,11 @@ def make() -> str:
             (partial / MANIFEST).write_text(manifest.text())
             place.finish(partial, name)
         except BaseException:
-            # Nothing names what was added; without it a full disk is as full as before.
-            place.remove_objects(copied.added)
             shutil.rmtree(partial, ignore_errors=True)
+            # Stopped at its last step, a backup may be whole: then it names what was added.
+            if name not in place.names():
+                # Without it a full disk is as full as before.
+                place.remove_objects(copied.added)
             raise
         removed = _forget(place, keep)
     for line in manifest.left_out:
@@ -134,8 +137,8 @@ def _fill(manifest: Manifest, copied: Copied) -> None:
         manifest.rows = database.dump(partial / DUMP)
         say(f"database: {sum(manifest.rows.values()):,} rows in {len(manifest.rows)} tables")
         for last in place.names()[-1:]:
-            with place.open(last, OBJECTS) as file:
-                copied.known = {(entry.bucket, entry.key): entry for entry in entries(file)}
+            known = _named(place, last) or ()
+            copied.known = {(entry.bucket, entry.key): entry for entry in known}
         store = s3.Store()
         with store.explained(), gzip.open(partial / OBJECTS, "wt", encoding="utf-8") as lines:
             for bucket in s3.BUCKETS:
@@ -185,12 +188,22 @@ def _forget(place: Place, keep: int) -> str:
     old = names[:-keep]
     for name in old:
         place.remove(name)
-    used = set()
-    for name in names[-keep:]:
-        with place.open(name, OBJECTS) as file:
-            used |= {entry.sha256 for entry in entries(file)}
-    place.remove_objects(place.pool().keys() - used)
+    named = [_named(place, name) for name in names[-keep:]]
+    # What a damaged list names is not known, so all objects stay until its backup is gone.
+    if None not in named:
+        used = {entry.sha256 for each in named for entry in each or ()}
+        place.remove_objects(place.pool().keys() - used)
     return ", ".join(old)
+
+
+def _named(place: Place, name: str) -> list[Entry] | None:
+    """Return the objects that a backup names; None where its list is damaged."""
+    try:
+        with place.open(name, OBJECTS) as file:
+            return list(entries(file))
+    except (OSError, EOFError, zlib.error, ValueError, TypeError) as error:
+        say(f"{place.shown(name)} is damaged: its {OBJECTS} cannot be read ({error})")
+        return None
 
 
 def total_bytes(manifest: Manifest) -> int:

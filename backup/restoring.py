@@ -67,7 +67,7 @@ def _refuse_data(database: Database) -> None:
             if count:
                 there.append(f"{count:,} objects in the bucket {bucket} ({size(total)})")
     for name, path in settings.databases().items():
-        if sqlite.rows(path):
+        if sqlite.used(path):
             there.append(f"rows in {name}")
     if there:
         raise BackupError(

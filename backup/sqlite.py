@@ -21,7 +21,8 @@ def save(source: Path, target: Path) -> None:
 
 
 def restore(source: Path, target: Path) -> None:
-    """Replace a database by one of a backup."""
+    """Replace a database by one of a backup, also one that is damaged."""
+    remove(target)
     try:
         _copy(source, target, lambda: saved(source))
     except OSError as error:
@@ -69,6 +70,14 @@ def rows(path: Path) -> int:
     with closing(sqlite3.connect(path, timeout=30)) as database:
         names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         return sum(_count(database, name) for [name] in names if not name.startswith("sqlite_"))
+
+
+def used(path: Path) -> bool:
+    """Say whether a database has rows; one that is damaged may have some."""
+    try:
+        return rows(path) > 0
+    except sqlite3.DatabaseError:
+        return True
 
 
 def jobs(path: Path) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mariadb
 import pytest
 from backup_kit import SECRETS, Kit
-from services import free_port, until
+from services import ROOT, free_port, until
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -149,12 +151,29 @@ def test_a_folder_that_cannot_be_written_is_named(kit: Kit, tmp_path: Path) -> N
     assert "cannot be used" in kit.refused("create", BACKUP_MOUNT=str(tmp_path / "file" / "x"))
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"cut")])
+def test_a_backup_whose_list_is_damaged_stops_no_other(
+    kit: Kit, damage: Callable[[Path], object]
+) -> None:
+    first = Path(kit.create())
+    damage(first / "objects.jsonl.gz")
+    kit.s3.delete_object(Bucket="datasets", Key="sensors.csv")
+    printed = kit.run("create")
+    assert f"{first} is damaged: its objects.jsonl.gz cannot be read" in printed
+    # Some of them may be the damaged one's.
+    assert len(list((kit.folder / "objects").glob("*/*"))) == 3
+    assert "would restore" in kit.run("verify", str(kit.folder / kit.backups()[-1]))
+    kit.create(BACKUP_KEEP="1")
+    assert len(list((kit.folder / "objects").glob("*/*"))) == 2
+
+
 def test_two_do_not_run_at_once(kit: Kit) -> None:
     with kit.engine.connect() as connection:
         connection.exec_driver_sql("SELECT GET_LOCK('anomaly-detector-maintenance', 0)")
         assert "is under way on this stack" in kit.refused("create")
     subprocess.run(["flock", kit.folder, "sleep", "0"], check=True)
-    with subprocess.Popen(["flock", kit.folder, "cat"], stdin=subprocess.PIPE) as other:
+    # Who reads a backup shares the lock with others who do.
+    with subprocess.Popen(["flock", "-s", kit.folder, "cat"], stdin=subprocess.PIPE) as other:
         taken = ["flock", "-n", kit.folder, "true"]
         until(lambda: subprocess.run(taken, check=False).returncode, "the folder is locked")
         assert "uses this folder is under way" in kit.refused("create")
@@ -165,3 +184,15 @@ def test_two_do_not_run_at_once(kit: Kit) -> None:
 def test_a_queue_that_is_elsewhere_is_said_to_be_left_out(kit: Kit) -> None:
     printed = kit.run("create", DETECTOR_QUEUE="redis://redis:6379/0")
     assert "not in this backup: the queue, which is in Redis" in printed
+
+
+def test_one_that_is_stopped_at_its_last_step_keeps_its_objects(kit: Kit) -> None:
+    stopped = (
+        "import os, sys; from backup.__main__ import main; "
+        "os.fsync = lambda _: os.kill(os.getpid(), 15); sys.argv = ['backup', 'create']; main()"
+    )
+    command = [sys.executable, "-c", stopped]
+    done = subprocess.run(command, cwd=ROOT, env=kit.environment, check=False)
+    assert done.returncode == 1
+    [name] = kit.backups()
+    assert "would restore" in kit.run("verify", str(kit.folder / name))

@@ -84,3 +84,13 @@ def test_accounts_come_back_where_the_stack_has_them(kit: Kit) -> None:
     kit.queue.with_name("accounts.db").unlink()
     assert "accounts.db is in the backup, but this stack has no place" in kit.run("restore", backup)
     assert "accounts.db: 1 rows" in kit.run("restore", backup, "--overwrite", **accounts)
+
+
+def test_a_damaged_queue_is_data_and_is_replaced(kit: Kit) -> None:
+    backup = kit.create()
+    before = kit.content()
+    kit.empty()
+    kit.queue.write_bytes(b"no database" * 1000)
+    assert "rows in queue.db" in kit.refused("check", backup)
+    kit.run("restore", backup, "--overwrite")
+    assert kit.content() == before
