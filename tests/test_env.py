@@ -84,3 +84,22 @@ def test_accounts_and_a_key_are_made_where_caddy_is_used(checkout: Path, has_cad
     assert ("https://plant.example:443" in told) == has_caddy
     assert ("http://localhost:5000" in told) == (not has_caddy)
     assert not [name for name in names & made.keys() if made[name] in told]
+
+
+@pytest.mark.parametrize("given", ["environment", ".env"])
+def test_the_folder_that_is_watched_is_of_those_who_make_backups(
+    checkout: Path, given: str
+) -> None:
+    for name in ("Makefile", "scripts/backup"):
+        shutil.copy(ROOT / name, checkout / name)
+    settings = {"WORKSPACE_UID": "1234", "WORKSPACE_GID": "1234", "BACKUP_FOLDER": "./kept/here"}
+    if given == ".env":
+        text = "".join(f"{name}={value}\n" for name, value in settings.items())
+        (checkout / ".env").write_text(text)
+        settings = {}
+    environment = os.environ | settings
+    subprocess.run(["make", "watched"], cwd=checkout, env=environment, check=True)
+    made = (checkout / "kept" / "here").stat()
+    assert made.st_mode & 0o777 == 0o711
+    assert made.st_uid == (1234 if os.geteuid() == 0 else os.geteuid())
+    assert not (checkout / "backups").exists()
