@@ -76,9 +76,9 @@ up-monitoring: watched up ## start the stack with Prometheus and Grafana, and wa
 	@echo "Prometheus: http://localhost:$$(sed -n 's/^PROMETHEUS_PORT=//p' .env | grep . || echo 9090)"
 	@echo "Grafana: http://localhost:$$(sed -n 's/^GRAFANA_PORT=//p' .env | grep . || echo 3000), as admin with GRAFANA_ADMIN_PASSWORD of .env"
 
-# Its age is watched; Docker would make the folder as root's.
+# The age of the last backup is watched, also before there is one.
 watched:
-	@mkdir -p "$$(sed -n 's/^BACKUP_FOLDER=//p' .env 2>/dev/null | grep . || echo backups)"
+	@scripts/backup folder
 
 down: ## stop the stack with all its profiles; the data stays
 	docker compose --profile '*' down

@@ -161,6 +161,41 @@ def test_versions_that_are_too_old_fail(checkout: Checkout) -> None:
     assert checkout.says(COMPOSE_FILE=overlay)["compose"][0] == "fail"
 
 
+# An engine whose stack has one one-shot, and which does not say where it keeps things.
+ONE_SHOT = r"""
+case "$*" in
+    "version "*) echo "24.0.0 linux/amd64" ;;
+    "compose version --short") echo 2.30.0 ;;
+    "buildx version") echo "buildx v0.13.1" ;;
+    "compose config") printf 'name: p\nservices:\n  migrate:\n    restart: "no"\n' ;;
+    "compose config --services") printf 'migrate\ndb\n' ;;
+    "ps -aq "*) echo 1 ;;
+    "inspect -f"*)
+        echo "migrate|/p-1|exited||CODE|false|0|h|"
+        echo "db|/p-2|running|healthy|0|false|0|h|" ;;
+    "logs --tail 1 "*) echo "no such column" ;;
+    "info "*) exit 1 ;;
+esac
+"""
+
+
+def test_a_one_shot_that_failed_fails_with_what_it_said_last(checkout: Checkout) -> None:
+    checkout.settings(SECRETS)
+    checkout.docker(ONE_SHOT.replace("CODE", "3"))
+    told = checkout.says()
+    assert told["migrate"][0] == "fail"
+    assert "exit code 3, and said last: no such column" in told["migrate"][1]
+    assert told["db"] == ("ok", "running, healthy")
+    checkout.docker(ONE_SHOT.replace("CODE", "0"))
+    assert checkout.says()["migrate"] == ("ok", "it has done its work")
+
+
+def test_an_engine_that_does_not_say_where_its_disk_is_is_not_well(checkout: Checkout) -> None:
+    checkout.settings(SECRETS)
+    checkout.docker(ONE_SHOT)
+    assert checkout.says()["disk: Docker"][0] == "fail"
+
+
 @pytest.mark.parametrize(
     ("hours", "failed", "state", "advice"),
     [

@@ -92,3 +92,22 @@ def test_make_hands_names_on_as_they_are(name: str) -> None:
     given = ["GRANT=maria", f"EXPERIMENT={name}", "PERMISSION=READ"]
     shown = subprocess.check_output(["make", "-n", "accounts", *given], cwd=ROOT, text=True)
     assert shlex.split(shown) == ["scripts/accounts", *given]
+
+
+@pytest.mark.parametrize("given", ["environment", ".env"])
+def test_the_folder_that_is_watched_is_of_those_who_make_backups(
+    checkout: Path, given: str
+) -> None:
+    for name in ("Makefile", "scripts/backup"):
+        shutil.copy(ROOT / name, checkout / name)
+    settings = {"WORKSPACE_UID": "1234", "WORKSPACE_GID": "1234", "BACKUP_FOLDER": "./kept/here"}
+    if given == ".env":
+        text = "".join(f"{name}={value}\n" for name, value in settings.items())
+        (checkout / ".env").write_text(text)
+        settings = {}
+    environment = os.environ | settings
+    subprocess.run(["make", "watched"], cwd=checkout, env=environment, check=True)
+    made = (checkout / "kept" / "here").stat()
+    assert made.st_mode & 0o777 == 0o711
+    assert made.st_uid == (1234 if os.geteuid() == 0 else os.geteuid())
+    assert not (checkout / "backups").exists()

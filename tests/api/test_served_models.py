@@ -165,6 +165,10 @@ def test_a_broken_version_is_refused_and_the_old_one_stays(
         assert follower.call(ENTIRE, weeks).status == 200
         assert follower.call("/health/ready").status == 200
         assert told(follower, "loaded") == told(follower, "refused") == 1
+        registry.set_registered_model_alias(NAME, "champion", "1")
+        kit.until(lambda: told(follower, "refused") == 0, "the metrics tell of no refusal", 20)
+        registry.set_registered_model_alias(NAME, "champion", str(version))
+        kit.until(lambda: told(follower, "refused") == 1, "they tell of it once more", 20)
     finally:
         registry.set_registered_model_alias(NAME, "champion", "1")
     kit.until(lambda: told(follower, "refused") == 0, "the metrics tell of no refusal", 20)

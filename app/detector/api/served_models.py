@@ -155,6 +155,8 @@ class ServedModels:
             MODEL_REFUSED.labels(name).set(0)
             return
         if name in self._refused and self._refused[name][0] == version:
+            # The alias may have pointed to another one meanwhile.
+            MODEL_REFUSED.labels(name).set(1)
             # Each raise would add to its traceback, for as long as the alias points to it.
             raise self._refused[name][1].with_traceback(None)
         try:
