@@ -51,7 +51,7 @@ lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose'
 	.venv/bin/mypy app backup
 	PYTHONPATH=app .venv/bin/lint-imports --no-logo
 	.venv/bin/hadolint Dockerfile $(wildcard */Dockerfile) tests/stack/older.Dockerfile .ci/stand-ins/*.Dockerfile
-	.venv/bin/shellcheck .ci/run .ci/engine $(filter-out %.py,$(wildcard scripts/*)) .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
+	.venv/bin/shellcheck -x .ci/run .ci/engine $(filter-out %.py,$(wildcard scripts/*)) .ci/stand-ins/mysql-entrypoint .devcontainer/*.sh
 	@if docker compose version >/dev/null 2>&1; then \
 		for overlay in '' :minio/seaweedfs.yml :caddy/caddy.yml :minio/seaweedfs.yml:caddy/caddy.yml; do \
 			COMPOSE_FILE=docker-compose.yml$$overlay docker compose --env-file .env.example --profile '*' config --quiet; \
@@ -65,16 +65,14 @@ up: ## start the stack and wait until it is healthy
 	@scripts/env secrets
 	@docker compose up -d --build --wait || { scripts/why-not-up; exit 1; }
 	@git rev-parse HEAD >.stack-revision 2>/dev/null || rm -f .stack-revision
+	@rm -f .upgrade-backup
 	@scripts/env addresses
 
 up-spark: export COMPOSE_PROFILES := spark
 up-spark: up ## start the stack with its Spark cluster, and wait until it is healthy
-	@echo "Spark: http://localhost:$$(sed -n 's/^SPARK_PORT=//p' .env | grep . || echo 8090)"
 
 up-monitoring: export COMPOSE_PROFILES := monitoring
 up-monitoring: watched up ## start the stack with Prometheus and Grafana, and wait until it is healthy
-	@echo "Prometheus: http://localhost:$$(sed -n 's/^PROMETHEUS_PORT=//p' .env | grep . || echo 9090)"
-	@echo "Grafana: http://localhost:$$(sed -n 's/^GRAFANA_PORT=//p' .env | grep . || echo 3000), as admin with GRAFANA_ADMIN_PASSWORD of .env"
 
 # The age of the last backup is watched, also before there is one.
 watched:

@@ -15,7 +15,8 @@ from services import ROOT
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     (tmp_path / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts" / "env", tmp_path / "scripts")
+    for name in ("env", "settings"):
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
     return tmp_path
 
 
@@ -87,6 +88,16 @@ def test_accounts_and_a_key_are_made_where_caddy_is_used(checkout: Path, has_cad
     assert not [name for name in names & made.keys() if made[name] in told]
 
 
+def test_the_pages_of_a_profile_are_told_where_it_is_used(checkout: Path) -> None:
+    (checkout / ".env").write_text("COMPOSE_PROFILES=spark,monitoring\nGRAFANA_PORT='3100'\n")
+    (checkout / ".env").chmod(0o600)
+    told = called(checkout, "addresses").stdout
+    for line in ("Spark: http://localhost:8090", "Grafana: http://localhost:3100,"):
+        assert line in told
+    (checkout / ".env").write_text("")
+    assert "Spark" not in called(checkout, "addresses").stdout
+
+
 @pytest.mark.parametrize("name", ["o'brien; exit", 'a "b"', "$HOME $$ `id` \\"])
 def test_make_hands_names_on_as_they_are(name: str) -> None:
     given = ["GRANT=maria", f"EXPERIMENT={name}", "PERMISSION=READ"]
@@ -100,14 +111,15 @@ def test_the_folder_that_is_watched_is_of_those_who_make_backups(
 ) -> None:
     for name in ("Makefile", "scripts/backup"):
         shutil.copy(ROOT / name, checkout / name)
-    settings = {"WORKSPACE_UID": "1234", "WORKSPACE_GID": "1234", "BACKUP_FOLDER": "./kept/here"}
+    settings = {"WORKSPACE_UID": "1234", "WORKSPACE_GID": "1234", "BACKUP_FOLDER": "./kept here"}
     if given == ".env":
-        text = "".join(f"{name}={value}\n" for name, value in settings.items())
+        # As Compose reads it.
+        text = "".join(f'export {name} = "{value}"  # said\n' for name, value in settings.items())
         (checkout / ".env").write_text(text)
         settings = {}
     environment = os.environ | settings
     subprocess.run(["make", "watched"], cwd=checkout, env=environment, check=True)
-    made = (checkout / "kept" / "here").stat()
+    made = (checkout / "kept here").stat()
     assert made.st_mode & 0o777 == 0o711
     assert made.st_uid == (1234 if os.geteuid() == 0 else os.geteuid())
     assert not (checkout / "backups").exists()
