@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import seaweed
 from backup_kit import Kit
+from services import ROOT
 
 
 @pytest.fixture
@@ -77,3 +81,21 @@ def test_damage_and_a_wrong_key_are_named(kit: Kit, elsewhere: dict[str, Any]) -
         said = kit.refused(*command, **elsewhere)
         assert "The S3 store of backups refuses" in said
         assert "BACKUP_DESTINATION" in said
+
+
+def test_the_manifest_is_uploaded_last(kit: Kit, elsewhere: dict[str, str], tmp_path: Path) -> None:
+    partial = tmp_path / "partial"
+    partial.mkdir()
+    (partial / "manifest.json").write_text("{}")
+    # Its upload fails, as it would be cut off.
+    (partial / "queue.db").symlink_to("nowhere")
+    upload = (
+        "from pathlib import Path; from backup.places import destination; "
+        f"destination().finish(Path({str(partial)!r}), '2026-01-01T00-00-00Z')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", upload], cwd=ROOT, env=kit.environment | elsewhere,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "queue.db" in done.stderr
+    assert kit.objects("elsewhere") == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,9 +15,12 @@ import pandas as pd
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from detector.errors import Stopped
 from detector.jobs import queue, submission
 from detector.jobs.metrics import Metrics
+from detector.jobs.worker import Worker
 from detector.multivariate.requests import TrainingRequest
+from detector.settings import JobSettings
 from detector.tracking import server
 
 Figures = dict[tuple[str, ...], float]
@@ -101,17 +103,32 @@ def test_an_address_that_is_taken_is_named_and_no_reason_not_to_work(
 
 
 @pytest.fixture
-def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kit: Any) -> Iterator[tuple[Any, int]]:
-    """Return a worker that has looked for work once, and the port of its metrics."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kit: Any) -> Iterator[Path]:
+    """Return a folder with a store and a queue, which is the current one."""
     kit.prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
     for name in ("MLFLOW_TRACKING_URI", "DETECTOR_QUEUE"):
         monkeypatch.delenv(name, raising=False)
     server.connect()
     queue.queues.cache_clear()
-    port, begun = kit.free_port(), time.time()
+    yield tmp_path
+    for each in queue.queues().values():
+        each.huey.storage.close()
+    queue.queues.cache_clear()
+    mlflow.set_tracking_uri("")
+
+
+def asked() -> TrainingRequest:
+    start = pd.Timestamp("2026-01-01")
+    return TrainingRequest(source="none.csv", start=start, end=start, sliding_window=28)
+
+
+@pytest.fixture
+def worker(folder: Path, kit: Any) -> Iterator[tuple[Any, int]]:
+    """Return a worker that looks for work, and the port of its metrics."""
+    port = kit.free_port()
     settings = {"DETECTOR_WORKER_METRICS": f"127.0.0.1:{port}"}
-    service = kit.Service(tmp_path, ["detector", "worker"], 0, **settings)
+    service = kit.Service(folder, ["detector", "worker"], 0, **settings)
 
     def looked() -> bool:
         try:
@@ -123,23 +140,57 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kit: Any) -> Iterato
         )
 
     kit.until(looked, "the worker tells of the queues")
-    assert figures(port)["detector_worker_looked_timestamp_seconds",] > begun
     yield service, port
     service.stop()
-    for each in queue.queues().values():
-        each.huey.storage.close()
-    queue.queues.cache_clear()
-    mlflow.set_tracking_uri("")
 
 
 def test_a_worker_counts_a_job_that_fails(worker: tuple[Any, int], kit: Any) -> None:
     _, port = worker
-    start = pd.Timestamp("2026-01-01")
-    asked = TrainingRequest(source="none.csv", start=start, end=start, sliding_window=28)
-    submission.begin_training(asked)
+    submission.begin_training(asked())
     kit.until(
         lambda: figures(port)["detector_jobs_total", "training", "failed"] == 1,
         "the failure is counted",
     )
     assert figures(port)["detector_job_seconds_count", "training"] == 1
     assert figures(port)["detector_jobs_running", "training"] == 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_look_tells_how_long_the_first_job_waits(
+    metrics: Metrics, told: Callable[[Metrics], Figures]
+) -> None:
+    submission.begin_training(asked())
+    worker = Worker(JobSettings(), metrics)
+    assert worker._can_begin()
+    before = told(metrics)
+    worker._take_up()
+    found = told(metrics)
+    assert found["detector_jobs_waiting", "training"] == 1
+    assert found["detector_jobs_oldest_seconds", "training"] > 0
+    looked = ("detector_worker_looked_timestamp_seconds",)
+    assert found[looked] > before[looked]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("raised", "outcome"), [(Stopped(), "stopped"), (ValueError(), "broken off"), (None, "ended")]
+)
+def test_an_attempt_that_does_not_fail_is_counted_as_what_it_is(
+    metrics: Metrics,
+    told: Callable[[Metrics], Figures],
+    raised: Exception | None,
+    outcome: str,
+) -> None:
+    identity = submission.begin_training(asked()).model_id
+    worker = Worker(JobSettings(), metrics)
+    assert worker._can_begin()
+
+    def carry_out(_: str) -> None:
+        if raised:
+            raise raised
+
+    worker._perform("training", carry_out, identity)
+    found = told(metrics)
+    for each in ("ended", "failed", "stopped", "broken off"):
+        assert found["detector_jobs_total", "training", each] == (each == outcome)
+    assert found["detector_jobs_running", "training"] == 0
