@@ -10,6 +10,8 @@ import sys
 import time
 from types import FrameType
 
+from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+
 from . import making, restoring, verifying
 from .errors import BackupError
 from .places import unusable
@@ -36,7 +38,7 @@ def main() -> None:
         if given.command == "create":
             with contextlib.suppress(OSError):
                 making.report(begun, success=False)
-        if isinstance(error, BackupError | OSError | KeyboardInterrupt):
+        if isinstance(error, BackupError | OSError | BotoCoreError | KeyboardInterrupt):
             sys.exit(f"backup: {sentence(error)}")
         raise
 
@@ -53,6 +55,8 @@ def run(given: argparse.Namespace) -> str:
 def sentence(error: BaseException) -> str:
     if isinstance(error, OSError):
         return str(unusable(error))
+    if isinstance(error, BotoCoreError):
+        return f"a store of objects stopped answering ({error}). See that it runs, and try again."
     return str(error) or "stopped before its end; try again."
 
 

@@ -6,6 +6,7 @@ database names was in the store before. Objects that the last backup has are not
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import shutil
@@ -23,6 +24,7 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from . import s3, settings, sqlite
 from .database import Database, connected
+from .errors import BackupError
 from .manifest import DUMP, MANIFEST, OBJECTS, Entry, Manifest, described, entries, hashed
 from .places import PARTIAL, Place, destination, held
 from .progress import Progress, say, size
@@ -109,10 +111,12 @@ def make() -> str:
             place.finish(partial, name)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
-            # Stopped at its last step, a backup may be whole: then it names what was added.
-            if name not in place.names():
-                # Without it a full disk is as full as before.
-                place.remove_objects(copied.added)
+            # What the place says now is not why it failed.
+            with contextlib.suppress(BackupError, OSError):
+                # Stopped at its last step, a backup may be whole: then it names what was added.
+                if name not in place.names():
+                    # Without it a full disk is as full as before.
+                    place.remove_objects(copied.added)
             raise
         removed = _forget(place, keep)
     for line in manifest.left_out:

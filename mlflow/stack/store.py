@@ -161,12 +161,12 @@ def make_users(buckets: Mapping[str, str]) -> None:
 
 def check_user(user: str, own: str, other: str) -> None:
     """See that a user reaches its own bucket, and not the other one."""
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     s3 = s3_client(user, os.environ[f"{user.upper()}_STORE_SECRET"])
     try:
         s3.list_objects_v2(Bucket=own, MaxKeys=1)
-    except ClientError as error:
+    except (ClientError, BotoCoreError) as error:
         raise SetupError(
             f"The store lets the user '{user}' not use the bucket '{own}' ({error}). "
             f"{user.upper()}_STORE_SECRET must be the same for the store and for this service: "
@@ -174,8 +174,14 @@ def check_user(user: str, own: str, other: str) -> None:
         ) from error
     try:
         s3.list_objects_v2(Bucket=other, MaxKeys=1)
-    except ClientError:
-        return
+    except (ClientError, BotoCoreError) as error:
+        answer = getattr(error, "response", {}).get("ResponseMetadata", {})
+        if answer.get("HTTPStatusCode") == 403:
+            return
+        raise SetupError(
+            f"The store does not say whether the user '{user}' may use the bucket '{other}' "
+            f"({error}). Look at `docker compose logs minio`, and start the stack again."
+        ) from error
     raise SetupError(
         f"The store lets the user '{user}' use the bucket '{other}' too: give it the bucket "
         f"'{own}' only."
