@@ -48,16 +48,17 @@ export const CHART_WORDS = [
 const PALETTES = {
   light: {
     text: "#3c4257", faint: "#e6e8f0", paper: "#ffffff", line: "#2b50d8", expected: "#8d9bc9",
-    band: "rgba(43, 80, 216, 0.13)", filled: "#7a859c", change: "#0a7d6b", window: "rgba(43, 80, 216, 0.05)",
+    band: "rgba(43, 80, 216, 0.17)", filled: "#7a859c", change: "#0a7d6b", slider: "#f5f6fb", window: "rgba(43, 80, 216, 0.05)",
     severity: [[0, "#f0a63a"], [0.5, "#e4572e"], [1, "#9b1145"]],
   },
   dark: {
     text: "#c3c9dc", faint: "#2a3044", paper: "#161a26", line: "#8fadff", expected: "#6d7ba6",
-    band: "rgba(126, 160, 255, 0.18)", filled: "#98a2ba", change: "#45d0b4", window: "rgba(126, 160, 255, 0.07)",
+    band: "rgba(126, 160, 255, 0.22)", filled: "#98a2ba", change: "#45d0b4", slider: "#10131d", window: "rgba(126, 160, 255, 0.07)",
     severity: [[0, "#ffc766"], [0.5, "#ff7a4f"], [1, "#ff4f8b"]],
   },
 };
 const NARROW = 560;
+const OVERVIEW_POINTS = 200;
 const HIDDEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap";
 const CONFIG = { displayModeBar: false, scrollZoom: true, doubleClick: "reset", responsive: false, showTips: false };
 
@@ -161,13 +162,16 @@ function traces(chart) {
   return drawn;
 }
 
+// Without the gaps: Plotly fills a band with holes from its far ends.
 function band(data, x, words, colour) {
-  const shared = { x, type: "scatter", mode: "lines", hoverinfo: "skip" };
+  const known = x.flatMap((_, at) => (data.expected[at] === null ? [] : [at]));
+  const pick = (list) => (known.length === x.length ? list : known.map((at) => list[at]));
+  const shared = { x: pick(x), type: "scatter", mode: "lines", hoverinfo: "skip" };
   const edge = { ...shared, line: { width: 0 }, legendgroup: "band" };
   return [
-    { ...edge, y: data.lower, showlegend: false },
-    { ...edge, y: data.upper, fill: "tonexty", fillcolor: colour.band, name: words.chartBand },
-    { ...shared, y: data.expected, name: words.chartExpected, line: { color: colour.expected, width: 1.2, dash: "dot" } },
+    { ...edge, y: pick(data.lower), showlegend: false },
+    { ...edge, y: pick(data.upper), fill: "tonexty", fillcolor: colour.band, name: words.chartBand },
+    { ...shared, y: pick(data.expected), name: words.chartExpected, line: { color: colour.expected, width: 1.2, dash: "dot" } },
   ];
 }
 
@@ -228,7 +232,7 @@ function anomalies(data, x, words, colour) {
     name: `${words.chartAnomaly} (${places.length})`, hoverinfo: "skip", customdata: places, meta: "places",
     marker: {
       size: severity.map((value) => 8 + 8 * Math.sqrt(value)), color: severity, cmin: 0, cmax: 1,
-      colorscale: colour.severity, line: { width: 1.5, color: colour.paper },
+      colorscale: colour.severity, opacity: 1, line: { width: 1.5, color: colour.paper },
     },
   };
 }
@@ -309,6 +313,10 @@ function layout(chart) {
     xaxis: {
       ...axis, type: data.timestamps ? "date" : "linear", showspikes: true, spikemode: "across", spikethickness: 1,
       spikedash: "solid", spikecolor: colour.expected, spikesnap: "cursor", showgrid: false,
+      // An overview to drag, where there is room for it and something to look for.
+      rangeslider: {
+        visible: !narrow && x.length >= OVERVIEW_POINTS, thickness: 0.09, bgcolor: colour.slider, bordercolor: colour.faint, borderwidth: 1,
+      },
     },
     yaxis: { ...axis, title: narrow ? undefined : { text: escape(options.name ?? ""), font: { size: 12 }, standoff: 12 } },
     yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },

@@ -142,7 +142,7 @@ export async function mount(root, { api, words, state }) {
     fail(null);
     options.setPeriod(answer.body.period);
     summarize();
-    answered.show(mode, answer);
+    answered.show(answer);
     let Plotly;
     try {
       Plotly = await loadPlotly();
