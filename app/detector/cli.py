@@ -64,19 +64,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _detect_in_file(options: argparse.Namespace) -> int:
     try:
-        frame, request = files.read_request(options.file)
+        reading = _read(options)
         given = {name: getattr(options, name) for _, name, _, _ in options.names}
-        request |= {name: value for name, value in given.items() if value is not None}
+        request = reading.request({k: value for k, value in given.items() if value is not None})
+        # Wrong options first: they need nobody who understood the file.
+        (ChangePointOptions if _mode(options) == "change_points" else Options).from_request(request)
+        sys.stderr.write(f"{reading.description}\n")
         if options.by:
-            return _detect_in_each(frame, request, options)
-        found: _Found = options.run(frame, request, options)
+            return _detect_in_each(reading.series(), request, options)
+        if len(reading.values) > 1:
+            return _detect_in_turn(reading, request, options)
+        found: _Found = options.run(reading.series(), request, options)
         if options.plot:
             _draw(found, options)
         sys.stdout.write(_FORMATS[options.format](found.to_frame()))
     except DetectionError as error:
-        sys.stderr.write(" ".join(f"{error}".split()) + "\n")
+        _complain(error)
         return _REFUSED
     return 0
+
+
+def _read(options: argparse.Namespace) -> files.Reading:
+    return files.read(
+        options.file,
+        timestamp=options.timestamp,
+        values=files.EVERY if options.each else options.value,
+        by=options.by or (),
+        day_first=options.day_first,
+        sheet=options.sheet,
+    )
+
+
+def _mode(options: argparse.Namespace) -> str:
+    return str(getattr(options, "mode", "change_points"))
+
+
+def _complain(error: DetectionError, of: str = "") -> None:
+    sys.stderr.write(of + " ".join(f"{error}".split()) + "\n")
+
+
+def _detect_in_turn(
+    reading: files.Reading, request: dict[str, Any], options: argparse.Namespace
+) -> int:
+    """Detect in every column of values; return 0 unless none could be answered."""
+    if options.plot:
+        raise DetectionError("BadArgument", "--plot draws one series, and --each takes many.")
+    found: dict[str, pd.DataFrame] = {}
+    for name in reading.values:
+        try:
+            found[name] = options.run(reading.series(name), request, options).to_frame()
+        except DetectionError as error:
+            _complain(error, f"{name}: ")
+    if options.format == "table":
+        for name, each in found.items():
+            sys.stdout.write(f"{name}:\n{_table(each)}\n")
+    elif found:
+        for name, each in found.items():
+            each.insert(0, "series", name)
+        sys.stdout.write(_FORMATS[options.format](pd.concat(found.values(), ignore_index=True)))
+    return 0 if found else _REFUSED
 
 
 def _detect_in_each(
@@ -85,7 +131,7 @@ def _detect_in_each(
     """Detect in every series of a file; return 0 unless none could be answered."""
     if options.plot:
         raise DetectionError("BadArgument", "--plot draws one series, and --by takes many.")
-    mode = getattr(options, "mode", "change_points")
+    mode = _mode(options)
     read = ChangePointOptions if mode == "change_points" else Options
     found = many.detect_each(
         frame,
@@ -206,8 +252,32 @@ def _add_arguments(command: argparse.ArgumentParser, names: _Options) -> None:
     command.add_argument(
         "file",
         metavar="FILE",
-        help="CSV, JSON (records or a whole request) or Parquet with the columns timestamp and "
-        "value; - for CSV or JSON on standard input",
+        help="CSV, Excel, JSON (records or a whole request) or Parquet, packed or not; - for "
+        "standard input",
+    )
+    command.add_argument("--timestamp", metavar="COLUMN", help="the dates; found by default")
+    values = command.add_mutually_exclusive_group()
+    values.add_argument(
+        "--value",
+        metavar="COLUMN",
+        action="append",
+        help="the values; the only column of numbers by default (more than once: each in turn)",
+    )
+    values.add_argument("--each", action="store_true", help="every column of numbers in turn")
+    command.add_argument("--sheet", help="of a workbook; the one that holds a series by default")
+    order = command.add_mutually_exclusive_group()
+    order.add_argument(
+        "--day-first",
+        action="store_true",
+        default=None,
+        help="03/04/2021 is in April, where the file does not say",
+    )
+    order.add_argument(
+        "--month-first",
+        dest="day_first",
+        action="store_false",
+        default=None,
+        help="03/04/2021 is in March",
     )
     for flag, name, kind, text in names:
         command.add_argument(flag, dest=name, type=kind, help=text)

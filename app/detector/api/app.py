@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
 from detector import isolation
-from detector.api import datasets, docs_page, errors, metrics, openapi
+from detector.api import datasets, docs_page, errors, files, metrics, openapi
 from detector.api.auth import require_key
 from detector.api.callers import Callers
 from detector.api.dependencies import ServiceModels, ServiceSettings, ServiceState, State
@@ -98,6 +98,7 @@ def create() -> FastAPI:
         multivariate.router, prefix=azure, dependencies=guarded, tags=["multivariate"]
     )
     app.include_router(datasets.router, dependencies=guarded, tags=["datasets"])
+    app.include_router(files.router, dependencies=guarded, tags=["files"])
     _add_service_routes(app)
     _add_container_routes(app)
     openapi.describe(app)
