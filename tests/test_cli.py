@@ -74,6 +74,54 @@ def test_plot_is_written(csv: Path, tmp_path: Path, mode: str) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    "arguments", [["detect"], ["detect", "--mode", "latest"], ["changepoint"]], ids=" ".join
+)
+def test_page_is_written_beside_the_answer(
+    csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    page = tmp_path / "out.html"
+    assert main([*arguments, str(csv), "--html", str(page)]) == 0
+    assert "points are" in capsys.readouterr().out
+    written = page.read_text()
+    assert written.startswith("<!doctype html>")
+    assert "60 daily points from 'timestamp' and 'value'" in written
+
+
+@pytest.mark.parametrize("many", [["--by", "timestamp"], ["--each"]], ids=["by", "each"])
+@pytest.mark.parametrize("flag", ["--html", "--plot"])
+def test_picture_of_many_series_is_refused(
+    csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], many: list[str], flag: str
+) -> None:
+    path, picture = tmp_path / "many.csv", tmp_path / "out"
+    table = pd.read_csv(csv)
+    table.assign(other=table["value"]).to_csv(path, index=False)
+    column = ["--value", "value"] if many[0] == "--by" else []
+    assert main(["detect", str(path), *many, *column, flag, str(picture)]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"BadArgument: {flag} shows one series, and {many[0]} takes many."
+    assert not picture.exists()
+
+
+def test_page_that_cannot_be_written_is_one_clear_line(
+    csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["detect", str(csv), "--html", "/no/such/folder/out.html"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == (
+        "BadArgument: The page '/no/such/folder/out.html' cannot be written: No such file or "
+        "directory."
+    )
+
+
+def test_tune_of_several_columns_asks_for_one(
+    csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["tune", str(csv), "--value", "value", "--value", "timestamp"]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err
+
+
 def test_plot_that_cannot_be_written_is_one_clear_line(
     csv: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

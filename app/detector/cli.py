@@ -24,7 +24,7 @@ from detector.tracking import environment
 from detector.univariate import detection, many
 from detector.univariate.changepoint import ChangePoints, change_points
 from detector.univariate.detection import Detection, LatestDetection
-from detector.univariate.tuning import DEFAULT_SHARE, SensitivityCurve, tune
+from detector.univariate.tuning import DEFAULT_SHARE, SensitivityCurve, read_share, tune
 
 _REFUSED = 2
 
@@ -102,9 +102,11 @@ def _tune_in_file(options: argparse.Namespace) -> int:
         if len(reading.values) > 1:
             raise DetectionError("BadArgument", "tune takes one series: name it with --value.")
         request = reading.request(_given(options))
-        Options.from_request(request)
-        sys.stderr.write(f"{reading.description}\n")
         share = given_options(request).get("anomalyShare", DEFAULT_SHARE)
+        # Wrong options first, as in a detection.
+        Options.from_request(request)
+        read_share("anomalyShare", share)
+        sys.stderr.write(f"{reading.description}\n")
         curve = tune(Series.from_frame(reading.series(), request), share)
         _draw(curve, options)
         sys.stdout.write(_curve(curve, options.format))
@@ -359,7 +361,7 @@ def _write_page(found: _Found, reading: files.Reading, options: argparse.Namespa
     from detector import report
 
     (column,) = reading.values
-    name = Path(options.file).stem if column == "value" else column
+    name = Path(options.file).stem if column == "value" and options.file != "-" else column
     written = report.page(found, name=name, understood=reading.description)
     try:
         # Line endings of the system would change what the page's policy allows.
