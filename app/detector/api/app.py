@@ -136,6 +136,8 @@ def _add_service_routes(app: FastAPI) -> None:
             # With why, where it is not the compiled one.
             "kernel": "numpy" if native.reason else "native",
             **({"kernelReason": native.reason} if native.reason else {}),
+            # A page tells from it how long a training goes on.
+            "trainingEpochs": settings.epochs,
             "documentation": "/docs",
         }
 
