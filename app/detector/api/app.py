@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Security
+from fastapi import FastAPI, Request, Response, Security
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
@@ -19,6 +19,7 @@ from detector.api.limits import Limits
 from detector.api.middleware import RequestLog
 from detector.api.model_store import ModelStore
 from detector.api.multivariate import routes as multivariate
+from detector.api.page import Page, wants_html
 from detector.api.served_models import ServedModels
 from detector.api.timeseries import routes as timeseries
 from detector.api.upload_room import UploadRoom
@@ -45,6 +46,7 @@ _READ_BY_PAGES = [
 ]
 # As the service's own container wrote it.
 _SERVICE = "anomalydetector"
+_PAGE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}}}
 _NOT_READY = openapi.answers({}, refusals=(503,))
 
 
@@ -123,9 +125,18 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 def _add_service_routes(app: FastAPI) -> None:
     """Add the routes about the service itself, which need no key."""
 
-    @app.get("/", tags=["service"])
-    async def about(models: ServiceModels, settings: ServiceSettings) -> dict[str, Any]:
-        """Say what this is and which model versions answer."""
+    page = Page()
+
+    # Of what browsers ask, the page; of programs, this.
+    @app.head("/", include_in_schema=False)
+    @app.get("/", tags=["service"], response_model=dict[str, Any], responses=_PAGE)
+    async def about(
+        request: Request, response: Response, models: ServiceModels, settings: ServiceSettings
+    ) -> Any:
+        """Say what this is and which model versions answer; a browser gets the page."""
+        if wants_html(request.headers.get("accept", "")):
+            return page.answer(request)
+        response.headers["Vary"] = "Accept"
         return {
             "name": "Anomaly Detector",
             "description": "Answers as Azure AI Anomaly Detector did.",
@@ -140,6 +151,11 @@ def _add_service_routes(app: FastAPI) -> None:
             "trainingEpochs": settings.epochs,
             "documentation": "/docs",
         }
+
+    @app.head("/page/{digest}/{name:path}", include_in_schema=False)
+    @app.get("/page/{digest}/{name:path}", include_in_schema=False)
+    async def file_of_page(request: Request, digest: str, name: str) -> Response:
+        return await page.file(request, digest, name)
 
     @app.get("/health/live", tags=["service"])
     async def live() -> dict[str, str]:
