@@ -70,6 +70,7 @@ class Page:
         self.service = service
         self.downloads = folder
         self.refusals: set[int] = set()
+        self.own = [service.url + "/", "data:", "blob:", "about:"]
         self.requested: list[dict[str, Any]] = []
         self._first = driver.current_window_handle
         driver.switch_to.new_window("tab")
@@ -242,7 +243,7 @@ class Page:
         log = self.driver.get_log("browser")
         errors = [entry["message"] for entry in log if not self._expected(entry)]
         assert not errors, "\n".join(errors)
-        own = (self.service.url + "/", "data:", "blob:", "about:")
+        own = tuple(self.own)
         others = [each["url"] for each in self.requests() if not each["url"].startswith(own)]
         assert not others, others
 
