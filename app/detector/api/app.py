@@ -174,6 +174,8 @@ def _add_pages(app: FastAPI) -> None:
             # With why, where it is not the compiled one.
             "kernel": "numpy" if native.reason else "native",
             **({"kernelReason": native.reason} if native.reason else {}),
+            # A page tells from it how long a training goes on.
+            "trainingEpochs": settings.epochs,
             "documentation": "/docs",
         }
 
