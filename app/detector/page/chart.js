@@ -40,13 +40,6 @@
  * @property {(width?: number, height?: number) => Promise<string>} image a PNG, as a data address
  */
 
-// The words that `draw` needs; words/en.js and words/ja.js have them.
-export const CHART_WORDS = [
-  "chartLabel", "chartKeys", "chartValue", "chartExpected", "chartBand", "chartBetween", "chartAnomaly",
-  "chartLow", "chartHigh", "chartSeverity", "chartChange", "chartConfidence", "chartFilled", "chartNoValue",
-  "chartPoint", "chartWindow",
-];
-
 const PALETTES = {
   light: {
     text: "#3c4257", faint: "#e6e8f0", paper: "#ffffff", line: "#2b50d8", expected: "#8d9bc9",
@@ -70,7 +63,7 @@ const charts = new WeakMap();
  * Draw a series, or draw it anew: the zoom stays while `options.id` is the same.
  * @param {HTMLElement} element becomes the chart, and takes the focus
  * @param {ChartData} data
- * @param {Object<string, string>} words those of CHART_WORDS
+ * @param {Object<string, string>} words those that begin with `chart` in words/en.js
  * @param {ChartOptions} [options]
  * @returns {Promise<Chart>} once it is drawn
  */

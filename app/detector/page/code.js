@@ -2,7 +2,7 @@
 // words of the API go into it, as JSON: no name that a person chose, so that nothing can break out
 // of a string.
 
-import { byId, copy, download, el, fill } from "./dom.js";
+import { byId, copy, download, el } from "./dom.js";
 import { fields, PATHS, points, pointsJson } from "./request.js";
 
 // Longer series would bury the call; the code then reads them from a file.
@@ -215,8 +215,10 @@ export function createCode(words) {
     }
     if (!call) return;
     byId("code-text").textContent = write(language, call);
-    const isLong = call.series.values.length > MOST_SHOWN && language !== "kql";
-    byId("code-hint").replaceChildren(isLong ? words.codeFile : fill(words.codeWhole, {}), " ", isLong ? save : "");
+    const isLong = call.series.values.length > MOST_SHOWN;
+    const hints = { own: [words.codeOwn, words.codeOwnFile], kql: [words.codeWhole, words.codeTable] };
+    const [short, long] = hints[language] ?? [words.codeWhole, words.codeFile];
+    byId("code-hint").replaceChildren(isLong ? long : short, " ", isLong && language !== "kql" ? save : "");
   }
   tabsByKeys(list, (tab) => {
     language = tab.dataset.language;
