@@ -125,9 +125,9 @@ export const words = {
   summaryChange: "The trend changes at {n} of {all} points.",
   summaryChangeOne: "The trend changes once, at {when}.",
   summaryChangeNone: "The trend does not change.",
-  answeredBy: "Answered by {name}",
+  answeredBy: "Answered by {name} in {n} ms",
   answeredVersion: "{name} version {n}",
-  answeredIn: "in {n} ms",
+  answeredIn: "Answered in {n} ms",
   openInMlflow: "{name}, in MLflow",
   chartFailed: "The chart could not be loaded. Load the page again.",
 
