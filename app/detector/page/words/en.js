@@ -133,6 +133,7 @@ export const words = {
 
   // What was found.
   foundTitle: "What was found",
+  foundRows: "Rows",
   foundNone: "Nothing, with these options.",
   foundMore: "The first {n} of {all}; the CSV has every point.",
   foundGo: "Show {when} in the chart",

@@ -133,6 +133,7 @@ export const words = {
 
   // What was found.
   foundTitle: "検出結果",
+  foundRows: "検出された行",
   foundNone: "この設定では何も検出されませんでした。",
   foundMore: "全 {all} 件のうち最初の {n} 件です。CSV にはすべての点が入ります。",
   foundGo: "{when} をグラフで表示",
