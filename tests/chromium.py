@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import services
 from PIL import Image
@@ -61,8 +62,9 @@ def browser(*arguments: str) -> Iterator[webdriver.Chrome]:
 class Page:
     """The page of a service, in a tab of its own.
 
-    Whatever is looked for is waited for. A test that provokes refusals names their HTTP statuses in
-    ``refusals``: the browser logs each, and any other error in its log fails the test.
+    Whatever is looked for is waited for. The browser logs requests that fail, and any error in its
+    log fails the test: one that provokes refusals names their HTTP statuses in ``refusals``, one that
+    cuts the service off sets ``is_cut_off``. ``own`` has the addresses that may be asked.
     """
 
     def __init__(self, driver: webdriver.Chrome, service: services.Service, folder: Path) -> None:
@@ -70,8 +72,10 @@ class Page:
         self.service = service
         self.downloads = folder
         self.refusals: set[int] = set()
+        self.is_cut_off = False
         self.own = [service.url + "/", "data:", "blob:", "about:"]
-        self.requested: list[dict[str, Any]] = []
+        self._requested: list[dict[str, Any]] = []
+        self._answered: list[tuple[str, int]] = []
         self._first = driver.current_window_handle
         driver.switch_to.new_window("tab")
         self.cdp("Network.clearBrowserCookies")
@@ -232,11 +236,22 @@ class Page:
 
     def requests(self) -> list[dict[str, Any]]:
         """Return the requests of this test so far, as Chromium's DevTools describe them."""
+        self._read_network()
+        return self._requested
+
+    def answers(self) -> list[tuple[str, int]]:
+        """Return the path and the HTTP status of each answer of this test so far."""
+        self._read_network()
+        return self._answered
+
+    def _read_network(self) -> None:
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
-                self.requested.append(message["params"]["request"])
-        return self.requested
+                self._requested.append(message["params"]["request"])
+            elif message["method"] == "Network.responseReceived":
+                answer = message["params"]["response"]
+                self._answered.append((urlsplit(answer["url"]).path, answer["status"]))
 
     def check(self) -> None:
         """Fail where the browser's log has an error, or a request left for another host."""
@@ -250,8 +265,10 @@ class Page:
     def _expected(self, entry: dict[str, Any]) -> bool:
         if entry["level"] != "SEVERE":
             return True
-        statuses = [f"status of {status} " for status in self.refusals]
-        return entry["source"] == "network" and any(each in entry["message"] for each in statuses)
+        expected = [f"status of {status} " for status in self.refusals]
+        if self.is_cut_off:
+            expected.append("net::ERR_CONNECTION_")
+        return entry["source"] == "network" and any(each in entry["message"] for each in expected)
 
     def close(self) -> None:
         """Close this tab and those that it opened."""

@@ -81,6 +81,65 @@ def test_plot_that_cannot_be_written_is_one_clear_line(
     assert "'/no/such/folder/out.png' cannot be written" in capsys.readouterr().err
 
 
+def test_tune_shows_where_the_count_of_flags_changes_and_suggests_one(
+    csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "out.png"
+    arguments = ["tune", str(csv), "--granularity", "daily", "--boundary-version", "V2"]
+    assert main([*arguments, "--share", "0.02", "--plot", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    head, *rows, said = capsys.readouterr().out.splitlines()
+    assert head.split() == ["sensitivity", "anomalies", "share"]
+    assert 1 < len(rows) < 20
+    (suggested,) = (row for row in rows if row.endswith("<- suggested"))
+    sensitivity = suggested.split()[0]
+    assert said == f"Sensitivity {sensitivity} flags 1 of the 60 points (1.67%), nearest to 2%."
+    detect = ["detect", *arguments[1:], "--sensitivity", sensitivity]
+    assert main(detect) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 of 60 points are anomalies")
+
+
+def test_tune_writes_every_sensitivity_for_programs(
+    csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tune", str(csv), "--granularity", "daily", "--format", "csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert main(["tune", str(csv), "--granularity", "daily", "--format", "json"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert table["sensitivity"].tolist() == written["sensitivities"] == list(range(100))
+    assert table["anomalies"].tolist() == written["anomalies"]
+    assert (written["points"], written["anomaly_share"]) == (60, 0.01)
+    assert 0 <= written["sensitivity"] <= 99
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1.0, 2.0, 3.0, 4.0] * 5, "No sensitivity flags any of the 20 points"),
+        ([1.0, 2.0, 3.0, 4.0] * 9 + [90.0], "Every sensitivity flags 1 of the 37 points"),
+    ],
+    ids=["never", "always"],
+)
+def test_tune_says_where_there_is_nothing_to_choose_by(
+    values: list[float], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "series.csv"
+    pd.DataFrame({"value": values}).to_csv(path, index=False)
+    assert main(["tune", str(path), "--period", "4"]) == 0
+    written = capsys.readouterr().out
+    assert written.splitlines()[-1].startswith(said)
+    assert "<- suggested" not in written
+
+
+def test_share_that_is_none_is_one_clear_line(
+    csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tune", str(csv), "--share", "3"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'anomalyShare' field must be" in line
+    assert line.endswith("It is 3.0.")
+
+
 def test_help_lists_what_a_person_runs_and_no_plumbing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -92,6 +151,7 @@ def test_help_lists_what_a_person_runs_and_no_plumbing(
     assert re.findall(r"^    (\w+)\s", shown, re.MULTILINE) == [
         "detect",
         "changepoint",
+        "tune",
         "serve",
         "worker",
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from detector import files
+from detector import files, tables
 from detector.errors import DetectionError
 from detector.series.options import (
     BOUNDARY_VERSIONS,
@@ -16,12 +16,14 @@ from detector.series.options import (
     IMPUTE_MODES,
     ChangePointOptions,
     Options,
+    given_options,
 )
 from detector.series.series import ChangePointSeries, Series
 from detector.tracking import environment
 from detector.univariate import detection, many
 from detector.univariate.changepoint import ChangePoints, change_points
 from detector.univariate.detection import Detection, LatestDetection
+from detector.univariate.tuning import DEFAULT_SHARE, SensitivityCurve, tune
 
 _REFUSED = 2
 
@@ -40,6 +42,15 @@ _DETECT: _Options = (
     ("--impute-mode", "imputeMode", str, f"how gaps are filled: {', '.join(IMPUTE_MODES)}"),
     ("--impute-fixed-value", "imputeFixedValue", float, "the value for the impute mode 'fixed'"),
     ("--boundary-version", "boundaryVersion", str, f"margins: {', '.join(BOUNDARY_VERSIONS)}"),
+)
+_TUNE: _Options = (
+    (
+        "--share",
+        "anomalyShare",
+        float,
+        f"which part of the points you hold for anomalies, above 0 to 0.49 ({DEFAULT_SHARE})",
+    ),
+    *(each for each in _DETECT if each[1] != "sensitivity"),
 )
 _CHANGE_POINT: _Options = (
     *_GRID,
@@ -65,8 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _detect_in_file(options: argparse.Namespace) -> int:
     try:
         frame, request = files.read_request(options.file)
-        given = {name: getattr(options, name) for _, name, _, _ in options.names}
-        request |= {name: value for name, value in given.items() if value is not None}
+        request |= _given(options)
         if options.by:
             return _detect_in_each(frame, request, options)
         found: _Found = options.run(frame, request, options)
@@ -74,8 +84,32 @@ def _detect_in_file(options: argparse.Namespace) -> int:
             _draw(found, options)
         sys.stdout.write(_FORMATS[options.format](found.to_frame()))
     except DetectionError as error:
-        sys.stderr.write(" ".join(f"{error}".split()) + "\n")
-        return _REFUSED
+        return _refuse(error)
+    return 0
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of the command line that were given, by their names on the wire."""
+    given = {name: getattr(options, name) for _, name, _, _ in options.names}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _refuse(error: DetectionError) -> int:
+    sys.stderr.write(" ".join(f"{error}".split()) + "\n")
+    return _REFUSED
+
+
+def _tune_to_file(options: argparse.Namespace) -> int:
+    try:
+        frame, request = files.read_request(options.file)
+        request |= _given(options)
+        share = given_options(request).get("anomalyShare", DEFAULT_SHARE)
+        curve = tune(Series.from_frame(frame, request), share)
+        if options.plot:
+            _draw(curve, options)
+        sys.stdout.write(_CURVE_FORMATS[options.format](curve))
+    except DetectionError as error:
+        return _refuse(error)
     return 0
 
 
@@ -170,7 +204,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_arguments(changepoint, _CHANGE_POINT)
     changepoint.set_defaults(run=_find_change_points)
     for each in (detect, changepoint):
+        each.add_argument(
+            "--by",
+            metavar="COLUMN",
+            action="append",
+            help="the file has many series, told apart by this column (more than once: by several "
+            "columns); the table then has a row for each series, csv and json for each point",
+        )
         each.set_defaults(command=_detect_in_file)
+    tuning = commands.add_parser("tune", help="count how many points each sensitivity flags")
+    _add_arguments(tuning, _TUNE)
+    tuning.set_defaults(command=_tune_to_file)
     serve = commands.add_parser("serve", help="answer over HTTP as the service did")
     serve.add_argument("--host", help="the address to listen on (DETECTOR_HOST, 127.0.0.1)")
     serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
@@ -213,13 +257,6 @@ def _add_arguments(command: argparse.ArgumentParser, names: _Options) -> None:
         command.add_argument(flag, dest=name, type=kind, help=text)
     command.add_argument("--format", choices=sorted(_FORMATS), default="table")
     command.add_argument("--plot", metavar="FILE.png", help="also draw the result")
-    command.add_argument(
-        "--by",
-        metavar="COLUMN",
-        action="append",
-        help="the file has many series, told apart by this column (more than once: by several "
-        "columns); the table then has a row for each series, csv and json for each point",
-    )
 
 
 def _detect(
@@ -235,7 +272,7 @@ def _find_change_points(
     return change_points(ChangePointSeries.from_frame(frame, request))
 
 
-def _draw(found: _Found, options: argparse.Namespace) -> None:
+def _draw(found: _Found | SensitivityCurve, options: argparse.Namespace) -> None:
     picture = found.plot(title=options.file)
     try:
         picture.savefig(options.plot)
@@ -272,3 +309,30 @@ def _json(result: pd.DataFrame) -> str:
 
 
 _FORMATS = {"table": _table, "csv": _csv, "json": _json}
+
+
+def _curve_table(curve: SensitivityCurve) -> str:
+    return tables.sensitivities(
+        curve.to_frame(),
+        points=curve.points,
+        suggested=curve.sensitivity,
+        anomaly_share=curve.anomaly_share,
+    )
+
+
+def _curve_json(curve: SensitivityCurve) -> str:
+    written = {
+        "points": curve.points,
+        "sensitivities": curve.sensitivities.tolist(),
+        "anomalies": curve.anomalies.tolist(),
+        "anomaly_share": curve.anomaly_share,
+        "sensitivity": curve.sensitivity,
+    }
+    return json.dumps(written) + "\n"
+
+
+_CURVE_FORMATS: dict[str, Callable[[SensitivityCurve], str]] = {
+    "table": _curve_table,
+    "csv": lambda curve: _csv(curve.to_frame()),
+    "json": _curve_json,
+}

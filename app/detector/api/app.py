@@ -18,6 +18,7 @@ from detector.api.keys import Keys
 from detector.api.limits import Limits
 from detector.api.middleware import RequestLog
 from detector.api.model_store import ModelStore
+from detector.api.multivariate import examples
 from detector.api.multivariate import routes as multivariate
 from detector.api.page import Page, wants_html
 from detector.api.served_models import ServedModels
@@ -107,7 +108,9 @@ def create() -> FastAPI:
     _add_pages(app)
     _add_service_routes(app)
     _add_container_routes(app)
-    openapi.describe(app)
+    upload = f"{examples.NAME}.csv"
+    bucket = settings.data_buckets[0] if settings.store_url else None
+    openapi.describe(app, data_source=f"s3://{bucket}/{upload}" if bucket else upload)
     return app
 
 

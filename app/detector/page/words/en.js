@@ -56,7 +56,7 @@ export const words = {
   sampleShiftName: "Pressure, kPa",
   sampleFaultAbout: "20 month ends from January 1962, all 1 but the last.",
   sampleElninoAbout: "732 months of the sea surface off Peru, 1950 to 2010 (NOAA, by way of statsmodels).",
-  sampleDailyAbout: "2,016 points, one every five minutes for seven days, made by a formula with three faults and a gap.",
+  sampleDailyAbout: "Seven days, a point every five minutes, made by a formula: three faults, and an hour is missing.",
   sampleShiftAbout: "120 days, made by a formula: the level rises after a third and the trend turns after two.",
 
   // What was understood of it.
@@ -127,7 +127,7 @@ export const words = {
   summaryChangeOne: "The trend changes once, at {when}.",
   summaryChangeNone: "The trend does not change.",
   answeredBy: "Answered by {name}",
-  answeredVersion: "version {n}",
+  answeredVersion: "{name} version {n}",
   answeredIn: "in {n} ms",
   openInMlflow: "{name}, in MLflow",
   chartFailed: "The chart could not be loaded. Load the page again.",
