@@ -2,8 +2,7 @@
 
 import { byId, el, fill } from "./dom.js";
 
-// The kinds of `GET /models`, by what the page asks for.
-const KINDS = { entire: "entire", latest: "latest", changepoint: "changepoint" };
+// How long a list of versions is used: an alias moves seldom, a slider often.
 const KEPT_SECONDS = 10;
 
 /**
@@ -13,40 +12,42 @@ export function createModelLine({ api, words }) {
   let models = null;
   let asked = -Infinity;
 
-  /** Ask again only after a while: an alias moves seldom, a slider often. */
-  async function modelOf(mode) {
+  /** The address of a version's page in MLflow, or null where it has none. */
+  async function linkOf(name, version) {
     if (performance.now() - asked > KEPT_SECONDS * 1000) {
       asked = performance.now();
+      // The answer is there without the list, which MLflow may be too slow for.
       models = api.get("models").then(({ body }) => body.models, () => null);
     }
-    return (await models)?.find(({ kind }) => kind === KINDS[mode]) ?? null;
+    const model = (await models)?.find((each) => each.name === name);
+    const link = model?.versions.find((each) => String(each.version) === version)?.link ?? null;
+    return link && /^https?:/.test(link) ? link : null;
   }
 
   let last = null;
   return {
-    /**
-     * @param {string} mode
-     * @param {import("./api.js").Answer} answer
-     */
-    async show(mode, answer) {
+    /** @param {import("./api.js").Answer} answer */
+    async show(answer) {
       last = answer;
+      const model = answer.headers.get("x-model-name");
+      const version = answer.headers.get("x-model-version");
       const took = fill(words.answeredIn, { n: Math.max(1, Math.round(answer.milliseconds)) });
-      const model = await modelOf(mode);
-      // A later answer has come meanwhile.
-      if (last !== answer) return;
       const line = byId("answered");
       if (!model) {
         line.textContent = took;
         return;
       }
-      const version = model.versions?.find(({ version: each }) => each === model.version);
-      const link = version?.link ?? model.link;
-      const name = `${model.name}${model.version ? ` ${fill(words.answeredVersion, { n: model.version })}` : ""}`;
-      const shown = link && /^https?:/.test(link)
-        ? el("a", { href: link, target: "_blank", rel: "noopener", title: fill(words.openInMlflow, { name }) }, name)
-        : name;
+      const name = fill(words.answeredVersion, { name: model, n: version });
       const [before, after] = words.answeredBy.split("{name}");
-      line.replaceChildren(before, shown, after, " ", took);
+      const link = line.querySelector("a");
+      // No flicker while a slider moves: only the time changes.
+      if (link?.textContent === name) link.nextSibling.textContent = `${after} ${took}`;
+      else line.textContent = `${before}${name}${after} ${took}`;
+      const address = await linkOf(model, version);
+      // A later answer has come meanwhile.
+      if (!address || last !== answer || line.querySelector("a")?.href === address) return;
+      const shown = el("a", { href: address, target: "_blank", rel: "noopener", title: fill(words.openInMlflow, { name }) }, name);
+      line.replaceChildren(before, shown, `${after} ${took}`);
     },
   };
 }

@@ -28,6 +28,7 @@
  * @property {"light"|"dark"} [theme] by default that of the browser
  * @property {any} [plotly] by default `globalThis.Plotly`
  * @property {(index: number) => void} [onSelect] a point was chosen by click or Enter
+ * @property {(from: number, to: number) => void} [onRange] another part is shown, as `range` takes it
  */
 
 /**
@@ -35,6 +36,7 @@
  * @property {(index: number) => void} show goes to a point and reads it out
  * @property {() => void} reset shows the whole series
  * @property {(factor: number) => void} zoom above 1 nearer
+ * @property {(from: number, to: number) => void} range shows a part: 0 is the first point, 1 the last
  * @property {(width?: number, height?: number) => Promise<string>} image a PNG, as a data address
  */
 
@@ -48,12 +50,12 @@ export const CHART_WORDS = [
 const PALETTES = {
   light: {
     text: "#3c4257", faint: "#e6e8f0", paper: "#ffffff", line: "#2b50d8", expected: "#8d9bc9",
-    band: "rgba(43, 80, 216, 0.13)", filled: "#7a859c", change: "#0a7d6b", window: "rgba(43, 80, 216, 0.05)",
+    band: "rgba(43, 80, 216, 0.17)", filled: "#7a859c", change: "#0a7d6b", window: "rgba(43, 80, 216, 0.05)",
     severity: [[0, "#f0a63a"], [0.5, "#e4572e"], [1, "#9b1145"]],
   },
   dark: {
     text: "#c3c9dc", faint: "#2a3044", paper: "#161a26", line: "#8fadff", expected: "#6d7ba6",
-    band: "rgba(126, 160, 255, 0.18)", filled: "#98a2ba", change: "#45d0b4", window: "rgba(126, 160, 255, 0.07)",
+    band: "rgba(126, 160, 255, 0.22)", filled: "#98a2ba", change: "#45d0b4", window: "rgba(126, 160, 255, 0.07)",
     severity: [[0, "#ffc766"], [0.5, "#ff7a4f"], [1, "#ff4f8b"]],
   },
 };
@@ -85,16 +87,12 @@ export async function draw(element, data, words, options = {}) {
 function create(element) {
   const chart = { element, at: null };
   charts.set(element, chart);
-  const child = (style) => {
+  [chart.plot, chart.hint, chart.spoken] = ["width:100%;height:100%", HIDDEN, HIDDEN].map((style) => {
     const made = document.createElement("div");
     made.style.cssText = style;
-    element.append(made);
     return made;
-  };
-  element.replaceChildren();
-  chart.plot = child("width:100%;height:100%");
-  chart.hint = child(HIDDEN);
-  chart.spoken = child(HIDDEN);
+  });
+  element.replaceChildren(chart.plot, chart.hint, chart.spoken);
   chart.hint.id = `${element.id || "chart"}-keys`;
   chart.spoken.setAttribute("aria-live", "polite");
   chart.plot.setAttribute("aria-hidden", "true");
@@ -106,14 +104,13 @@ function create(element) {
   element.addEventListener("blur", () => chart.drawn && chart.Plotly.Fx.unhover(chart.plot));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.data && render(chart));
   new ResizeObserver(() => {
-    const width = element.clientWidth;
-    if (!chart.drawn || !width || width === chart.width) return;
-    render(chart);
+    if (chart.drawn && element.clientWidth && element.clientWidth !== chart.width) render(chart);
   }).observe(element);
   chart.face = {
     show: (index) => show(chart, index, true),
     reset: () => reset(chart),
     zoom: (factor) => zoom(chart, factor),
+    range: (from, to) => move(chart, ...[from, to].map((share) => at(chart, share))),
     image: (width = 1200, height = 600) =>
       chart.Plotly.toImage(
         { data: chart.plot.data, layout: { ...chart.plot.layout, paper_bgcolor: colours(chart).paper } },
@@ -128,8 +125,10 @@ async function render(chart) {
   chart.width = element.clientWidth;
   chart.height = element.clientHeight;
   await Plotly.react(plot, traces(chart), layout(chart), CONFIG);
+  tellRange(chart);
   if (chart.drawn) return;
   chart.drawn = true;
+  plot.on("plotly_relayout", () => tellRange(chart));
   plot.on("plotly_click", ({ points }) => select(chart, points[0]?.pointIndex));
 }
 
@@ -161,13 +160,16 @@ function traces(chart) {
   return drawn;
 }
 
+// Without the gaps: Plotly fills a band with holes from its far ends.
 function band(data, x, words, colour) {
-  const shared = { x, type: "scatter", mode: "lines", hoverinfo: "skip" };
+  const known = x.flatMap((_, at) => (data.expected[at] === null ? [] : [at]));
+  const pick = (list) => (known.length === x.length ? list : known.map((at) => list[at]));
+  const shared = { x: pick(x), type: "scatter", mode: "lines", hoverinfo: "skip" };
   const edge = { ...shared, line: { width: 0 }, legendgroup: "band" };
   return [
-    { ...edge, y: data.lower, showlegend: false },
-    { ...edge, y: data.upper, fill: "tonexty", fillcolor: colour.band, name: words.chartBand },
-    { ...shared, y: data.expected, name: words.chartExpected, line: { color: colour.expected, width: 1.2, dash: "dot" } },
+    { ...edge, y: pick(data.lower), showlegend: false },
+    { ...edge, y: pick(data.upper), fill: "tonexty", fillcolor: colour.band, name: words.chartBand },
+    { ...shared, y: pick(data.expected), name: words.chartExpected, line: { color: colour.expected, width: 1.2, dash: "dot" } },
   ];
 }
 
@@ -228,7 +230,7 @@ function anomalies(data, x, words, colour) {
     name: `${words.chartAnomaly} (${places.length})`, hoverinfo: "skip", customdata: places, meta: "places",
     marker: {
       size: severity.map((value) => 8 + 8 * Math.sqrt(value)), color: severity, cmin: 0, cmax: 1,
-      colorscale: colour.severity, line: { width: 1.5, color: colour.paper },
+      colorscale: colour.severity, opacity: 1, line: { width: 1.5, color: colour.paper },
     },
   };
 }
@@ -291,6 +293,7 @@ function layout(chart) {
     tickfont: { size: narrow ? 11 : 12 },
   };
   const x = positions(chart);
+  // The points that the answer for the last one rests on.
   const shapes = data.mode === "latest" && data.window ? [{
     type: "rect", layer: "below", yref: "paper", y0: 0, y1: 1, line: { width: 0 }, fillcolor: colour.window,
     x0: x[Math.max(0, x.length - data.window)], x1: x[x.length - 1],
@@ -354,15 +357,15 @@ function select(chart, index) {
   chart.options.onSelect?.(chart.at);
 }
 
-function show(chart, at, near = false) {
-  chart.at = Math.max(0, Math.min(chart.data.values.length - 1, at));
+function show(chart, index, near = false) {
+  chart.at = Math.max(0, Math.min(chart.data.values.length - 1, index));
   chart.spoken.textContent = sentence(chart, chart.at);
   const [from, to] = range(chart);
   const place = number(chart, positions(chart)[chart.at]);
   const count = chart.data.values.length;
   let moved = Promise.resolve();
   if (near) {
-    const step = (number(chart, positions(chart)[count - 1]) - number(chart, positions(chart)[0])) / Math.max(1, count - 1);
+    const step = (at(chart, 1) - at(chart, 0)) / Math.max(1, count - 1);
     const half = step * Math.max(6, Math.min(count / 8, 60));
     moved = move(chart, place - half, place + half);
   } else if (place < from || place > to) {
@@ -382,6 +385,21 @@ function number({ data }, position) {
   if (!data.timestamps) return Number(position);
   const text = String(position).replace(" ", "T");
   return Date.parse(/Z|[+-]\d\d:?\d\d$/.test(text.slice(10)) ? text : text.length > 10 ? `${text}Z` : text);
+}
+
+function ends(chart) {
+  const x = positions(chart);
+  return [number(chart, x[0]), number(chart, x[x.length - 1])];
+}
+
+function at(chart, share) {
+  const [first, last] = ends(chart);
+  return first + share * (last - first);
+}
+
+function tellRange(chart) {
+  const [first, last] = ends(chart);
+  if (last > first) chart.options.onRange?.(...range(chart).map((place) => (place - first) / (last - first)));
 }
 
 function range(chart) {

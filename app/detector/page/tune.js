@@ -60,7 +60,8 @@ export function createTune({ api, words, onSensitivity }) {
     label.textContent = fill(words.tuneFlags, { n: current, count: count.toLocaleString() });
     const isRight = current > 55;
     label.setAttribute("x", String(left + (isRight ? -11 : 11)));
-    label.setAttribute("y", String(Math.max(ROOM.top + 10, top - 9)));
+    // Above the curve, and below its top edge where there is no room above.
+    label.setAttribute("y", String(top < ROOM.top + 20 ? top + 24 : top - 10));
     label.setAttribute("text-anchor", isRight ? "end" : "start");
     svg.setAttribute("aria-valuenow", String(current));
     svg.setAttribute("aria-valuetext", label.textContent);

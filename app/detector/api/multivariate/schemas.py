@@ -171,7 +171,7 @@ class VariableState(Wire):
 
 
 class ModelState(Wire):
-    """How a training went, by every tenth epoch."""
+    """How a training went, by every tenth epoch; while it runs, by each of the last hundred."""
 
     epoch_ids: list[Count]
     train_losses: list[Number]
