@@ -18,6 +18,7 @@ def test_the_first_page_says_what_answers(service: Any) -> None:
     about = service.call("/").json
     assert about["models"] == {"univariate-entire": 1, "univariate-latest": 1, "change-point": 1}
     assert about["apiVersions"] == ["v1.0", "v1.1", "v1.1-preview", "v1.1-preview.1"]
+    assert about["trainingEpochs"] == 100
 
 
 def test_the_first_page_says_which_kernel_computes_and_why_numpy(begin: Any) -> None:

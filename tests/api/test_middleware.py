@@ -68,7 +68,8 @@ def test_names_of_headers_are_as_the_service_wrote_them(
         return answer.status, {*answer.headers.keys()} - {"Connection"}
 
     batch = {name: kit.training()[name] for name in ("dataSource", "startTime", "endTime")}
-    used = {"csp-billing-usage", "model-id"}
+    # The last two are ours.
+    used = {"csp-billing-usage", "model-id", "x-model-name", "x-model-version"}
     refused = ALWAYS | {"x-ms-error-code"}
     assert names(ENTIRE, weeks, of=service) == (200, ALWAYS | used)
     assert names(MODELS, kit.training()) == (201, ALWAYS | {"Location"})

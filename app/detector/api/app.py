@@ -18,6 +18,7 @@ from detector.api.keys import Keys
 from detector.api.limits import Limits
 from detector.api.middleware import RequestLog
 from detector.api.model_store import ModelStore
+from detector.api.multivariate import examples
 from detector.api.multivariate import routes as multivariate
 from detector.api.page import Page, wants_html
 from detector.api.served_models import ServedModels
@@ -49,6 +50,11 @@ _READ_BY_PAGES = [
 ]
 # As the service's own container wrote it.
 _SERVICE = "anomalydetector"
+_ABOUT_KEYS = (
+    "*Authorize* takes a key of this service, or any word where it has none (`API_KEYS`). The "
+    "examples go together: upload `pump`, train a model on it, and copy its `modelId` to where one "
+    "is asked for."
+)
 _PAGE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}}}
 _NOT_READY = openapi.answers({}, refusals=(503,))
 
@@ -88,6 +94,9 @@ def create() -> FastAPI:
         title="Anomaly Detector",
         version="v1.1",
         summary="Detection with the answers of Azure AI Anomaly Detector.",
+        description=_ABOUT_KEYS,
+        # Relative to the description, for proxies that put a path before it.
+        servers=[{"url": "./"}],
         lifespan=lifespan,
         redirect_slashes=False,
         # FastAPI's pages fetch their scripts from elsewhere.
@@ -108,7 +117,9 @@ def create() -> FastAPI:
     _add_pages(app)
     _add_service_routes(app)
     _add_container_routes(app)
-    openapi.describe(app)
+    upload = f"{examples.NAME}.csv"
+    bucket = settings.data_buckets[0] if settings.store_url else None
+    openapi.describe(app, data_source=f"s3://{bucket}/{upload}" if bucket else upload)
     return app
 
 
@@ -175,6 +186,8 @@ def _add_pages(app: FastAPI) -> None:
             # With why, where it is not the compiled one.
             "kernel": "numpy" if native.reason else "native",
             **({"kernelReason": native.reason} if native.reason else {}),
+            # A page tells from it how long a training goes on.
+            "trainingEpochs": settings.epochs,
             "documentation": "/docs",
         }
 

@@ -8,12 +8,13 @@ from typing import Annotated, Any, BinaryIO, cast
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from detector.api.dependencies import DataAccess, ServiceUploads
 from detector.api.errors import CODES, GatewayError, refusal
+from detector.api.multivariate import examples
 from detector.api.openapi import Problem, Wire, answers
 from detector.api.upload_room import LAST_ANSWER, Upload, UploadRoom, no_room
 from detector.api.wire import Json
@@ -25,6 +26,7 @@ __all__ = ["router"]
 
 router = APIRouter()
 
+DatasetName = Annotated[str, Path(openapi_examples={examples.NAME: {"value": examples.NAME}})]
 _Refusal = DetectionError | GatewayError
 
 _BLOCK = 1024 * 1024
@@ -79,7 +81,7 @@ _PUT: dict[str, Any] = {
             "content": {
                 "text/csv": {
                     "schema": {"type": "string"},
-                    "example": "timestamp,speed,load\n2021-01-01T00:00:00Z,0.5,1.25\n",
+                    "example": examples.DATA,
                 },
                 "application/zip": {"schema": {"type": "string", "format": "binary"}},
             },
@@ -102,7 +104,7 @@ _DELETE = answers(
 
 @router.put("/datasets/{name}", status_code=201, **_PUT)
 async def put_dataset(
-    request: Request, name: str, access: DataAccess, uploads: ServiceUploads
+    request: Request, name: DatasetName, access: DataAccess, uploads: ServiceUploads
 ) -> Response:
     """Keep a CSV file, or a zip of CSV files, for training and detection."""
     return await _answered(request, "put-dataset", _put(request, name, access, uploads))
@@ -116,7 +118,7 @@ async def list_datasets(request: Request, access: DataAccess, uploads: ServiceUp
 
 @router.delete("/datasets/{name}", status_code=204, responses=_DELETE)
 async def delete_dataset(
-    request: Request, name: str, access: DataAccess, uploads: ServiceUploads
+    request: Request, name: DatasetName, access: DataAccess, uploads: ServiceUploads
 ) -> Response:
     """Delete what is kept under a name."""
     return await _answered(request, "delete-dataset", _delete(name, access, uploads))

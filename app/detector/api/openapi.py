@@ -18,6 +18,8 @@ __all__ = ["GatewayProblem", "Number", "Problem", "Wire", "answers", "describe",
 # The service sends null where a number cannot be written in JSON.
 Number = float | None
 _REFUSALS = (401, 403, 404, 408, 413, 429, 503)
+# The fields that name data; the latter is the previews'.
+_SOURCES = ("dataSource", "source")
 
 
 class Wire(BaseModel):
@@ -89,12 +91,21 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
     return found
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI description, without the refusals of FastAPI, which checks nothing."""
+def describe(app: FastAPI, *, data_source: str) -> dict[str, Any]:
+    """Return the OpenAPI description, without the refusals of FastAPI, which checks nothing.
+
+    Parameters
+    ----------
+    data_source : str
+        What the upload of the example is called here, so that the examples can be run.
+    """
     description = app.openapi()
     for methods in description["paths"].values():
         for operation in methods.values():
             operation["responses"].pop("422", None)
+            content = operation.get("requestBody", {}).get("content", {})
+            example = content.get("application/json", {}).get("schema", {}).get("example", {})
+            example.update({name: data_source for name in _SOURCES if name in example})
     for name in ("HTTPValidationError", "ValidationError"):
         description["components"]["schemas"].pop(name, None)
     return description

@@ -15,7 +15,7 @@ from detector.api.wire import Json, parse
 from detector.series.options import Options, given_options
 from detector.series.series import Columns
 
-__all__ = ["Answer", "Operation", "billed"]
+__all__ = ["Answer", "Operation", "answered_by", "billed"]
 
 _BILLED = 1000
 
@@ -24,6 +24,11 @@ def billed(points: int) -> dict[str, str]:
     """Return the header that says what the service would have charged for."""
     thousands = -(-points // _BILLED)
     return {"csp-billing-usage": f"CognitiveServices.AnomalyDetector.DataPoints={thousands}"}
+
+
+def answered_by(model: Model) -> dict[str, str]:
+    """Return the headers that name a version. The service's `model-id` names the method."""
+    return {"x-model-name": model.name, "x-model-version": str(model.version)}
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,8 @@ class Operation:
             content |= {name[0].upper() + name[1:]: value for name, value in content.items()}
         headers = {
             **billed(answer.points),
+            **answered_by(model),
             "model-id": str(answer.model_id),
-            # Ours; the one above was the service's, and names the method.
-            "x-model-name": model.name,
-            "x-model-version": str(model.version),
         }
         return Json(content, headers=headers)
 

@@ -24,10 +24,9 @@ PREVIEWS = ("v1.1-preview", "v1.1-preview.1")
 
 def _one_of(*versions: str) -> Any:
     """Return the version of the API; refuse, with 404, one that had no such route."""
-    named = Path(
-        json_schema_extra={"enum": list(versions)},
-        examples=["v1.1" if "v1.1" in versions else versions[0]],
-    )
+    usual = "v1.1" if "v1.1" in versions else versions[0]
+    # The default is for whoever tries it at /docs.
+    named = Path(json_schema_extra={"enum": list(versions), "default": usual}, examples=[usual])
 
     async def check(request: Request, version: Annotated[str, named]) -> str:
         if version not in VERSIONS:

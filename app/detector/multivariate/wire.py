@@ -39,7 +39,7 @@ class Diagnostics:
     Attributes
     ----------
     epochs : tuple of Epoch
-        Every tenth, as the service told them.
+        Every tenth, as the service told them; while it trains, each of the last hundred.
     variable_states : tuple of VariableState
     """
 

@@ -28,6 +28,7 @@
  * @property {"light"|"dark"} [theme] by default that of the browser
  * @property {any} [plotly] by default `globalThis.Plotly`
  * @property {(index: number) => void} [onSelect] a point was chosen by click or Enter
+ * @property {(from: number, to: number) => void} [onRange] another part is shown, as `range` takes it
  */
 
 /**
@@ -35,30 +36,23 @@
  * @property {(index: number) => void} show goes to a point and reads it out
  * @property {() => void} reset shows the whole series
  * @property {(factor: number) => void} zoom above 1 nearer
+ * @property {(from: number, to: number) => void} range shows a part: 0 is the first point, 1 the last
  * @property {(width?: number, height?: number) => Promise<string>} image a PNG, as a data address
  */
-
-// The words that `draw` needs; words/en.js and words/ja.js have them.
-export const CHART_WORDS = [
-  "chartLabel", "chartKeys", "chartValue", "chartExpected", "chartBand", "chartBetween", "chartAnomaly",
-  "chartLow", "chartHigh", "chartSeverity", "chartChange", "chartConfidence", "chartFilled", "chartNoValue",
-  "chartPoint", "chartWindow",
-];
 
 const PALETTES = {
   light: {
     text: "#3c4257", faint: "#e6e8f0", paper: "#ffffff", line: "#2b50d8", expected: "#8d9bc9",
-    band: "rgba(43, 80, 216, 0.17)", filled: "#7a859c", change: "#0a7d6b", slider: "#f5f6fb", window: "rgba(43, 80, 216, 0.05)",
+    band: "rgba(43, 80, 216, 0.17)", filled: "#7a859c", change: "#0a7d6b", window: "rgba(43, 80, 216, 0.05)",
     severity: [[0, "#f0a63a"], [0.5, "#e4572e"], [1, "#9b1145"]],
   },
   dark: {
     text: "#c3c9dc", faint: "#2a3044", paper: "#161a26", line: "#8fadff", expected: "#6d7ba6",
-    band: "rgba(126, 160, 255, 0.22)", filled: "#98a2ba", change: "#45d0b4", slider: "#10131d", window: "rgba(126, 160, 255, 0.07)",
+    band: "rgba(126, 160, 255, 0.22)", filled: "#98a2ba", change: "#45d0b4", window: "rgba(126, 160, 255, 0.07)",
     severity: [[0, "#ffc766"], [0.5, "#ff7a4f"], [1, "#ff4f8b"]],
   },
 };
 const NARROW = 560;
-const OVERVIEW_POINTS = 200;
 const HIDDEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap";
 const CONFIG = { displayModeBar: false, scrollZoom: true, doubleClick: "reset", responsive: false, showTips: false };
 
@@ -69,7 +63,7 @@ const charts = new WeakMap();
  * Draw a series, or draw it anew: the zoom stays while `options.id` is the same.
  * @param {HTMLElement} element becomes the chart, and takes the focus
  * @param {ChartData} data
- * @param {Object<string, string>} words those of CHART_WORDS
+ * @param {Object<string, string>} words those that begin with `chart` in words/en.js
  * @param {ChartOptions} [options]
  * @returns {Promise<Chart>} once it is drawn
  */
@@ -86,16 +80,12 @@ export async function draw(element, data, words, options = {}) {
 function create(element) {
   const chart = { element, at: null };
   charts.set(element, chart);
-  const child = (style) => {
+  [chart.plot, chart.hint, chart.spoken] = ["width:100%;height:100%", HIDDEN, HIDDEN].map((style) => {
     const made = document.createElement("div");
     made.style.cssText = style;
-    element.append(made);
     return made;
-  };
-  element.replaceChildren();
-  chart.plot = child("width:100%;height:100%");
-  chart.hint = child(HIDDEN);
-  chart.spoken = child(HIDDEN);
+  });
+  element.replaceChildren(chart.plot, chart.hint, chart.spoken);
   chart.hint.id = `${element.id || "chart"}-keys`;
   chart.spoken.setAttribute("aria-live", "polite");
   chart.plot.setAttribute("aria-hidden", "true");
@@ -107,14 +97,13 @@ function create(element) {
   element.addEventListener("blur", () => chart.drawn && chart.Plotly.Fx.unhover(chart.plot));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.data && render(chart));
   new ResizeObserver(() => {
-    const width = element.clientWidth;
-    if (!chart.drawn || !width || width === chart.width) return;
-    render(chart);
+    if (chart.drawn && element.clientWidth && element.clientWidth !== chart.width) render(chart);
   }).observe(element);
   chart.face = {
     show: (index) => show(chart, index, true),
     reset: () => reset(chart),
     zoom: (factor) => zoom(chart, factor),
+    range: (from, to) => move(chart, ...[from, to].map((share) => at(chart, share))),
     image: (width = 1200, height = 600) =>
       chart.Plotly.toImage(
         { data: chart.plot.data, layout: { ...chart.plot.layout, paper_bgcolor: colours(chart).paper } },
@@ -129,8 +118,10 @@ async function render(chart) {
   chart.width = element.clientWidth;
   chart.height = element.clientHeight;
   await Plotly.react(plot, traces(chart), layout(chart), CONFIG);
+  tellRange(chart);
   if (chart.drawn) return;
   chart.drawn = true;
+  plot.on("plotly_relayout", () => tellRange(chart));
   plot.on("plotly_click", ({ points }) => select(chart, points[0]?.pointIndex));
 }
 
@@ -241,14 +232,15 @@ function latest(data, x, words, colour) {
   const last = data.values.length - 1;
   const [expected, lower, upper] = [data.expected?.[last], data.lower?.[last], data.upper?.[last]];
   if (expected === null || expected === undefined) return [];
-  return [{
-    x: [x[last]], y: [expected], type: "scatter", mode: "markers", name: words.chartBand, hoverinfo: "skip",
-    marker: { symbol: "line-ew-open", size: 16, color: colour.expected, line: { width: 2 } },
-    error_y: {
-      type: "data", symmetric: false, array: [upper - expected], arrayminus: [expected - lower],
-      color: colour.expected, thickness: 5, width: 0,
+  const only = { x: [x[last]], type: "scatter", mode: "markers", hoverinfo: "skip" };
+  const bar = { array: [upper - expected], arrayminus: [expected - lower], color: colour.expected, thickness: 6, width: 0 };
+  return [
+    {
+      ...only, y: [expected], name: words.chartBand, error_y: { type: "data", symmetric: false, ...bar },
+      marker: { symbol: "line-ew-open", size: 18, color: colour.expected, line: { width: 2.5 } },
     },
-  }];
+    { ...only, y: [data.values[last]], showlegend: false, marker: { size: 10, color: colour.line, line: { width: 1.5, color: colour.paper } } },
+  ];
 }
 
 // On an axis of their own from 0 to 1, so that the lines are as high as the chart however it is
@@ -295,6 +287,7 @@ function layout(chart) {
     tickfont: { size: narrow ? 11 : 12 },
   };
   const x = positions(chart);
+  // The points that the answer for the last one rests on.
   const shapes = data.mode === "latest" && data.window ? [{
     type: "rect", layer: "below", yref: "paper", y0: 0, y1: 1, line: { width: 0 }, fillcolor: colour.window,
     x0: x[Math.max(0, x.length - data.window)], x1: x[x.length - 1],
@@ -309,14 +302,14 @@ function layout(chart) {
     // A finger scrolls the page; dragging zooms with a mouse.
     hovermode: "x", dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", hoverdistance: 40,
     hoverlabel: { bgcolor: colour.paper, bordercolor: colour.expected, font: { color: colour.text }, align: "left" },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: narrow ? 11 : 12 } },
+    legend: {
+      orientation: "h", x: 0, font: { size: narrow ? 11 : 12 },
+      // Above, where one line holds it; else below, where it may have two.
+      ...(narrow ? { y: -0.14, yanchor: "top" } : { y: 1.02, yanchor: "bottom" }),
+    },
     xaxis: {
       ...axis, type: data.timestamps ? "date" : "linear", showspikes: true, spikemode: "across", spikethickness: 1,
-      spikedash: "solid", spikecolor: colour.expected, spikesnap: "cursor", showgrid: false,
-      // An overview to drag, where there is room for it and something to look for.
-      rangeslider: {
-        visible: !narrow && x.length >= OVERVIEW_POINTS, thickness: 0.09, bgcolor: colour.slider, bordercolor: colour.faint, borderwidth: 1,
-      },
+      spikedash: "solid", spikecolor: colour.expected, spikesnap: "hovered data", showgrid: false,
     },
     yaxis: { ...axis, title: narrow ? undefined : { text: escape(options.name ?? ""), font: { size: 12 }, standoff: 12 } },
     yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
@@ -362,15 +355,15 @@ function select(chart, index) {
   chart.options.onSelect?.(chart.at);
 }
 
-function show(chart, at, near = false) {
-  chart.at = Math.max(0, Math.min(chart.data.values.length - 1, at));
+function show(chart, index, near = false) {
+  chart.at = Math.max(0, Math.min(chart.data.values.length - 1, index));
   chart.spoken.textContent = sentence(chart, chart.at);
   const [from, to] = range(chart);
   const place = number(chart, positions(chart)[chart.at]);
   const count = chart.data.values.length;
   let moved = Promise.resolve();
   if (near) {
-    const step = (number(chart, positions(chart)[count - 1]) - number(chart, positions(chart)[0])) / Math.max(1, count - 1);
+    const step = (at(chart, 1) - at(chart, 0)) / Math.max(1, count - 1);
     const half = step * Math.max(6, Math.min(count / 8, 60));
     moved = move(chart, place - half, place + half);
   } else if (place < from || place > to) {
@@ -390,6 +383,21 @@ function number({ data }, position) {
   if (!data.timestamps) return Number(position);
   const text = String(position).replace(" ", "T");
   return Date.parse(/Z|[+-]\d\d:?\d\d$/.test(text.slice(10)) ? text : text.length > 10 ? `${text}Z` : text);
+}
+
+function ends(chart) {
+  const x = positions(chart);
+  return [number(chart, x[0]), number(chart, x[x.length - 1])];
+}
+
+function at(chart, share) {
+  const [first, last] = ends(chart);
+  return first + share * (last - first);
+}
+
+function tellRange(chart) {
+  const [first, last] = ends(chart);
+  if (last > first) chart.options.onRange?.(...range(chart).map((place) => (place - first) / (last - first)));
 }
 
 function range(chart) {
@@ -437,7 +445,6 @@ function onKey(chart, event) {
     },
   };
   const action = actions[event.key];
-  if (!action) return;
-  event.preventDefault();
-  action();
+  if (action) event.preventDefault();
+  action?.();
 }

@@ -9,6 +9,7 @@ import { createFound, fileName, placeName } from "./found.js";
 import { createInput } from "./input.js";
 import { createModelLine } from "./answered.js";
 import { createOptions } from "./options.js";
+import { createOverview } from "./overview.js";
 import { loadPlotly } from "./plotly.js";
 import { body, chartData, findings, grid, GRANULARITIES, MODES, MOST_POINTS, PATHS } from "./request.js";
 import { SAMPLES } from "./samples.js";
@@ -43,6 +44,10 @@ export async function mount(root, { api, words, state }) {
   });
   const code = createCode(words);
   const tune = createTune({ api, words, onSensitivity: options.setSensitivity });
+  const overview = createOverview(byId("overview"), {
+    onRange: (from, to) => chart?.range(from, to),
+    onReset: () => chart?.reset(),
+  });
   const answered = createModelLine({ api, words });
 
   function takeSeries(next) {
@@ -150,7 +155,10 @@ export async function mount(root, { api, words, state }) {
       fail(new Error(words.chartFailed));
       return;
     }
-    chart = await draw(chartBox, data, words, { name: series.name, id: series.id.split("+")[0], plotly: Plotly });
+    overview.show(data.values, mode === "changepoint" ? data.isChangePoint : data.isAnomaly);
+    chart = await draw(chartBox, data, words, {
+      name: series.name, id: series.id.split("+")[0], plotly: Plotly, onRange: overview.setRange,
+    });
     panel.dataset.state = "done";
     // The chart is what a moving slider is about; the rest follows when the browser has time.
     clearTimeout(show.later);
@@ -173,7 +181,7 @@ export async function mount(root, { api, words, state }) {
         when: when(last), value: figure(data.values[last]), lower: figure(data.lower[last]), upper: figure(data.upper[last]),
         severity: data.severity[last].toFixed(2),
       };
-      text = fill(places.length ? words.summaryLatest : words.summaryLatestNone, figures);
+      text = fill(data.isAnomaly[last] ? words.summaryLatest : words.summaryLatestNone, figures);
     } else {
       const kind = mode === "entire" ? "summaryEntire" : "summaryChange";
       const ending = places.length === 0 ? "None" : places.length === 1 ? "One" : "";

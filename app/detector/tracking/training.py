@@ -9,7 +9,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import mlflow
 import pandas as pd
@@ -28,6 +27,8 @@ from detector.tracking.server import is_outage
 
 # The service told the losses of every tenth epoch.
 _TOLD_EVERY = 10
+# While it trains, each of so many last epochs is told: people watch them one by one.
+_WATCHED = 100
 # How long to wait for more before what there is is sent, and after a failure.
 _PAUSE_SECONDS = 1.0
 # How often a training with long epochs gives a sign of life.
@@ -136,10 +137,10 @@ class _Report:
 
     def __init__(self, model_id: str, table: Table) -> None:
         self._model_id = model_id
-        self._diagnostics = Diagnostics(variable_states=table.states)
+        self._table = table
         self._metrics: list[Metric] = []
-        self._last: Epoch | None = None
-        self._changed = True
+        self._epochs: list[Epoch] = []
+        self._begun = False
         self._seen = time.monotonic()
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -153,13 +154,11 @@ class _Report:
         self._closing.set()
         self._thread.join()
         if kind is None:
-            self._send()
+            self._send(watched=0)
         elif issubclass(kind, Stopped):
-            if self._last is not None and self._last not in self._diagnostics.epochs:
-                self._tell(self._last)
             # A run that was deleted takes nothing any more.
             with contextlib.suppress(MlflowException, RequestException):
-                self._send()
+                self._send(watched=1)
 
     def __call__(self, epoch: Epoch) -> None:
         now = int(pd.Timestamp.now("UTC").timestamp() * 1000)
@@ -172,14 +171,7 @@ class _Report:
             self._metrics += [
                 Metric(name, value, now, epoch.number) for name, value in figures.items()
             ]
-            self._last = epoch
-            if epoch.number % _TOLD_EVERY == 0:
-                self._tell(epoch)
-
-    def _tell(self, epoch: Epoch) -> None:
-        told = (*self._diagnostics.epochs, epoch)
-        self._diagnostics = replace(self._diagnostics, epochs=told)
-        self._changed = True
+            self._epochs.append(epoch)
 
     def _run(self) -> None:
         while True:
@@ -192,19 +184,25 @@ class _Report:
             if self._closing.wait(_PAUSE_SECONDS):
                 return
 
-    def _send(self) -> None:
+    def _send(self, *, watched: int | None = None) -> None:
+        """Send what is new; with `watched`, which ends it, every tenth epoch and so many last."""
         with self._lock:
-            metrics, changed = list(self._metrics), self._changed
-            diagnostics = self._diagnostics
+            metrics, epochs = list(self._metrics), list(self._epochs)
         if metrics:
             MlflowClient().log_batch(runs.run_id(self._model_id), metrics=metrics)
-        if changed:
-            runs.store_diagnostics(self._model_id, diagnostics)
-        elif metrics or time.monotonic() > self._seen + _SIGN_SECONDS:
+        if metrics or not self._begun or watched is not None:
+            first = len(epochs) - (_WATCHED if watched is None else watched)
+            told = tuple(
+                epoch
+                for place, epoch in enumerate(epochs)
+                if place >= first or epoch.number % _TOLD_EVERY == 0
+            )
+            runs.store_diagnostics(self._model_id, Diagnostics(told, self._table.states))
+            self._begun = True
+        elif time.monotonic() > self._seen + _SIGN_SECONDS:
             runs.heartbeat(self._model_id)
         else:
             return
         self._seen = time.monotonic()
         with self._lock:
             del self._metrics[: len(metrics)]
-            self._changed = self._diagnostics is not diagnostics

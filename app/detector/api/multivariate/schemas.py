@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
+from detector.api.multivariate import examples
 from detector.api.multivariate.requests import (
     DATA_SCHEMAS,
     LONGEST_NAME,
@@ -74,17 +75,7 @@ class Alignment(Wire):
 class TrainingRequest(Span):
     """Data to train a model on."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "dataSource": "factory.csv",
-                "startTime": "2021-01-01T00:00:00Z",
-                "endTime": "2021-01-02T09:19:00Z",
-                "displayName": "factory",
-                "slidingWindow": 200,
-            }
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"example": examples.TRAINING})
 
     data_source: Source
     data_schema: DataSchema | None = Field(
@@ -106,16 +97,7 @@ class TrainingRequest(Span):
 class BatchRequest(Span):
     """Data to detect anomalies in."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "dataSource": "factory.csv",
-                "startTime": "2021-01-02T12:00:00Z",
-                "endTime": "2021-01-03T00:00:00Z",
-                "topContributorCount": 10,
-            }
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"example": examples.BATCH})
 
     data_source: Source
     top_contributor_count: TopContributors = 10
@@ -123,6 +105,8 @@ class BatchRequest(Span):
 
 class PreviewBatchRequest(Span):
     """Data to detect anomalies in."""
+
+    model_config = ConfigDict(json_schema_extra={"example": examples.PREVIEW_BATCH})
 
     source: Source
 
@@ -154,22 +138,10 @@ _VARIABLES = Field(
 )
 
 
-_EXAMPLE: list[Any] = [
-    {
-        "variable": variable,
-        "timestamps": [f"2021-01-01T00:{minute:02}:00Z" for minute in range(3)],
-        "values": values,
-    }
-    for variable, values in (("pressure", [1.2, 1.3, 1.2]), ("speed", [20, 21, None]))
-]
-
-
 class LastRequest(Wire):
     """Values whose last timestamp is scored."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"variables": _EXAMPLE, "topContributorCount": 10}}
-    )
+    model_config = ConfigDict(json_schema_extra={"example": examples.LAST})
 
     variables: Annotated[list[Variable], _VARIABLES]
     top_contributor_count: TopContributors = 10
@@ -177,6 +149,8 @@ class LastRequest(Wire):
 
 class PreviewLastRequest(Wire):
     """Values whose last timestamps are scored."""
+
+    model_config = ConfigDict(json_schema_extra={"example": examples.PREVIEW_LAST})
 
     variables: Annotated[list[PreviewVariable], _VARIABLES]
     detecting_points: Annotated[int, Field(ge=1, le=MOST_POINTS)] | None = Field(
@@ -197,7 +171,7 @@ class VariableState(Wire):
 
 
 class ModelState(Wire):
-    """How a training went, by every tenth epoch."""
+    """How a training went, by every tenth epoch; while it runs, by each of the last hundred."""
 
     epoch_ids: list[Count]
     train_losses: list[Number]

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from detector.api.errors import GatewayError, described
 from detector.api.limits import Limits
 from detector.api.served_models import Model, ServedModels
-from detector.api.service import Answer, Operation, billed
+from detector.api.service import Answer, Operation, answered_by, billed
 from detector.api.timeseries.schemas import MOST_SERIES
 from detector.api.wire import Json, parse, written
 from detector.errors import DetectionError, shown
@@ -82,7 +82,7 @@ class Batch:
         return Response(
             b'{"results":[' + content + b"]}",
             media_type=Json.media_type,
-            headers=billed(state.points),
+            headers={**billed(state.points), **answered_by(model)},
         )
 
     def _read(self, body: bytes) -> _Asked:
