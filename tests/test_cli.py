@@ -88,18 +88,17 @@ def test_page_is_written_beside_the_answer(
 
 
 @pytest.mark.parametrize("many", [["--by", "timestamp"], ["--each"]], ids=["by", "each"])
-@pytest.mark.parametrize("flag", ["--html", "--plot"])
-def test_picture_of_many_series_is_refused(
-    csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], many: list[str], flag: str
+def test_page_of_many_series_is_refused(
+    csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], many: list[str]
 ) -> None:
-    path, picture = tmp_path / "many.csv", tmp_path / "out"
+    path, page = tmp_path / "many.csv", tmp_path / "out.html"
     table = pd.read_csv(csv)
     table.assign(other=table["value"]).to_csv(path, index=False)
     column = ["--value", "value"] if many[0] == "--by" else []
-    assert main(["detect", str(path), *many, *column, flag, str(picture)]) == 2
+    assert main(["detect", str(path), *many, *column, "--html", str(page)]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said == f"BadArgument: {flag} shows one series, and {many[0]} takes many."
-    assert not picture.exists()
+    assert said == f"BadArgument: --html shows one series, and {many[0]} takes many."
+    assert not page.exists()
 
 
 def test_page_that_cannot_be_written_is_one_clear_line(
@@ -116,9 +115,14 @@ def test_page_that_cannot_be_written_is_one_clear_line(
 def test_tune_of_several_columns_asks_for_one(
     csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["tune", str(csv), "--value", "value", "--value", "timestamp"]
-    assert main(arguments) == 2
-    assert capsys.readouterr().err
+    path = tmp_path / "many.csv"
+    table = pd.read_csv(csv)
+    table.assign(other=table["value"]).to_csv(path, index=False)
+    assert main(["tune", str(path), "--value", "value", "--value", "other"]) == 2
+    said = capsys.readouterr().err
+    assert said == "BadArgument: tune takes one series: name it with --value.\n"
+    assert main(["tune", str(path), "--value", "other"]) == 0
+    assert capsys.readouterr().err == "60 daily points from 'timestamp' and 'other'\n"
 
 
 def test_plot_that_cannot_be_written_is_one_clear_line(

@@ -120,6 +120,8 @@ def test_latest_and_change_points_are_drawn(tab: Tab) -> None:
     last = detector.detect_latest(frame, granularity="hourly", sensitivity=80)
     tab.open(report.page(last, name="Power"))
     assert tab.text("#summary").startswith("The last point, 2024-01-10 23:00:00, is an anomaly")
+    tab.open(report.page(detector.detect_latest(hourly(), granularity="hourly"), name="Power"))
+    assert "is normal" in tab.text("#summary")
     days = pd.date_range("2024-01-01", periods=60, freq="D")
     step = pd.DataFrame({"timestamp": days, "value": [0.0] * 30 + [9.0] * 30})
     found = detector.detect_change_points(step, granularity="daily")
