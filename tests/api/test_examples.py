@@ -39,10 +39,10 @@ class Person:
 
     def execute(self, method: str, path: str, operation: Any) -> Answer:
         for each in operation.get("parameters", []):
-            schema = each["schema"]
             if each["in"] == "path":
-                usual = schema.get("default", *schema.get("examples", [])[:1] or [None])
-                value = usual or self.known[each["name"]]
+                usual = [example["value"] for example in each.get("examples", {}).values()]
+                default = each["schema"].get("default")
+                value = default or (usual or [self.known.get(each["name"])])[0]
                 path = path.replace("{" + each["name"] + "}", value)
         answer = self.service.call(path, self._body(operation), method=method.upper())
         self._learn(path, answer)

@@ -27,18 +27,42 @@ def tried(page: Page, operation: WebElement) -> str:
     return status.split()[0]
 
 
+def authorize(page: Page, key: str) -> None:
+    page.click(".btn.authorize")
+    page.type(".auth-container input", key)
+    page.click(".auth-btn-wrapper [type=submit]")
+    page.click(".btn-done")
+
+
+def operations(page: Page, tag: str) -> list[WebElement]:
+    """Return the operations that have a tag, once they are shown."""
+    found: list[WebElement] = page.until(
+        lambda: page.all(f".opblock[id^=operations-{tag}]"), "the operations are shown"
+    )
+    return found
+
+
 def test_the_examples_of_one_series_are_answered_with_a_key(guarded_page: Page) -> None:
     page = guarded_page
     page.refusals.add(401)
     page.open("swagger")
-    operations = page.until(
-        lambda: page.all(".opblock[id^=operations-timeseries]"), "the operations are shown"
-    )
+    of_series = operations(page, "timeseries")
     assert page.driver.current_url.endswith("/docs")
-    assert tried(page, operations[0]) == "401"
-    page.click(".btn.authorize")
-    page.type(".auth-container input", KEYS[0])
-    page.click(".auth-btn-wrapper [type=submit]")
-    page.click(".btn-done")
-    assert len(operations) >= 4
-    assert {tried(page, each) for each in operations[1:]} == {"200"}
+    described = page.service.call("/openapi.json").json["paths"].values()
+    count = sum(len(methods) for methods in described)
+    page.until(lambda: len(page.all(".opblock")) == count, f"{count} operations are shown")
+    assert tried(page, of_series[0]) == "401"
+    authorize(page, KEYS[0])
+    assert len(of_series) >= 4
+    assert {tried(page, each) for each in of_series[1:]} == {"200"}
+    # The key is nowhere that outlives the tab.
+    kept = "return JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + document.cookie"
+    assert page.js(kept) == "{}{}"
+
+
+def test_an_upload_is_tried_without_typing(page: Page) -> None:
+    page.open("docs")
+    upload = page.find(".opblock-put[id^=operations-datasets]")
+    authorize(page, "any")
+    assert tried(page, upload) == "201"
+    assert "pump" in page.service.call("/datasets").content.decode()

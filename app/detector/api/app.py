@@ -50,6 +50,11 @@ _READ_BY_PAGES = [
 ]
 # As the service's own container wrote it.
 _SERVICE = "anomalydetector"
+_ABOUT_KEYS = (
+    "*Authorize* takes a key of this service, or any word where it has none (`API_KEYS`). The "
+    "examples go together: upload `pump`, train a model on it, and copy its `modelId` to where one "
+    "is asked for."
+)
 _PAGE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}}}
 _NOT_READY = openapi.answers({}, refusals=(503,))
 
@@ -89,6 +94,9 @@ def create() -> FastAPI:
         title="Anomaly Detector",
         version="v1.1",
         summary="Detection with the answers of Azure AI Anomaly Detector.",
+        description=_ABOUT_KEYS,
+        # Relative to the description, for proxies that put a path before it.
+        servers=[{"url": "./"}],
         lifespan=lifespan,
         redirect_slashes=False,
         # FastAPI's pages fetch their scripts from elsewhere.

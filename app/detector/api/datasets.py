@@ -26,7 +26,7 @@ __all__ = ["router"]
 
 router = APIRouter()
 
-DatasetName = Annotated[str, Path(examples=[examples.NAME])]
+DatasetName = Annotated[str, Path(openapi_examples={examples.NAME: {"value": examples.NAME}})]
 _Refusal = DetectionError | GatewayError
 
 _BLOCK = 1024 * 1024
