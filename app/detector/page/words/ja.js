@@ -289,6 +289,7 @@ export const words = {
   modNobody: "回答しているバージョンはありません。",
   modRefused: "新しいバージョンは受け入れられませんでした: {why}",
   modNoVersions: "登録されたバージョンはありません。",
+  modOlder: "古いバージョンは MLflow にあります。",
   modVersion: "バージョン",
   modCreatedAt: "作成日時 (UTC)",
   modMetrics: "メトリック",
