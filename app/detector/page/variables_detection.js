@@ -48,8 +48,7 @@ export function detectionPart(context) {
   function usualSpan(model, data) {
     const end = Date.parse(model.modelInfo.endTime);
     const next = data.timestamps.find((time) => Date.parse(time) > end);
-    const inside = Date.parse(data.timestamps[0]) <= end && next;
-    return inside ? [next, data.timestamps[data.timestamps.length - 1]] : split(data).detect;
+    return next ? [next, data.timestamps[data.timestamps.length - 1]] : split(data).detect;
   }
 
   function after(model) {
