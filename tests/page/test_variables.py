@@ -60,7 +60,9 @@ def train(page: Page, path: Path) -> str:
 
 def worked(page: Page, selector: str) -> None:
     """Wait for what a worker does: on a machine that is busy, its process begins late."""
-    page.until(lambda: page.all(selector)[0].is_displayed(), f"{selector} is shown", 90)
+    page.until(
+        lambda: any(each.is_displayed() for each in page.all(selector)), f"{selector} is shown", 90
+    )
 
 
 def address(page: Page) -> str:
@@ -247,11 +249,8 @@ def test_everybody_can_use_it(
         page.dark()
     if look == "narrow":
         page.narrow()
-    ready = [
-        each
-        for each in service.call(f"{MODELS}?top=50").json["models"]
-        if each["modelInfo"]["status"] == "READY"
-    ]
+    listed = service.call(f"{MODELS}?top=50").json["models"]
+    ready = [each for each in listed if each["modelInfo"]["status"] == "READY"]
     page.open(f"#variables?sample=pump&model={ready[0]['modelId']}")
     page.click("#var-detect")
     worked(page, "#var-summary")

@@ -81,7 +81,7 @@ export function detectionPart(context) {
     const { model, table: data, source: kept } = context;
     const names = variablesOf(model);
     if (!data || names.some((name) => !(name in data.values))) return model.modelInfo.dataSource;
-    if (kept && kept.variables.length === names.length) return kept.dataSource;
+    if (kept?.variables.toSorted().join("\n") === names.join("\n")) return kept.dataSource;
     const dataSource = await upload(api, data, names);
     context.source = { dataSource, variables: names };
     return dataSource;
