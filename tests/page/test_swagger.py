@@ -19,7 +19,8 @@ def tried(page: Page, operation: WebElement) -> str:
 
     # It opens slowly, and a click at a place would miss what moves.
     page.js("arguments[0].click()", inside(SUMMARY))
-    page.js("arguments[0].click()", page.until(lambda: inside(EXECUTE), "it can be sent"))
+    page.until(lambda: inside("textarea").get_attribute("value"), "its example is filled in")
+    page.js("arguments[0].click()", inside(EXECUTE))
     status: str = page.until(lambda: inside(STATUS).text.strip(), "an answer is shown")
     page.js("arguments[0].click()", inside(SUMMARY))
     return status.split()[0]
