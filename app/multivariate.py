@@ -1,8 +1,8 @@
 """The walk-through for many variables: train on them together, register the model, detect with it.
 
     python app/multivariate.py                       five variables of a pump, two planted faults
-    python app/multivariate.py FILE.csv              your own: `timestamp` and a column each
-    python app/multivariate.py FILE.csv --detect-from 2026-01-03
+    python app/multivariate.py FILE                  your own: dates and a column for each variable
+    python app/multivariate.py FILE --detect-from 2026-01-03
 
 With MLFLOW_TRACKING_URI set it works on that server (the workspace sets the stack's); without, in
 the current folder.
@@ -90,23 +90,17 @@ def pump() -> tuple[pd.DataFrame, list[Fault]]:
 
 
 def read(path: str) -> pd.DataFrame:
-    """Read a table of a column ``timestamp`` and one for each variable, sorted by time."""
-    frame, _ = files.read_request(path)
-    if "timestamp" not in frame.columns:
+    """Read a table of a column of dates and one for each variable, sorted by time."""
+    reading = files.read(path, values=files.EVERY)
+    if reading.times is None:
+        names = ", ".join(repr(column["name"]) for column in reading.columns)
         raise DetectionError(
             "FileColumnsNotExist",
-            f"'{path}' has the columns {', '.join(map(repr, frame.columns))}, and lacks "
-            "'timestamp'.",
+            f"'{path}' has the columns {names}, and lacks 'timestamp' or another one of dates.",
         )
-    if frame.empty:
-        raise DetectionError("NoData", f"'{path}' has no rows.")
-    try:
-        times = pd.DatetimeIndex(pd.to_datetime(frame.pop("timestamp"), utc=True))
-    except (ValueError, TypeError) as error:
-        raise DetectionError(
-            "InvalidTimestampFormat", f"'{path}' has a timestamp that is no date: {error}."
-        ) from error
-    return frame.set_axis(times.tz_localize(None), axis=0).sort_index()
+    print(reading.description)
+    times = reading.times if reading.times.tz is None else reading.times.tz_convert(None)
+    return pd.DataFrame(reading.values, index=times)
 
 
 def walk_through(
@@ -254,7 +248,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "file", nargs="?", help="CSV or Parquet with the column timestamp and one per variable"
+        "file",
+        nargs="?",
+        help="CSV, Excel, JSON or Parquet with a column of dates and one per variable",
     )
     parser.add_argument(
         "--detect-from",

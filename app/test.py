@@ -1,7 +1,7 @@
 """The walk-through: log a detector to MLflow, register it, load it back, detect with it.
 
     python app/test.py                      20 months, all 1 but the last, which is 0
-    python app/test.py FILE.csv             your own series, columns `timestamp` and `value`
+    python app/test.py FILE                 your own series: CSV, Excel, JSON or Parquet
     python app/test.py --sample elnino      a real one: the sea off Peru from 1950 to 2010
 
 With MLFLOW_TRACKING_URI set it works on that server (the workspace sets the stack's); without, in
@@ -149,13 +149,13 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "file", nargs="?", help="CSV, JSON or Parquet with the columns timestamp and value"
+        "file", nargs="?", help="CSV, Excel, JSON or Parquet with a column of dates and of values"
     )
     parser.add_argument(
         "--sample", choices=SAMPLES, help="a real series that ships with statsmodels"
     )
     parser.add_argument(
-        "--granularity", default="monthly", help="of a FILE's timestamps (default: monthly)"
+        "--granularity", help="of the timestamps (default: found; monthly for the samples)"
     )
     parser.add_argument(
         "--sensitivity", type=int, default=95, help="0 to 99; lower finds less (default: 95)"
@@ -166,13 +166,16 @@ def main() -> int:
     parser.add_argument("--impute-mode", default="auto", help="how gaps are filled (default: auto)")
     options = parser.parse_args()
     params = {
-        "granularity": options.granularity,
+        "granularity": options.granularity or "monthly",
         "maxAnomalyRatio": options.max_anomaly_ratio,
         "sensitivity": options.sensitivity,
         "imputeMode": options.impute_mode,
     }
     if options.file:
-        walk_through(files.read_series(options.file), options.file, params, options.file)
+        reading = files.read(options.file)
+        print(reading.description)
+        params |= reading.grid(options.granularity)
+        walk_through(reading.series(), options.file, params, options.file)
     elif options.sample:
         load, title = SAMPLES[options.sample]
         walk_through(load(), title, params)

@@ -62,9 +62,9 @@ def browser(*arguments: str) -> Iterator[webdriver.Chrome]:
 class Page:
     """The page of a service, in a tab of its own.
 
-    Whatever is looked for is waited for. The browser logs requests that fail, and any error in its
-    log fails the test: one that provokes refusals names their HTTP statuses in ``refusals``, one that
-    cuts the service off sets ``is_cut_off``. ``own`` has the addresses that may be asked.
+    Whatever is looked for is waited for. The browser logs requests that fail, and an error in its
+    log fails the test: one that provokes refusals names their HTTP statuses in ``refusals``, one
+    that cuts the service off sets ``is_cut_off``. ``own`` has the addresses that may be asked.
     """
 
     def __init__(self, driver: webdriver.Chrome, service: services.Service, folder: Path) -> None:

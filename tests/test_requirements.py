@@ -15,8 +15,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "Cython": "cython",
     "anomaly_detector": "time-series-anomaly-detector",
+    "charset_normalizer": "charset-normalizer",
     "prometheus_client": "prometheus-client",
     "pydantic_settings": "pydantic-settings",
+    "python_calamine": "python-calamine",
     "yaml": "pyyaml",
 }
 FILES = (

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -75,16 +76,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _detect_in_file(options: argparse.Namespace) -> int:
     try:
-        frame, request = files.read_request(options.file)
-        request |= _given(options)
+        reading = _read(options)
+        request = reading.request(_given(options))
+        # Wrong options first: they need nobody who understood the file.
+        (ChangePointOptions if _mode(options) == "change_points" else Options).from_request(request)
+        sys.stderr.write(f"{reading.description}\n")
         if options.by:
-            return _detect_in_each(frame, request, options)
-        found: _Found = options.run(frame, request, options)
-        if options.plot:
-            _draw(found, options)
-        sys.stdout.write(_FORMATS[options.format](found.to_frame()))
+            return _detect_in_each(reading.series(), request, options)
+        if len(reading.values) > 1:
+            return _detect_in_turn(reading, request, options)
+        found: _Found = options.run(reading.series(), request, options)
+        _draw(found, options)
+        if options.html:
+            _write_page(found, reading, options)
+        sys.stdout.write(tables.FORMATS[options.format](found.to_frame()))
     except DetectionError as error:
-        return _refuse(error)
+        _complain(error)
+        return _REFUSED
+    return 0
+
+
+def _tune_in_file(options: argparse.Namespace) -> int:
+    try:
+        reading = _read(options)
+        if len(reading.values) > 1:
+            raise DetectionError("BadArgument", "tune takes one series: name it with --value.")
+        request = reading.request(_given(options))
+        Options.from_request(request)
+        sys.stderr.write(f"{reading.description}\n")
+        share = given_options(request).get("anomalyShare", DEFAULT_SHARE)
+        curve = tune(Series.from_frame(reading.series(), request), share)
+        _draw(curve, options)
+        sys.stdout.write(_curve(curve, options.format))
+    except DetectionError as error:
+        _complain(error)
+        return _REFUSED
     return 0
 
 
@@ -94,32 +120,60 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _refuse(error: DetectionError) -> int:
-    sys.stderr.write(" ".join(f"{error}".split()) + "\n")
-    return _REFUSED
+def _read(options: argparse.Namespace) -> files.Reading:
+    return files.read(
+        options.file,
+        timestamp=options.timestamp,
+        values=files.EVERY if options.each else options.value,
+        by=options.by or (),
+        day_first=options.day_first,
+        sheet=options.sheet,
+    )
 
 
-def _tune_to_file(options: argparse.Namespace) -> int:
-    try:
-        frame, request = files.read_request(options.file)
-        request |= _given(options)
-        share = given_options(request).get("anomalyShare", DEFAULT_SHARE)
-        curve = tune(Series.from_frame(frame, request), share)
-        if options.plot:
-            _draw(curve, options)
-        sys.stdout.write(_CURVE_FORMATS[options.format](curve))
-    except DetectionError as error:
-        return _refuse(error)
-    return 0
+def _mode(options: argparse.Namespace) -> str:
+    return str(getattr(options, "mode", "change_points"))
+
+
+def _refuse_pictures(options: argparse.Namespace, many: str) -> None:
+    for flag, given in (("--plot", options.plot), ("--html", options.html)):
+        if given:
+            raise DetectionError("BadArgument", f"{flag} shows one series, and {many} takes many.")
+
+
+def _complain(error: DetectionError, of: str = "") -> None:
+    sys.stderr.write(of + " ".join(f"{error}".split()) + "\n")
+
+
+def _detect_in_turn(
+    reading: files.Reading, request: dict[str, Any], options: argparse.Namespace
+) -> int:
+    """Detect in every column of values; return 0 unless none could be answered."""
+    _refuse_pictures(options, "--each")
+    found: dict[str, pd.DataFrame] = {}
+    for name in reading.values:
+        try:
+            found[name] = options.run(reading.series(name), request, options).to_frame()
+        except DetectionError as error:
+            _complain(error, f"{name}: ")
+    if options.format == "table":
+        for name, each in found.items():
+            sys.stdout.write(f"{name}:\n{tables.table(each)}\n")
+    elif found:
+        for name, each in found.items():
+            each.insert(0, "series", name)
+        sys.stdout.write(
+            tables.FORMATS[options.format](pd.concat(found.values(), ignore_index=True))
+        )
+    return 0 if found else _REFUSED
 
 
 def _detect_in_each(
     frame: pd.DataFrame, request: dict[str, Any], options: argparse.Namespace
 ) -> int:
     """Detect in every series of a file; return 0 unless none could be answered."""
-    if options.plot:
-        raise DetectionError("BadArgument", "--plot draws one series, and --by takes many.")
-    mode = getattr(options, "mode", "change_points")
+    _refuse_pictures(options, "--by")
+    mode = _mode(options)
     read = ChangePointOptions if mode == "change_points" else Options
     found = many.detect_each(
         frame,
@@ -132,26 +186,11 @@ def _detect_in_each(
         progress=sys.stderr.isatty(),
     )
     if options.format == "table":
-        found = _summary(found, options.by)
+        found = tables.summary(found, options.by)
         sys.stdout.write(f"{found.to_string(index=False, na_rep='')}\n")
     else:
-        sys.stdout.write(_FORMATS[options.format](found))
+        sys.stdout.write(tables.FORMATS[options.format](found))
     return _REFUSED if found["error"].notna().all() else 0
-
-
-def _summary(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return one row for each series."""
-    flag, kind = ("is_anomaly", "anomalies")
-    if flag not in found:
-        flag, kind = ("is_change_point", "change_points")
-    about = {
-        "points": (flag, "size"),
-        kind: (flag, "sum"),
-        "period": ("period", "first"),
-        "error": ("error", "first"),
-    }
-    table: pd.DataFrame = found.groupby(by, sort=False, dropna=False).agg(**about).reset_index()
-    return table
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -211,10 +250,15 @@ def _parser() -> argparse.ArgumentParser:
             help="the file has many series, told apart by this column (more than once: by several "
             "columns); the table then has a row for each series, csv and json for each point",
         )
+        each.add_argument(
+            "--html",
+            metavar="FILE.html",
+            help="also write a page to look at the result in a browser",
+        )
         each.set_defaults(command=_detect_in_file)
     tuning = commands.add_parser("tune", help="count how many points each sensitivity flags")
     _add_arguments(tuning, _TUNE)
-    tuning.set_defaults(command=_tune_to_file)
+    tuning.set_defaults(command=_tune_in_file, each=False, by=None)
     serve = commands.add_parser("serve", help="answer over HTTP as the service did")
     serve.add_argument("--host", help="the address to listen on (DETECTOR_HOST, 127.0.0.1)")
     serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
@@ -250,12 +294,38 @@ def _add_arguments(command: argparse.ArgumentParser, names: _Options) -> None:
     command.add_argument(
         "file",
         metavar="FILE",
-        help="CSV, JSON (records or a whole request) or Parquet with the columns timestamp and "
-        "value; - for CSV or JSON on standard input",
+        help="CSV, Excel, JSON (records or a whole request) or Parquet, packed or not; - for "
+        "standard input",
+    )
+    command.add_argument("--timestamp", metavar="COLUMN", help="the dates; found by default")
+    values = command.add_mutually_exclusive_group()
+    values.add_argument(
+        "--value",
+        metavar="COLUMN",
+        action="append",
+        help="the values; the only column of numbers by default"
+        + ("" if names is _TUNE else " (more than once: each in turn)"),
+    )
+    if names is not _TUNE:
+        values.add_argument("--each", action="store_true", help="every column of numbers in turn")
+    command.add_argument("--sheet", help="of a workbook; the one that holds a series by default")
+    order = command.add_mutually_exclusive_group()
+    order.add_argument(
+        "--day-first",
+        action="store_true",
+        default=None,
+        help="03/04/2021 is in April, where the file does not say",
+    )
+    order.add_argument(
+        "--month-first",
+        dest="day_first",
+        action="store_false",
+        default=None,
+        help="03/04/2021 is in March",
     )
     for flag, name, kind, text in names:
         command.add_argument(flag, dest=name, type=kind, help=text)
-    command.add_argument("--format", choices=sorted(_FORMATS), default="table")
+    command.add_argument("--format", choices=sorted(tables.FORMATS), default="table")
     command.add_argument("--plot", metavar="FILE.png", help="also draw the result")
 
 
@@ -273,6 +343,8 @@ def _find_change_points(
 
 
 def _draw(found: _Found | SensitivityCurve, options: argparse.Namespace) -> None:
+    if not options.plot:
+        return
     picture = found.plot(title=options.file)
     try:
         picture.savefig(options.plot)
@@ -282,57 +354,38 @@ def _draw(found: _Found | SensitivityCurve, options: argparse.Namespace) -> None
         ) from error
 
 
-def _table(result: pd.DataFrame) -> str:
-    lines = [result.to_string(index=False, float_format=lambda number: f"{number:.6g}")]
-    flag, kind = ("is_anomaly", "anomalies")
-    if flag not in result:
-        flag, kind = ("is_change_point", "change points")
-    count = int(result[flag].sum())
-    period = result["period"].iloc[0]
-    season = f"the period is {period}" if period else "there is no season"
-    lines.append(f"{count} of {len(result)} points are {kind}; {season}.")
-    return "\n".join(lines) + "\n"
+def _write_page(found: _Found, reading: files.Reading, options: argparse.Namespace) -> None:
+    # Only who wants the page needs the packages that it is made of.
+    from detector import report
+
+    (column,) = reading.values
+    name = Path(options.file).stem if column == "value" else column
+    written = report.page(found, name=name, understood=reading.description)
+    try:
+        # Line endings of the system would change what the page's policy allows.
+        Path(options.html).write_bytes(written.encode())
+    except OSError as error:
+        raise DetectionError(
+            "BadArgument",
+            f"The page '{options.html}' cannot be written: {error.strerror or error}.",
+        ) from error
 
 
-def _csv(result: pd.DataFrame) -> str:
-    text: Any = result.to_csv(index=False)
-    return str(text)
-
-
-def _json(result: pd.DataFrame) -> str:
-    if "timestamp" in result:
-        result = result.assign(timestamp=result["timestamp"].astype(str))
-    # JSON has no word for a number that is none.
-    missing: Any = None
-    records = result.astype(object).where(result.notna(), missing).to_dict(orient="records")
-    return json.dumps(records, indent=2) + "\n"
-
-
-_FORMATS = {"table": _table, "csv": _csv, "json": _json}
-
-
-def _curve_table(curve: SensitivityCurve) -> str:
+def _curve(curve: SensitivityCurve, form: str) -> str:
+    if form == "csv":
+        return tables.csv(curve.to_frame())
+    if form == "json":
+        written = {
+            "points": curve.points,
+            "sensitivities": curve.sensitivities.tolist(),
+            "anomalies": curve.anomalies.tolist(),
+            "anomaly_share": curve.anomaly_share,
+            "sensitivity": curve.sensitivity,
+        }
+        return json.dumps(written) + "\n"
     return tables.sensitivities(
         curve.to_frame(),
         points=curve.points,
         suggested=curve.sensitivity,
         anomaly_share=curve.anomaly_share,
     )
-
-
-def _curve_json(curve: SensitivityCurve) -> str:
-    written = {
-        "points": curve.points,
-        "sensitivities": curve.sensitivities.tolist(),
-        "anomalies": curve.anomalies.tolist(),
-        "anomaly_share": curve.anomaly_share,
-        "sensitivity": curve.sensitivity,
-    }
-    return json.dumps(written) + "\n"
-
-
-_CURVE_FORMATS: dict[str, Callable[[SensitivityCurve], str]] = {
-    "table": _curve_table,
-    "csv": lambda curve: _csv(curve.to_frame()),
-    "json": _curve_json,
-}

@@ -1,10 +1,60 @@
-"""Tables as text, for people at a terminal."""
+"""Results as text, for people at a terminal and for programs."""
+
+import json
+from typing import Any
 
 import pandas as pd
 
-__all__ = ["sensitivities"]
+__all__ = ["FORMATS", "csv", "records", "sensitivities", "summary", "table"]
 
 _WIDEST_BAR = 40
+
+
+def table(result: pd.DataFrame) -> str:
+    """Write a row for each point, and a sentence on what was found."""
+    lines = [result.to_string(index=False, float_format=lambda number: f"{number:.6g}")]
+    flag, kind = ("is_anomaly", "anomalies")
+    if flag not in result:
+        flag, kind = ("is_change_point", "change points")
+    count = int(result[flag].sum())
+    period = result["period"].iloc[0]
+    season = f"the period is {period}" if period else "there is no season"
+    lines.append(f"{count} of {len(result)} points are {kind}; {season}.")
+    return "\n".join(lines) + "\n"
+
+
+def csv(result: pd.DataFrame) -> str:
+    """Write a table as CSV."""
+    text: Any = result.to_csv(index=False)
+    return str(text)
+
+
+def records(result: pd.DataFrame) -> str:
+    """Write a JSON object for each row."""
+    if "timestamp" in result:
+        result = result.assign(timestamp=result["timestamp"].astype(str))
+    # JSON has no word for a number that is none.
+    missing: Any = None
+    written = result.astype(object).where(result.notna(), missing).to_dict(orient="records")
+    return json.dumps(written, indent=2) + "\n"
+
+
+FORMATS = {"table": table, "csv": csv, "json": records}
+
+
+def summary(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return one row for each of many series."""
+    flag, kind = ("is_anomaly", "anomalies")
+    if flag not in found:
+        flag, kind = ("is_change_point", "change_points")
+    about = {
+        "points": (flag, "size"),
+        kind: (flag, "sum"),
+        "period": ("period", "first"),
+        "error": ("error", "first"),
+    }
+    rows: pd.DataFrame = found.groupby(by, sort=False, dropna=False).agg(**about).reset_index()
+    return rows
 
 
 def sensitivities(curve: pd.DataFrame, *, points: int, suggested: int, anomaly_share: float) -> str:

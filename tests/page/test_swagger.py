@@ -17,9 +17,10 @@ def tried(page: Page, operation: WebElement) -> str:
     def inside(selector: str) -> WebElement:
         return operation.find_element(By.CSS_SELECTOR, selector)
 
-    # It opens slowly, and a click at a place would miss what moves.
+    # It opens slowly: a click at a place would miss what moves, and one before the example is there
+    # would send nothing.
     page.js("arguments[0].click()", inside(SUMMARY))
-    page.until(lambda: inside("textarea").get_attribute("value"), "its example is filled in")
+    page.until(lambda: inside("textarea").get_property("value"), "the example is shown")
     page.js("arguments[0].click()", inside(EXECUTE))
     status: str = page.until(lambda: inside(STATUS).text.strip(), "an answer is shown")
     page.js("arguments[0].click()", inside(SUMMARY))

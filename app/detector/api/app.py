@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse, RedirectResponse
 
 from detector import isolation
-from detector.api import datasets, errors, metrics, openapi, registered_models
+from detector.api import datasets, errors, files, metrics, openapi, registered_models
 from detector.api.auth import require_key
 from detector.api.callers import Callers
 from detector.api.dependencies import ServiceModels, ServiceSettings, ServiceState, State
@@ -112,6 +112,7 @@ def create() -> FastAPI:
         multivariate.router, prefix=azure, dependencies=guarded, tags=["multivariate"]
     )
     app.include_router(datasets.router, dependencies=guarded, tags=["datasets"])
+    app.include_router(files.router, dependencies=guarded, tags=["files"])
     app.include_router(registered_models.router, dependencies=guarded, tags=["models"])
     _add_pages(app)
     _add_service_routes(app)

@@ -79,7 +79,8 @@ export function mount(root, { api, words, state }) {
       el("tbody", {}, ...model.versions.map((version) => versionRow(version, model.version))));
     return el("section", { class: "card", "data-kind": model.kind },
       el("h3", {}, words[KINDS[model.kind]] ?? model.kind), el("p", { class: "hint" }, el("code", {}, model.name)),
-      answers, refused, model.versions.length ? versions : el("p", { class: "hint" }, words.modNoVersions));
+      answers, refused, model.versions.length ? versions : el("p", { class: "hint" }, words.modNoVersions),
+      model.more ? el("p", { class: "hint" }, words.modOlder) : null);
   }
 
   function versionRow(version, answering) {
@@ -91,9 +92,14 @@ export function mount(root, { api, words, state }) {
       ? el("dl", { class: "metrics" }, ...metrics.flatMap(([key, value]) => [el("dt", {}, key), el("dd", {}, typeof value === "number" ? short(value) : String(value))]))
       : "–";
     return el("tr", { class: isOn ? "best" : "" },
-      cell(words.modVersion, name, version.description ? el("span", { class: "hint about" }, version.description) : null),
+      cell(words.modVersion, name, version.description ? el("span", { class: "hint about" }, ...marked(version.description)) : null),
       cell(words.modCreatedAt, version.created ? when(version.created.slice(0, 19)) : "–"), cell(words.modMetrics, told),
       cell("", outside(version.link)));
+  }
+
+  // MLflow shows descriptions as Markdown; of that, only what stands between backticks is marked.
+  function marked(text) {
+    return text.split("`").map((part, at) => (at % 2 ? el("code", {}, part) : part));
   }
 
   function cell(label, ...content) {

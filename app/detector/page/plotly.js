@@ -26,7 +26,7 @@ export function loadPlotly() {
 
 // The page's policy refuses `setAttribute("style", ...)`, which Plotly uses; the same declarations
 // are allowed where a script sets them one by one.
-function allowStyleAttributes() {
+export function allowStyleAttributes() {
   const original = Element.prototype.setAttribute;
   Element.prototype.setAttribute = function setAttribute(name, value) {
     if (name === "style" && this.style) this.style.cssText = value;

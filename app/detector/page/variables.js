@@ -3,7 +3,7 @@
 
 import { el } from "./dom.js";
 import { detectionPart } from "./variables_detection.js";
-import { kept, pump } from "./variables_data.js";
+import { kept, pump, rowsIn } from "./variables_data.js";
 import { addStyle } from "./variables_parts.js";
 import { progressPart } from "./variables_progress.js";
 import { sourcePart } from "./variables_source.js";
@@ -20,7 +20,7 @@ export function mount(root, { api, words, state }) {
   // What this view shows, for when a person comes back to it from another one.
   let address = {};
 
-  const source = sourcePart(context, onTable, (from, to) => training.setSpan(...[from, to].map((each) => new Date(each).toISOString())));
+  const source = sourcePart(context, onTable, onChoose);
   const training = trainingPart(context, onRange, onModel);
   const detection = detectionPart(context);
   const progress = progressPart(context, onReady, onGone);
@@ -39,6 +39,13 @@ export function mount(root, { api, words, state }) {
     context.table = table;
     training.element.hidden = false;
     training.setTable(table, fromAddress);
+  }
+
+  function onChoose(from, to) {
+    const { timestamps } = context.table;
+    const span = [from, to].map((each) => new Date(each).toISOString());
+    const { first, count } = rowsIn(context.table, span);
+    if (count > 1) training.setSpan(timestamps[first], timestamps[first + count - 1]);
   }
 
   function onRange() {

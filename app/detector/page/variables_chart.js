@@ -24,6 +24,7 @@ const [ROW, BELOW, FOOT, TOP] = [84, 120, 38, 4];
 const MOST_POINTS = 6000;
 // An anomaly's lines are coloured by where its severity lies.
 const LEVELS = [0.2, 0.5];
+const LOSS_TICKS = [-4, -3, -2, -1, 0, 1, 2, 3, 4].flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)));
 const CONFIG = { displayModeBar: false, doubleClick: "reset", responsive: false, showTips: false };
 
 /** @type {WeakMap<HTMLElement, any>} */
@@ -62,7 +63,13 @@ export async function drawVariables(element, drawing, words, label) {
     plot.on("plotly_selected", (event) => {
       const span = Object.entries(event?.range ?? {}).find(([axis]) => axis.startsWith("x"))?.[1];
       const chart = charts.get(element);
-      if (span) chart.drawing.onChoose?.(...span.map(milliseconds).sort((one, other) => one - other));
+      if (!span) return;
+      const [from, to] = span.map(milliseconds).sort((one, other) => one - other);
+      // Plotly draws the edges of what was selected after this; the shading shows it instead.
+      setTimeout(async () => {
+        await chart.Plotly.relayout(plot, { selections: [] });
+        chart.drawing.onChoose?.(from, to);
+      });
     });
     plot.on("plotly_click", ({ points }) => {
       const place = points.map((point) => point.customdata).find((each) => each?.place !== undefined)?.place;
@@ -136,7 +143,7 @@ function variablesFigure(drawing, words, colour, width) {
     height, margin: { l: 48, r: 10, t: TOP, b: FOOT }, annotations: [], uirevision: drawing.timestamps[0] ?? "",
     hovermode: "x unified", hoversubplots: "axis", dragmode: dragging(drawing), selectdirection: "h",
     newselection: { line: { color: colour.edge, width: 1, dash: "dot" } }, selections: [],
-    xaxis: { type: "date", anchor: "free", position: 0, showgrid: false, zeroline: false, linecolor: colour.faint, hoverformat: "%Y-%m-%d %H:%M:%S" },
+    xaxis: { type: "date", anchor: "free", position: 0, showgrid: false, zeroline: false, linecolor: colour.faint, hoverformat: "%Y-%m-%d %H:%M:%S", spikecolor: colour.edge, spikethickness: 1, spikedash: "solid" },
     shapes: shaded(drawing, colour),
   };
   const data = [];
@@ -221,7 +228,7 @@ function levelOf(severity) {
 
 function behind({ contributors }, words) {
   const named = contributors.slice(0, 5).map(({ variable, score }) => `${escape(variable)} ${Math.round(score * 100)} %`);
-  return `${words.varContributors}: ${named.join(", ")}`;
+  return [words.varContributors, ...named].join("<br>");
 }
 
 function lossesFigure(epochs, words, colour, width, total) {
@@ -236,7 +243,7 @@ function lossesFigure(epochs, words, colour, width, total) {
     height: 240, margin: { l: 52, r: 12, t: 34, b: 40 }, hovermode: "x unified", dragmode: false, showlegend: true,
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
     xaxis: { ...shared, title: { text: words.varEpoch, standoff: 8 }, range: [0, Math.max(total ?? 0, x[x.length - 1] ?? 1) + 0.5], nticks: 8 },
-    yaxis: { ...shared, type: "log", nticks: 5 },
+    yaxis: { ...shared, type: "log", tickvals: LOSS_TICKS },
   };
   const data = [losses("train", words.varTrainLoss, colour.line)];
   if (hasValidation) data.push(losses("validation", words.varValidationLoss, colour.other));

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["WORDS", "UnreadableDateError", "first_refused", "read_dates"]
+__all__ = ["WORDS", "UnreadableDateError", "first_refused", "notations", "plain", "read_dates"]
 
 # pandas would take these for the time of the request.
 WORDS = ("now", "today")
@@ -29,6 +29,13 @@ _WRITTEN = re.compile(
     """,
     re.ASCII | re.IGNORECASE | re.VERBOSE,
 )
+# 2021年12月16日 4時39分32秒, as people write it in Japan and China.
+_EAST = re.compile(
+    r"\d{4}年\d{1,2}月(?:\d{1,2}日(?:\([月火水木金土日]\))?"
+    r"(?: ?\d{1,2}:\d\d(?::\d\d)?| ?\d{1,2}時\d{1,2}分(?:\d{1,2}秒)?)?)?"
+)
+_WEEKDAY = re.compile(r"\(.\)")
+_PART = re.compile(r"\d+")
 
 
 class UnreadableDateError(ValueError):
@@ -61,16 +68,30 @@ def read_dates(texts: Sequence[str]) -> pd.DatetimeIndex:
     UnreadableDateError
         Where one is no date, or in another notation.
     """
-    plain = [" ".join(text.split()) for text in texts]
+    written = plain(texts)
     refused = [0]
-    for notation in _notations(plain[0]):
-        read = pd.to_datetime(plain, format=notation, utc=True, errors="coerce")
-        wrong = np.asarray(read.isna()) | np.array([text in WORDS for text in plain])
+    for notation in notations(written[0]):
+        read = pd.to_datetime(written, format=notation, utc=True, errors="coerce")
+        wrong = np.asarray(read.isna()) | np.array([text in WORDS for text in written])
         if not wrong.any():
             return read
         refused.append(int(wrong.argmax()))
     # In the notation that reads the most of them.
     raise UnreadableDateError(max(refused))
+
+
+def plain(texts: Sequence[str]) -> list[str]:
+    """Return dates with single blanks, and those of East Asia with marks in place of words."""
+    written = [" ".join(text.split()) for text in texts]
+    if "年" not in written[0]:
+        return written
+    return [_in_marks(text) if _EAST.fullmatch(text) else text for text in written]
+
+
+def _in_marks(text: str) -> str:
+    date, _, time = _WEEKDAY.sub("", text).partition("日")
+    date = date.replace("年", "-").replace("月", "-").rstrip("-")
+    return f"{date} {':'.join(each.zfill(2) for each in _PART.findall(time))}".rstrip()
 
 
 def first_refused(read: Callable[[list[Any]], object], dates: list[Any]) -> int:
@@ -87,7 +108,7 @@ def first_refused(read: Callable[[list[Any]], object], dates: list[Any]) -> int:
     return low
 
 
-def _notations(text: str) -> list[str]:
+def notations(text: str) -> list[str]:
     """Return the notations that a date may be in, the likeliest first, as of `strptime`."""
     found = _WRITTEN.fullmatch(text)
     if not found:

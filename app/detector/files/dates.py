@@ -1,0 +1,448 @@
+"""The dates of a column: in which notation they are, and what they are."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from detector.arrays import Floats
+from detector.errors import shown
+from detector.files.steps import find_steps
+from detector.files.table import Table, is_missing
+from detector.series.dates import notations, plain
+
+__all__ = ["Dates", "is_dated", "looks_date", "looks_time", "read_dates", "read_stamps"]
+
+_DATED = re.compile(
+    r"date|time|stamp|zeit|datum|fecha|(?:^|[^a-z])(?:day|month|year|week|hour|quarter|period|"
+    r"ts|ds|epoch|unix|data|jour|mois|monat|tag|jahr)(?:[^a-z]|$)|日|時|年|月"
+)
+_ISO = re.compile(
+    r"\d{4}-\d{1,2}(?:-\d{1,2}(?:[T ]\d{1,2}(?::?\d\d){0,2}(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?"
+    r"(?:\d\d)?))?)?)?|\d{8}T\d{4,6}Z?",
+    re.IGNORECASE,
+)
+_TIME = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[ap]m)?", re.IGNORECASE)
+_SHORT = re.compile(
+    r"(?P<first>\d{1,2})(?P<mark>[./-])(?P<second>\d{1,2}|[a-z]{3})(?P=mark)\d{1,2}(?P<time> .*)?",
+    re.IGNORECASE,
+)
+_COARSE = (
+    (re.compile(r"\d{1,2}([./-])\d{4}"), "%m{}%Y"),
+    (re.compile(r"\d{4}([./])\d{1,2}"), "%Y{}%m"),
+    (re.compile(r"[a-z]{3}([ -])\d{4}", re.IGNORECASE), "%b{}%Y"),
+    (re.compile(r"[a-z]{4,9}([ -])\d{4}", re.IGNORECASE), "%B{}%Y"),
+    (re.compile(r"\d{4}-W\d{1,2}(-)1", re.IGNORECASE), "%G-W%V{}%u"),
+)
+_QUARTER = re.compile(r"(?:(\d{4})[ /-]?Q([1-4])|Q([1-4])[ /-]?(\d{4}))", re.IGNORECASE)
+_WEEK = re.compile(r"\d{4}-W\d{1,2}", re.IGNORECASE)
+_OFFSET = re.compile(r" ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?)$", re.IGNORECASE)
+_SAMPLE = 200
+# An example of a notation shows which part is the day.
+_EXAMPLE = pd.Timestamp("2021-12-31 16:39:32")
+# Two readings of the same digits: one is clear where it has a point at nearly all of its places
+# and the other has not.
+_CLEAR, _UNCLEAR = 0.9, 0.5
+_FEWEST_IN_ORDER = 4
+
+
+@dataclass(frozen=True)
+class Dates:
+    """Dates as they were read.
+
+    Attributes
+    ----------
+    index : DatetimeIndex
+        Without a zone where they were written without, NaT where there is none.
+    notation : str
+        An example of it, or its name.
+    day_first : bool or None
+        None where there is nothing to decide.
+    notes : tuple of str
+    """
+
+    index: pd.DatetimeIndex
+    notation: str
+    day_first: bool | None = None
+    notes: tuple[str, ...] = ()
+
+
+def is_dated(name: str) -> bool:
+    """Say whether a column is called as one of dates is."""
+    return _DATED.search(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()) is not None
+
+
+def looks_time(cell: Any) -> bool:
+    """Say whether a cell is a time of the day alone."""
+    return isinstance(cell, str) and _TIME.fullmatch(cell.strip()) is not None
+
+
+def looks_date(cell: Any) -> bool:
+    """Say whether a cell is a date, however it is written; a number is none."""
+    if not isinstance(cell, str):
+        return isinstance(cell, date | np.datetime64) and not pd.isna(cell)
+    text = _neat(cell)
+    if _ISO.fullmatch(text):
+        return True
+    return bool(_formats(text))
+
+
+def _neat(cell: str) -> str:
+    text = cell if cell.isascii() else unicodedata.normalize("NFKC", cell)
+    [text] = plain([text])
+    return _with_month(text)
+
+
+def _with_month(text: str) -> str:
+    """Return a quarter as its first month, and a week as its first day."""
+    quarter = _QUARTER.fullmatch(text)
+    if quarter:
+        year, number = quarter[1] or quarter[4], quarter[2] or quarter[3]
+        return f"{year}-{3 * int(number) - 2:02}"
+    return f"{text}-1" if _WEEK.fullmatch(text) else text
+
+
+def _formats(text: str) -> list[str]:
+    """Return the notations that a text may be in beside ISO 8601, as of ``strptime``."""
+    found = notations(text)
+    if found:
+        return found
+    for pattern, notation in _COARSE:
+        matched = pattern.fullmatch(text)
+        if matched:
+            return _that_read(text, [notation.format(matched[1])])
+    short = _SHORT.fullmatch(text)
+    if not short:
+        return []
+    mark = short["mark"]
+    orders = ["%m{0}%d{0}%y", "%d{0}%m{0}%y", "%y{0}%m{0}%d"]
+    if short["second"].isalpha():
+        orders = ["%d{0}%b{0}%y", "%y{0}%b{0}%d"]
+    times = [""]
+    if short["time"]:
+        # As of a date with a long year.
+        times = [each.removeprefix("%Y-%m-%d") for each in notations(f"2021-12-31{short['time']}")]
+    return _that_read(text, [order.format(mark) + time for order in orders for time in times])
+
+
+def _that_read(text: str, formats: list[str]) -> list[str]:
+    return [each for each in formats if not _parsed([text], each).hasnans]
+
+
+def _parsed(texts: Sequence[str | None], notation: str) -> pd.DatetimeIndex:
+    cells: Any = np.array(texts, dtype=object)
+    return pd.DatetimeIndex(pd.to_datetime(cells, format=notation, utc=True, errors="coerce"))
+
+
+def read_dates(table: Table, name: str, day_first: bool | None) -> Dates:
+    """Read the dates of a column.
+
+    Parameters
+    ----------
+    table : Table
+    name : str
+        Of the column.
+    day_first : bool, optional
+        Which of day and month comes first where the column leaves it open.
+
+    Raises
+    ------
+    FileError
+        For the first cell that is no date, with its line; for digits that may be read in two ways,
+        with both.
+    """
+    cells = table.column(name)
+    if isinstance(cells, pd.DatetimeIndex):
+        return Dates(cells, "dates")
+    dtype = getattr(cells, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
+        return _of_numbers(table, name, np.asarray(cells, dtype=float))
+    kinds = {type(cell) for cell in cells if not is_missing(cell)}
+    if kinds and all(issubclass(kind, date | np.datetime64) for kind in kinds):
+        return _of_objects(table, name, cells)
+    if kinds <= {int, float}:
+        return _of_numbers(table, name, np.array([_number(cell) for cell in cells]))
+    return _of_texts(table, name, cells, day_first)
+
+
+def _number(cell: Any) -> float:
+    return np.nan if is_missing(cell) else float(cell)
+
+
+def _of_objects(table: Table, name: str, cells: Sequence[Any]) -> Dates:
+    try:
+        given: Any = [None if is_missing(cell) else cell for cell in cells]
+        read = pd.to_datetime(given, utc=True)
+    except (ValueError, TypeError, OverflowError):
+        raise table.content.problem(
+            f"has a date in '{name}' before 1678 or after 2261, which cannot be read."
+        ) from None
+    return Dates(pd.DatetimeIndex(read).tz_convert(None), "dates")
+
+
+def _of_texts(table: Table, name: str, cells: Sequence[Any], day_first: bool | None) -> Dates:
+    missing = np.array([is_missing(cell) for cell in cells], dtype=bool)
+    texts = [cell if isinstance(cell, str) else str(cell) for cell in cells]
+    if not "".join(texts).isascii():
+        texts = [unicodedata.normalize("NFKC", text) for text in texts]
+    rows = np.flatnonzero(~missing)
+    given = [texts[row] for row in rows]
+    if not given:
+        raise table.content.problem(f"has no date in '{name}': the column is empty.")
+    if all(text.strip().isdigit() or _is_decimal(text) for text in _sampled(given)):
+        return _of_digits(table, name, texts, missing)
+    given = [_with_month(text) for text in plain(given)] if _is_worded(given) else given
+    read = _iso(given)
+    if read is None:
+        read = _otherwise(table, name, given, rows, day_first)
+    full = pd.DatetimeIndex([pd.NaT] * len(cells)) if missing.any() else None
+    if full is None:
+        return read
+    index = pd.Series(read.index).reindex(np.cumsum(~missing) - 1)
+    return replace(read, index=pd.DatetimeIndex(index.where(~missing)))
+
+
+def _is_decimal(text: str) -> bool:
+    return text.strip().replace(".", "", 1).isdigit()
+
+
+def _sampled(texts: Sequence[str]) -> list[str]:
+    return list(texts[:: max(1, len(texts) // _SAMPLE)])
+
+
+def _is_worded(texts: Sequence[str]) -> bool:
+    """Say whether dates need more than what a parser of ISO 8601 does."""
+    return not all(_ISO.fullmatch(text) for text in _sampled(texts))
+
+
+def _iso(texts: Sequence[str]) -> Dates | None:
+    try:
+        cells: Any = np.array(texts, dtype=object)
+        read = pd.to_datetime(cells, format="ISO8601", utc=True)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if read.hasnans or not all(map(str.strip, texts)) or {"now", "today"} & set(texts):
+        return None
+    offsets = {_offset(text) for text in set(texts)}
+    if offsets == {None}:
+        return Dates(read.tz_convert(None), _iso_example(texts[0]))
+    if len(offsets) == 1:
+        return Dates(read.tz_convert(_zone(str(offsets.pop()))), _iso_example(texts[0]))
+    if None in offsets:
+        return None
+    return _of_offsets(texts, read)
+
+
+def _offset(text: str) -> str | None:
+    if len(text) <= len("2021-12-16"):
+        return None
+    found = _OFFSET.search(text, len("2021-12-16"))
+    return found[0].strip().upper() if found else None
+
+
+def _zone(offset: str) -> Any:
+    return "UTC" if offset in ("Z", "UTC") else pd.Timestamp(f"2000-01-01T00:00:00{offset}").tz
+
+
+def _iso_example(text: str) -> str:
+    if len(text) <= len("2021-12"):
+        return "2021-12" if "-" in text else "2021"
+    return "2021-12-31" if len(text) <= len("2021-12-31") else "2021-12-31 16:39:32"
+
+
+def _of_offsets(texts: Sequence[str], read: pd.DatetimeIndex) -> Dates:
+    """Read dates of several offsets: in UTC, or by the clock where only it is even."""
+    note = "the offsets differ, so the times are in UTC"
+    example = _iso_example(texts[0])
+    in_utc = Dates(read, example, notes=(note,))
+    clock = pd.to_datetime([_OFFSET.sub("", text) for text in texts], format="ISO8601")
+    if clock.has_duplicates or _evenness(read.tz_convert(None)) >= _evenness(clock):
+        return in_utc
+    note = "the offsets differ, so the times are by the clock that they were written by"
+    return Dates(clock, example, notes=(note,))
+
+
+def _evenness(index: pd.DatetimeIndex) -> float:
+    return find_steps(index.dropna().unique().sort_values()).taken
+
+
+def _otherwise(
+    table: Table, name: str, texts: Sequence[str], rows: Any, day_first: bool | None
+) -> Dates:
+    """Read dates in a notation of people."""
+    shapes = {re.sub(r"\d", "0", text): text for text in _sampled(texts)}
+    formats = list(dict.fromkeys(each for text in shapes.values() for each in _formats(text)))
+    if not formats:
+        wrong = next((at for at, text in enumerate(texts) if not looks_date(text)), 0)
+        raise _no_date(table, int(rows[wrong]), name, texts[wrong], "")
+    readings: dict[bool | None, Dates] = {}
+    refused: list[tuple[int, str]] = []
+    for order in dict.fromkeys(map(_day_first, formats)):
+        same = [each for each in formats if _day_first(each) == order]
+        read = _parsed(texts, same[0])
+        for other in same[1:]:
+            if not read.hasnans:
+                break
+            read = read.where(read.notna(), _parsed(texts, other))
+        example = _EXAMPLE.strftime(same[0])
+        if read.hasnans:
+            refused.append((int(read.isna().argmax()), example))
+        else:
+            zoned = "%z" in same[0] or same[0].endswith(("Z", "UTC", "GMT", "z"))
+            readings[order] = Dates(read if zoned else read.tz_convert(None), example, order)
+    if not readings:
+        wrong, example = max(refused)
+        raise _no_date(table, int(rows[wrong]), name, texts[wrong], example)
+    return _decided(table, name, texts, readings, day_first)
+
+
+def _day_first(notation: str) -> bool | None:
+    places = [notation.find(part) for part in ("%d", "%m")]
+    if min(places) < 0 or "%Y" in notation[:2]:
+        return None
+    return places[0] < places[1] if notation[:2] != "%y" else None
+
+
+def _no_date(table: Table, row: int, name: str, text: str, example: str) -> Exception:
+    as_others = f" as {example} is" if example else ", such as 2021-12-31 or 2021-12-31T16:39:32Z"
+    return table.problem(row, f"{shown(text.strip())} in '{name}' must be a date{as_others}.")
+
+
+def _decided(
+    table: Table,
+    name: str,
+    texts: Sequence[str],
+    readings: dict[bool | None, Dates],
+    day_first: bool | None,
+) -> Dates:
+    """Return the reading that is asked for, or the one that is clear."""
+    if len(readings) == 1:
+        return next(iter(readings.values()))
+    asked = readings.get(day_first) if day_first is not None else None
+    if asked:
+        return asked
+    found = list(readings.values())
+    if all(each.index.equals(found[0].index) for each in found):
+        return replace(found[0], day_first=None)
+    clear = _clear(found, lambda each: _evenness(each.index) >= _CLEAR, _is_uneven)
+    if clear is None and len(texts) >= _FEWEST_IN_ORDER:
+        clear = _clear(found, _is_in_order, lambda each: not _is_in_order(each))
+    if clear:
+        return clear
+    apart = next(at for at in range(len(texts)) if len({each.index[at] for each in found}) > 1)
+    choices = [
+        {"dayFirst": bool(each.day_first), "example": _as_read(each, apart)} for each in found
+    ]
+    both = " or ".join(_as_read(each, apart) for each in found)
+    raise table.content.problem(
+        f"has dates in '{name}' whose day and month cannot be told apart: {texts[apart].strip()} "
+        f"is {both}. Say --day-first or --month-first (dayFirst over HTTP), or write dates as in "
+        "2021-12-31.",
+        readings=choices,
+    )
+
+
+def _clear(
+    found: list[Dates], good: Callable[[Dates], bool], bad: Callable[[Dates], bool]
+) -> Dates | None:
+    chosen = [each for each in found if good(each)]
+    others = [each for each in found if not good(each)]
+    return chosen[0] if len(chosen) == 1 and all(map(bad, others)) else None
+
+
+def _is_uneven(dates: Dates) -> bool:
+    return _evenness(dates.index) < _UNCLEAR
+
+
+def _is_in_order(dates: Dates) -> bool:
+    index = dates.index
+    return bool(index.is_monotonic_increasing or index.is_monotonic_decreasing)
+
+
+def _as_read(dates: Dates, at: int) -> str:
+    return str(dates.index[at].strftime("%-d %B %Y"))
+
+
+# Digits alone: the calendar's, or time that has gone since a day.
+
+
+def _of_digits(table: Table, name: str, texts: list[str], missing: Any) -> Dates:
+    numbers = np.full(len(texts), np.nan)
+    for row in np.flatnonzero(~missing):
+        text = texts[row].strip()
+        if not _is_decimal(text):
+            raise _no_date(table, int(row), name, text, texts[int(np.flatnonzero(~missing)[0])])
+        numbers[row] = float(text)
+    return _of_numbers(table, name, numbers)
+
+
+def _of_numbers(table: Table, name: str, numbers: Floats) -> Dates:
+    read = read_stamps(numbers, dated=True)
+    if read is None:
+        there = np.flatnonzero(~np.isnan(numbers))
+        if not len(there):
+            raise table.content.problem(f"has no date in '{name}': the column is empty.")
+        row = int(there[0])
+        raise _no_date(table, row, name, f"{numbers[row]:.15g}", "")
+    return read
+
+
+_CALENDAR = (
+    (10**3, 2300, "%Y", "2021"),
+    (190001, 210012, "%Y%m", "202112"),
+    (19000101, 21001231, "%Y%m%d", "20211231"),
+    (190001010000, 210012312359, "%Y%m%d%H%M", "202112311639"),
+    (19000101000000, 21001231235959, "%Y%m%d%H%M%S", "20211231163932"),
+)
+# From 1973 to 2100.
+_UNIX = tuple(
+    (10**8 * factor, 4_102_444_800 * factor, unit, f"Unix {words}")
+    for factor, unit, words in (
+        (1, "s", "seconds"),
+        (10**3, "ms", "milliseconds"),
+        (10**6, "us", "microseconds"),
+        (10**9, "ns", "nanoseconds"),
+    )
+)
+# From 1954 to 2118.
+_EXCEL = (20_000, 80_000)
+
+
+def read_stamps(numbers: Floats, *, dated: bool) -> Dates | None:
+    """Read numbers as dates, or return None where they are none.
+
+    Parameters
+    ----------
+    numbers : ndarray of float64, shape (n,)
+        NaN where there is none.
+    dated : bool
+        Whether the column is known to hold dates; else years and the days of Excel are numbers.
+    """
+    there = numbers[~np.isnan(numbers)]
+    if not len(there):
+        return None
+    least, most = there.min(), there.max()
+    whole = bool((there == np.floor(there)).all())
+    for low, high, notation, example in _CALENDAR if whole else ():
+        if low <= least and most <= high and (dated or notation != "%Y"):
+            texts = [None if np.isnan(each) else f"{each:.0f}" for each in numbers]
+            read = _parsed(texts, notation).tz_convert(None)
+            if np.count_nonzero(read.notna()) == len(there):
+                return Dates(read, example)
+    for low, high, unit, example in _UNIX:
+        if low <= least and most <= high:
+            return Dates(_since(numbers, unit, "unix").tz_localize("UTC"), example)
+    if dated and _EXCEL[0] <= least and most <= _EXCEL[1]:
+        return Dates(_since(numbers, "D", "1899-12-30").round("ms"), "days of Excel")
+    return None
+
+
+def _since(numbers: Any, unit: Any, origin: str) -> pd.DatetimeIndex:
+    read = pd.DatetimeIndex(pd.to_datetime(numbers, unit=unit, origin=origin))
+    # A float has no more digits.
+    return read.round("us")

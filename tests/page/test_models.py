@@ -1,0 +1,86 @@
+"""The view of models: which versions answer for one series, and the models of many variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from chromium import Page
+from services import KEYS, Service, training, until
+
+MODELS = "/anomalydetector/v1.1/multivariate/models"
+
+
+@pytest.fixture
+def trained(service: Service) -> Iterator[str]:
+    """Return the id of a model whose name looks like HTML."""
+    model_id: str = service.call(MODELS, training(displayName="<b>machine</b>")).json["modelId"]
+
+    def status() -> str:
+        told: str = service.call(f"{MODELS}/{model_id}").json["modelInfo"]["status"]
+        return told
+
+    until(lambda: status() == "READY", "READY")
+    yield model_id
+    service.call(f"{MODELS}/{model_id}", method="DELETE")
+
+
+def test_it_says_which_versions_answer(page: Page, service: Service) -> None:
+    page.open("#models")
+    for model in service.call("/models").json["models"]:
+        card = f"#models-series [data-kind='{model['kind']}']"
+        text = page.text(card)
+        assert model["name"] in text
+        assert f"Version {model['version']} answers" in text
+        assert f"@{model['alias']}" in text
+        assert model["versions"][0]["created"][:10] in text
+
+
+def test_a_model_of_many_variables_is_listed_opened_and_deleted(page: Page, trained: str) -> None:
+    page.open("#models")
+    row = f"#models-rows [data-model='{trained}']"
+    text = page.text(row)
+    assert "<b>machine</b>" in text
+    assert "ready" in text
+    assert "training" in text
+
+    page.click(f"{row} a")
+    page.says("#var-progress-title", "<b>machine</b>")
+    assert page.text("#var-model-id") == trained
+    page.click("#var-detect")
+    page.says("#var-summary", "rows")
+
+    page.click("[data-view=models]")
+    page.click(f"{row} button")
+    page.click("#confirm button:not(#confirm-yes)")
+    assert page.find(row)
+    page.click(f"{row} button")
+    page.says("#confirm", "<b>machine</b>")
+    page.click("#confirm-yes")
+    page.until(lambda: not page.all(row), "it is deleted")
+
+
+def test_it_asks_for_a_key_and_lists_nothing_without(guarded_page: Page) -> None:
+    page = guarded_page
+    page.refusals.add(401)
+    page.open("#models")
+    page.find("#key-dialog")
+    assert not page.all("#models-series .card")
+    page.type("#key-input", KEYS[0])
+    page.click("#key-send")
+    page.find("#models-series .card")
+    page.find("#models-none")
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "narrow"])
+def test_everybody_can_use_it(
+    page: Page, axe: Callable[[Page], list[str]], trained: str, look: str
+) -> None:
+    if look == "dark":
+        page.dark()
+    if look == "narrow":
+        page.narrow()
+    page.open("#models")
+    page.find(f"#models-rows [data-model='{trained}']")
+    assert axe(page) == []
+    assert page.js("return document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,267 @@
+"""The view of many variables: a table, its training, and what the model detects."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chromium import Page
+from selenium.webdriver import ActionChains
+from services import MINUTES, VARIABLES, WINDOW, Service, minute, table
+
+MODELS = "/anomalydetector/v1.1/multivariate/models"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """Return a file with the machine that other tests train on, too."""
+    path = tmp_path / "machine.csv"
+    path.write_text(table())
+    return path
+
+
+@pytest.fixture
+def long_training(service: Service) -> Iterator[str]:
+    """Begin a training that takes a while; return the id of its model."""
+    rows = [
+        f"2026-01-{1 + at // 1440:02}T{at // 60 % 24:02}:{at % 60:02}:00Z" for at in range(20000)
+    ]
+    lines = [f"{time},{math.sin(at / 9)},{math.cos(at / 9)}" for at, time in enumerate(rows)]
+    body = "\n".join(["timestamp,a,b", *lines]).encode()
+    source = service.call("/datasets/long", body, method="PUT").json["dataSource"]
+    asked = {"dataSource": source, "startTime": rows[0], "endTime": rows[-1], "slidingWindow": 200}
+    model_id = service.call(MODELS, asked).json["modelId"]
+    yield model_id
+    service.call(f"{MODELS}/{model_id}", method="DELETE")
+
+
+def drawn(page: Page, chart: str) -> str:
+    """Return the texts of a chart once it is drawn."""
+    page.until(lambda: page.all(f"{chart} .main-svg"), f"{chart} is drawn")
+    return str(page.js(f"return document.querySelector('{chart}').textContent"))
+
+
+def train(page: Page, path: Path) -> str:
+    """Train on a file with a small window; return the id of the model once it can detect."""
+    page.open("#variables").file("#var-file", path)
+    page.until(lambda: page.all("#var-chart .main-svg"), "the variables are drawn")
+    page.type("#var-window", str(WINDOW))
+    page.click("#var-train")
+    page.find("#var-detect")
+    return page.text("#var-model-id")
+
+
+def address(page: Page) -> str:
+    return str(page.js("return location.hash"))
+
+
+def test_a_file_is_trained_on_and_shows_who_is_behind_each_anomaly(
+    page: Page, machine: Path
+) -> None:
+    model_id = train(page, machine)
+    assert "300 rows of 3 variables" in page.text("#var-description")
+    assert page.all("#var-epochs tr[data-epoch='10']")
+    page.says("#var-status", "Trained")
+
+    page.click("#var-detect")
+
+    summary = page.text("#var-summary")
+    found = re.match(
+        r"(\d+) of 75 rows are anomalies; the most severe is at 2026-01-01 04:40", summary
+    )
+    assert found, summary
+    assert all(name in drawn(page, "#var-found-chart") for name in (*VARIABLES, "Severity"))
+    assert len(page.all("#var-rows tr")) == int(found[1])
+    page.click("#var-rows button")
+    detail = page.text(".var-detail")
+    assert all(name in detail for name in VARIABLES)
+
+    page.click("#var-csv")
+    with page.downloaded("anomalies*.csv").open() as saved:
+        rows = list(csv.DictReader(saved))
+    assert [row["timestamp"] for row in rows] == [minute(at) for at in range(225, MINUTES)]
+    assert sum(row["isAnomaly"] == "true" for row in rows) == int(found[1])
+    assert float(rows[280 - 225]["contribution of speed"]) > 0.4
+
+    # Who opens the address sees the same; the tab still has the table.
+    assert model_id in address(page)
+    page.open(address(page))
+    assert page.text("#var-summary") == summary
+    assert all(name in drawn(page, "#var-found-chart") for name in VARIABLES)
+
+
+def test_some_variables_are_trained_on_in_a_span_and_other_data_meets_the_model(
+    page: Page, service: Service, machine: Path
+) -> None:
+    page.open("#variables").file("#var-file", machine)
+    page.click("#var-form input[value=torque]")
+    page.type("#var-window", str(WINDOW))
+    page.js(
+        "const to = document.querySelector('#var-train-to'); to.value = '2026-01-01T03:19:00';"
+        "to.dispatchEvent(new Event('change'));"
+    )
+    page.says("#var-form", "2 variables, 200 rows")
+    page.click("#var-form summary")
+    page.choose("#var-fill", "Fixed")
+    page.type("#var-padding", "1.5")
+    page.click("#var-train")
+    page.find("#var-detect")
+    model_id = page.text("#var-model-id")
+
+    info = service.call(f"{MODELS}/{model_id}").json["modelInfo"]
+    states = info["diagnosticsInfo"]["variableStates"]
+    assert sorted(state["variable"] for state in states) == ["pressure", "speed"]
+    assert (info["startTime"], info["endTime"]) == (minute(0), minute(199))
+    assert info["alignPolicy"] == {
+        "alignMode": "Outer",
+        "fillNAMethod": "Fixed",
+        "paddingValue": 1.5,
+    }
+
+    # A table without them does not take the model along; one with them does.
+    page.click("#var-sample")
+    page.says("#var-description", "A pump")
+    page.file("#var-file", machine)
+    page.choose("#var-existing", model_id)
+    page.click("#var-use")
+    page.click("#var-detect")
+    page.says("#var-summary", "of 100 rows")
+
+
+def test_each_epoch_has_a_line_and_one_may_leave_and_come_back(
+    page: Page, long_training: str
+) -> None:
+    page.open(f"#variables?model={long_training}")
+    page.until(lambda: page.all("#var-epochs tr[data-epoch='2']"), "two epochs are told")
+    assert page.all("#var-epochs tr[data-epoch='1']")
+    assert re.match(r"Epoch \d+ of 10, about \d+ (s|min) left", page.text("#var-status"))
+    drawn(page, "#var-losses")
+
+    page.click("[data-view=models]")
+    row = f"#models-rows [data-model='{long_training}']"
+    assert page.find(row).get_attribute("data-status") == "RUNNING"
+    page.click("[data-view=variables]")
+    assert long_training in address(page)
+    page.until(lambda: page.all("#var-epochs tr[data-epoch='3']"), "it goes on")
+
+    page.click("#var-delete")
+    page.click("#confirm-yes")
+    page.until(
+        lambda: not page.find("#var-choose").is_displayed() or "model=" not in address(page), "gone"
+    )
+
+
+def test_a_training_that_fails_says_why(page: Page, tmp_path: Path) -> None:
+    lines = [f"{minute(at)},{math.sin(at)},{'' if at < 200 else at}" for at in range(240)]
+    path = tmp_path / "late.csv"
+    path.write_text("\n".join(["timestamp,early,late", *lines]))
+    page.open("#variables").file("#var-file", path)
+    page.type("#var-window", "300")
+    page.click("#var-train")
+    page.says("#var-train-error", "180 rows are too few for a sliding window of 300")
+    page.type("#var-window", str(WINDOW))
+    page.click("#var-form summary")
+    page.choose("#var-align", "Inner")
+    page.click("#var-train")
+    page.says("#var-status", "failed")
+    page.says("#var-progress-error", "rows")
+
+
+def test_what_is_no_table_is_refused_in_a_sentence(page: Page, tmp_path: Path) -> None:
+    page.refusals.add(400)
+    path = tmp_path / "notes.csv"
+    path.write_text("Remember the milk.\n")
+    page.open("#variables").file("#var-file", path)
+    assert page.text("#var-input-error")
+    assert not page.all("#var-chart .main-svg")
+
+
+def test_names_stay_text(page: Page, tmp_path: Path) -> None:
+    names = ["<img src=x onerror=alert(1)>", "<b>bold</b>", 'quoted "a", b']
+    path = tmp_path / "<i>names.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["timestamp", *names])
+        writer.writerows(
+            [minute(at), *(math.sin(at / each) for each in (5, 6, 7))] for at in range(200)
+        )
+    train(page, path)
+    text = drawn(page, "#var-chart")
+    assert all(name in text for name in names)
+    page.click("#var-detect")
+    page.text("#var-summary")
+    assert all(name in drawn(page, "#var-found-chart") for name in names)
+    assert not page.all("#view-variables img, #view-variables b, #view-variables i")
+
+
+def test_dragging_over_the_charts_chooses_what_is_trained_on(page: Page) -> None:
+    page.open("#variables")
+    page.click("#var-sample")
+    page.says("#var-form", "5 variables, 2,250 rows")
+    drawn(page, "#var-chart")
+    drag = ActionChains(page.driver).move_to_element_with_offset(page.find("#var-chart"), -200, 0)
+    drag.click_and_hold().move_by_offset(100, 3).move_by_offset(100, 3).release().perform()
+    page.until(lambda: "2,250" not in page.text("#var-form"), "another span is chosen")
+    # The address holds the sample and the span.
+    chosen = page.js("return document.querySelector('#var-train-from').value")
+    page.until(lambda: chosen[:13] in address(page), "the address has the span")
+    page.open(address(page))
+    assert (
+        page.until(
+            lambda: page.js("return document.querySelector('#var-train-from')?.value"), "restored"
+        )
+        == chosen
+    )
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "narrow"])
+def test_everybody_can_use_it(
+    page: Page, axe: Callable[[Page], list[str]], service: Service, look: str
+) -> None:
+    if look == "dark":
+        page.dark()
+    if look == "narrow":
+        page.narrow()
+    ready = [
+        each
+        for each in service.call(f"{MODELS}?top=50").json["models"]
+        if each["modelInfo"]["status"] == "READY"
+    ]
+    page.open(f"#variables?sample=pump&model={ready[0]['modelId']}")
+    page.click("#var-detect")
+    page.text("#var-summary")
+    page.click("#var-rows button")
+    page.text(".var-detail")
+    assert axe(page) == []
+    assert page.js("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_it_speaks_japanese(page: Page) -> None:
+    page.language("ja-JP", "ja")
+    page.open("#variables")
+    page.click("#var-sample")
+    assert "変数" in page.text("#var-form")
+    words = json.loads(
+        page.js(
+            "const [en, ja] = await Promise.all(['en', 'ja'].map((name) => import("
+            "new URL(`words/${name}.js`, document.querySelector('script[type=module]').src))));"
+            "return JSON.stringify([en.words, ja.words]);"
+        )
+    )
+    own: list[Any] = [
+        {name: text for name, text in each.items() if re.match("(var|mod)[A-Z]", name)}
+        for each in words
+    ]
+    english, japanese = own
+    assert english.keys() == japanese.keys()
+    assert len(english) > 100
+    filled = [
+        {name: sorted(re.findall(r"\{\w+\}", text)) for name, text in each.items()} for each in own
+    ]
+    assert filled[0] == filled[1]
