@@ -31,23 +31,22 @@ export function createModelLine({ api, words }) {
       last = answer;
       const model = answer.headers.get("x-model-name");
       const version = answer.headers.get("x-model-version");
-      const took = fill(words.answeredIn, { n: Math.max(1, Math.round(answer.milliseconds)) });
+      const took = { n: Math.max(1, Math.round(answer.milliseconds)) };
       const line = byId("answered");
       if (!model) {
-        line.textContent = took;
+        line.textContent = fill(words.answeredIn, took);
         return;
       }
       const name = fill(words.answeredVersion, { name: model, n: version });
-      const [before, after] = words.answeredBy.split("{name}");
+      const [before, after] = fill(words.answeredBy, took).split("{name}");
+      const put = (shown) => line.replaceChildren(before, shown, after);
       const link = line.querySelector("a");
-      // No flicker while a slider moves: only the time changes.
-      if (link?.textContent === name) link.nextSibling.textContent = `${after} ${took}`;
-      else line.textContent = `${before}${name}${after} ${took}`;
+      // The link stays while a slider moves: only the time changes.
+      put(link?.textContent === name ? link : name);
       const address = await linkOf(model, version);
-      // A later answer has come meanwhile.
+      // A later answer may have come meanwhile.
       if (!address || last !== answer || line.querySelector("a")?.href === address) return;
-      const shown = el("a", { href: address, target: "_blank", rel: "noopener", title: fill(words.openInMlflow, { name }) }, name);
-      line.replaceChildren(before, shown, `${after} ${took}`);
+      put(el("a", { href: address, target: "_blank", rel: "noopener", title: fill(words.openInMlflow, { name }) }, name));
     },
   };
 }

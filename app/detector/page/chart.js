@@ -40,13 +40,6 @@
  * @property {(width?: number, height?: number) => Promise<string>} image a PNG, as a data address
  */
 
-// The words that `draw` needs; words/en.js and words/ja.js have them.
-export const CHART_WORDS = [
-  "chartLabel", "chartKeys", "chartValue", "chartExpected", "chartBand", "chartBetween", "chartAnomaly",
-  "chartLow", "chartHigh", "chartSeverity", "chartChange", "chartConfidence", "chartFilled", "chartNoValue",
-  "chartPoint", "chartWindow",
-];
-
 const PALETTES = {
   light: {
     text: "#3c4257", faint: "#e6e8f0", paper: "#ffffff", line: "#2b50d8", expected: "#8d9bc9",
@@ -70,7 +63,7 @@ const charts = new WeakMap();
  * Draw a series, or draw it anew: the zoom stays while `options.id` is the same.
  * @param {HTMLElement} element becomes the chart, and takes the focus
  * @param {ChartData} data
- * @param {Object<string, string>} words those of CHART_WORDS
+ * @param {Object<string, string>} words those that begin with `chart` in words/en.js
  * @param {ChartOptions} [options]
  * @returns {Promise<Chart>} once it is drawn
  */
@@ -239,14 +232,15 @@ function latest(data, x, words, colour) {
   const last = data.values.length - 1;
   const [expected, lower, upper] = [data.expected?.[last], data.lower?.[last], data.upper?.[last]];
   if (expected === null || expected === undefined) return [];
-  return [{
-    x: [x[last]], y: [expected], type: "scatter", mode: "markers", name: words.chartBand, hoverinfo: "skip",
-    marker: { symbol: "line-ew-open", size: 16, color: colour.expected, line: { width: 2 } },
-    error_y: {
-      type: "data", symmetric: false, array: [upper - expected], arrayminus: [expected - lower],
-      color: colour.expected, thickness: 5, width: 0,
+  const only = { x: [x[last]], type: "scatter", mode: "markers", hoverinfo: "skip" };
+  const bar = { array: [upper - expected], arrayminus: [expected - lower], color: colour.expected, thickness: 6, width: 0 };
+  return [
+    {
+      ...only, y: [expected], name: words.chartBand, error_y: { type: "data", symmetric: false, ...bar },
+      marker: { symbol: "line-ew-open", size: 18, color: colour.expected, line: { width: 2.5 } },
     },
-  }];
+    { ...only, y: [data.values[last]], showlegend: false, marker: { size: 10, color: colour.line, line: { width: 1.5, color: colour.paper } } },
+  ];
 }
 
 // On an axis of their own from 0 to 1, so that the lines are as high as the chart however it is
@@ -308,10 +302,14 @@ function layout(chart) {
     // A finger scrolls the page; dragging zooms with a mouse.
     hovermode: "x", dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", hoverdistance: 40,
     hoverlabel: { bgcolor: colour.paper, bordercolor: colour.expected, font: { color: colour.text }, align: "left" },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: narrow ? 11 : 12 } },
+    legend: {
+      orientation: "h", x: 0, font: { size: narrow ? 11 : 12 },
+      // Above, where one line holds it; else below, where it may have two.
+      ...(narrow ? { y: -0.14, yanchor: "top" } : { y: 1.02, yanchor: "bottom" }),
+    },
     xaxis: {
       ...axis, type: data.timestamps ? "date" : "linear", showspikes: true, spikemode: "across", spikethickness: 1,
-      spikedash: "solid", spikecolor: colour.expected, spikesnap: "cursor", showgrid: false,
+      spikedash: "solid", spikecolor: colour.expected, spikesnap: "hovered data", showgrid: false,
     },
     yaxis: { ...axis, title: narrow ? undefined : { text: escape(options.name ?? ""), font: { size: 12 }, standoff: 12 } },
     yaxis2: { overlaying: "y", range: [0, 1], visible: false, fixedrange: true },
@@ -447,7 +445,6 @@ function onKey(chart, event) {
     },
   };
   const action = actions[event.key];
-  if (!action) return;
-  event.preventDefault();
-  action();
+  if (action) event.preventDefault();
+  action?.();
 }

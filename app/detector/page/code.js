@@ -2,7 +2,7 @@
 // words of the API go into it, as JSON: no name that a person chose, so that nothing can break out
 // of a string.
 
-import { byId, copy, download, el, fill } from "./dom.js";
+import { byId, copy, download, el } from "./dom.js";
 import { fields, PATHS, points, pointsJson } from "./request.js";
 
 // Longer series would bury the call; the code then reads them from a file.
@@ -45,7 +45,7 @@ const keywords = (named, rename) => Object.entries(named).map(([name, value]) =>
 const lines = (series, indent, line) => points(series).map((point) => `${indent}${line(point)}`).join("\n");
 
 function curl({ address, mode, series, named, long }) {
-  const head = `curl --fail-with-body ${shell(`${address}/${PATHS[mode]}`)} \\\n     -H ${shell(`Ocp-Apim-Subscription-Key: ${KEY}`)}`;
+  const head = `curl -sS --fail-with-body ${shell(`${address}/${PATHS[mode]}`)} \\\n     -H ${shell(`Ocp-Apim-Subscription-Key: ${KEY}`)}`;
   const options = json(named).slice(0, -1);
   if (!long) {
     const text = `${options}, "series": [\n${points(series).map((point) => `  ${json(point)}`).join(",\n")}\n]}`;
@@ -75,7 +75,9 @@ from azure.core.credentials import AzureKeyCredential
 client = AnomalyDetectorClient(${json(address)}, AzureKeyCredential("${KEY}"))
 ${given}
 answer = client.${OPERATIONS[mode].python}(
-    ${options}(series=series, ${keywords(named, snake).join(", ")})
+    ${options}(
+${["series=series", ...keywords(named, snake)].map((each) => `        ${each},`).join("\n")}
+    )
 )
 ${result}
 `;
@@ -83,21 +85,26 @@ ${result}
 
 function own({ mode, series, named, long }) {
   const renamed = (name) => (name === "customInterval" ? "interval" : snake(name));
-  const given = long
-    ? 'series = pd.read_json("series.json", convert_dates=["timestamp"])'
-    : `series = pd.DataFrame(\n    [\n${lines(series, "        ", (point) => `(${[point.timestamp, point.value].filter((each) => each !== undefined).map(json).join(", ")}${point.timestamp === undefined ? "," : ""}),`)}\n    ],\n    columns=[${series.timestamps ? '"timestamp", ' : ""}"value"],\n)`;
   // The HTTP API of version 1.1 has these margins; the function's own default is the older one.
   const boundary = mode === "changepoint" ? [] : ['boundary_version="V2"'];
-  const result = mode === "latest" ? "print(result)" : mode === "entire" ? "print(result.to_frame().query(\"is_anomaly\"))" : "print(result.to_frame().query(\"is_change_point\"))";
-  const data = series.timestamps ? "series" : 'series["value"]';
-  return `# with app/ of this project on the path; needs no service
-import pandas as pd
-from detector import ${OPERATIONS[mode].own}
-
-${given}
-result = ${OPERATIONS[mode].own}(${[data, ...keywords(named, renamed), ...boundary].join(", ")})
+  const options = ["series", ...keywords(named, renamed), ...boundary];
+  const result = mode === "latest" ? "print(result)" : `found = result.to_frame()\nprint(found[found["${mode === "entire" ? "is_anomaly" : "is_change_point"}"]])`;
+  return `# app/ of this project is on the path
+${ownSeries(series, long)}
+result = ${OPERATIONS[mode].own}(
+${options.map((each) => `    ${each},`).join("\n")}
+)
 ${result}
-`;
+`.replace("\n", `\n${series.timestamps ? "import pandas as pd\n" : long ? "import json\n\n" : ""}from detector import ${OPERATIONS[mode].own}\n\n`);
+}
+
+function ownSeries(series, long) {
+  if (!series.timestamps) {
+    return long ? 'series = [point["value"] for point in json.load(open("series.json"))]' : `series = [${series.values.join(", ")}]`;
+  }
+  if (long) return 'series = pd.read_json("series.json", convert_dates=["timestamp"])';
+  const rows = lines(series, "        ", ({ timestamp, value }) => `(${json(timestamp)}, ${json(value)}),`);
+  return `series = pd.DataFrame(\n    [\n${rows}\n    ],\n    columns=["timestamp", "value"],\n)`;
 }
 
 function javascript({ address, mode, series, named, long }) {
@@ -215,8 +222,10 @@ export function createCode(words) {
     }
     if (!call) return;
     byId("code-text").textContent = write(language, call);
-    const isLong = call.series.values.length > MOST_SHOWN && language !== "kql";
-    byId("code-hint").replaceChildren(isLong ? words.codeFile : fill(words.codeWhole, {}), " ", isLong ? save : "");
+    const isLong = call.series.values.length > MOST_SHOWN;
+    const hints = { own: [words.codeOwn, words.codeOwnFile], kql: [words.codeWhole, words.codeTable] };
+    const [short, long] = hints[language] ?? [words.codeWhole, words.codeFile];
+    byId("code-hint").replaceChildren(isLong ? long : short, " ", isLong && language !== "kql" ? save : "");
   }
   tabsByKeys(list, (tab) => {
     language = tab.dataset.language;

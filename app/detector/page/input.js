@@ -69,7 +69,7 @@ export function createInput({ api, words, onSeries }) {
     const name = body.value ?? Object.keys(body.values)[0];
     const given = body.values[name];
     const kept = given.flatMap((value, at) => (typeof value === "number" ? [at] : []));
-    const notes = [...(body.notes ?? [])];
+    const notes = (body.notes ?? []).filter((note) => !body.description.includes(note));
     if (kept.length < given.length) notes.push(fill(words.droppedNulls, { n: given.length - kept.length }));
     if (kept.length > MOST_POINTS) {
       notes.push(fill(words.tooManyPoints, { n: kept.length.toLocaleString() }));

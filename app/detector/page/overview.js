@@ -4,7 +4,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 44;
-// As the chart's own margins, so that a point lies below itself.
+// About the chart's own margins, so that a point lies about below itself.
 const ROOM = { left: 56, right: 16 };
 const NARROW_ROOM = { left: 44, right: 8 };
 const NARROW = 560;

@@ -201,11 +201,12 @@ function fillings(mode, data, options, period) {
 }
 
 /**
- * The rows of what was found, in order of time.
+ * What was found, in order of time; for the last point that point, whatever it is.
  * @param {import("./chart.js").ChartData} data
  * @returns {number[]} places in the chart
  */
 export function findings(data) {
+  if (data.mode === "latest") return [data.values.length - 1];
   const flags = data.mode === "changepoint" ? data.isChangePoint : data.isAnomaly;
   return flags.flatMap((flag, at) => (flag ? [at] : []));
 }

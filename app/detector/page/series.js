@@ -181,7 +181,7 @@ export async function mount(root, { api, words, state }) {
         when: when(last), value: figure(data.values[last]), lower: figure(data.lower[last]), upper: figure(data.upper[last]),
         severity: data.severity[last].toFixed(2),
       };
-      text = fill(places.length ? words.summaryLatest : words.summaryLatestNone, figures);
+      text = fill(data.isAnomaly[last] ? words.summaryLatest : words.summaryLatestNone, figures);
     } else {
       const kind = mode === "entire" ? "summaryEntire" : "summaryChange";
       const ending = places.length === 0 ? "None" : places.length === 1 ? "One" : "";

@@ -74,7 +74,6 @@ export const words = {
   tooManyPoints: "The series has {n} points; the service takes 8,640 at most. The last 8,640 are shown.",
   chooseColumn: "Which column holds the values?",
   chooseReading: "How are the dates to be read?",
-  noFile: "This series came without its file, so its columns cannot be changed.",
   reading: "Reading {name} …",
   tooLarge: "{name} is larger than {n} MB. Cut it to the columns and the time that matter.",
   granularity_none: "none",
@@ -126,14 +125,15 @@ export const words = {
   summaryChange: "The trend changes at {n} of {all} points.",
   summaryChangeOne: "The trend changes once, at {when}.",
   summaryChangeNone: "The trend does not change.",
-  answeredBy: "Answered by {name}",
+  answeredBy: "Answered by {name} in {n} ms",
   answeredVersion: "{name} version {n}",
-  answeredIn: "in {n} ms",
+  answeredIn: "Answered in {n} ms",
   openInMlflow: "{name}, in MLflow",
   chartFailed: "The chart could not be loaded. Load the page again.",
 
   // What was found.
   foundTitle: "What was found",
+  foundRows: "Rows",
   foundNone: "Nothing, with these options.",
   foundMore: "The first {n} of {all}; the CSV has every point.",
   foundGo: "Show {when} in the chart",
@@ -156,8 +156,10 @@ export const words = {
   // The call as code.
   codeTitle: "The call as code",
   codeWhole: "The whole series, with the options above. Put your key in place of KEY.",
-  codeWholeAny: "The whole series, with the options above. This service takes any key.",
-  codeFile: "The series is too long to show: save it as series.json, and the code reads it.",
+  codeFile: "The series is long: save it as series.json, which the code reads. Put your key in place of KEY.",
+  codeOwn: "It needs the package of this project, and neither a service nor a key.",
+  codeOwnFile: "The series is long: save it as series.json, which the code reads. It needs the package of this project, and neither a service nor a key.",
+  codeTable: "The series is long: the code takes it from a table of your cluster. Put your key in place of KEY.",
   codeSaveSeries: "Save series.json",
 
   // The chart.
