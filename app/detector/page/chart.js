@@ -180,12 +180,8 @@ function line(chart, x, colour) {
 // drawing them.
 function template(data, words) {
   const number = (place) => `%{${place}:,.6~r}`;
-  let text = `<b>${number("y")}</b>`;
-  if (data.mode !== "changepoint") {
-    text += `%{customdata[0]}`;
-  } else {
-    text += `<br>${words.chartConfidence} %{customdata[1]:.3f}%{customdata[0]}`;
-  }
+  const confidence = data.mode === "changepoint" ? `<br>${words.chartConfidence} %{customdata[1]:.3f}` : "";
+  let text = `<b>${number("y")}</b>${confidence}%{customdata[0]}`;
   if (data.mode === "entire") {
     text += `<br>${words.chartExpected} ${number("customdata[1]")}<br>`;
     text += words.chartBetween.replace("{lower}", number("customdata[2]")).replace("{upper}", number("customdata[3]"));
@@ -264,17 +260,20 @@ function changes(data, x, words, colour) {
 // Dashes from the point before a gap to the one after it, a hollow marker for each point filled.
 function gaps(data, x, words, colour) {
   const isFilled = (at) => data.filled[at] !== null && data.filled[at] !== undefined;
-  const edge = (at) => at >= 0 && at < x.length && !isFilled(at) && (isFilled(at - 1) || isFilled(at + 1));
+  const drawn = [];
+  x.forEach((_, at) => {
+    if (!isFilled(at) && !isFilled(at - 1) && !isFilled(at + 1)) return;
+    drawn.push(at);
+    // Nothing joins one gap to the next.
+    if (!isFilled(at) && isFilled(at - 1)) drawn.push(null);
+  });
   return {
-    x, y: x.map((_, at) => (isFilled(at) ? data.filled[at] : edge(at) ? data.values[at] : null)),
-    type: "scatter", mode: "lines+markers", connectgaps: false,
-    name: `${words.chartFilled} (${data.filled.filter((value) => value !== null).length})`,
+    x: drawn.map((at) => (at === null ? null : x[at])),
+    y: drawn.map((at) => (at === null ? null : isFilled(at) ? data.filled[at] : data.values[at])),
+    type: "scatter", mode: "lines+markers", name: `${words.chartFilled} (${x.filter((_, at) => isFilled(at)).length})`,
     line: { color: colour.filled, width: 1.2, dash: "dash" },
-    marker: {
-      symbol: "circle-open", color: colour.filled, size: x.map((_, at) => (isFilled(at) ? 6 : 0)), opacity: 1,
-    },
-    hovertemplate: x.map((_, at) => (isFilled(at) ? `${words.chartFilled} %{y:,.6~r}<extra></extra>` : "<extra></extra>")),
-    hoverinfo: "skip",
+    marker: { symbol: "circle-open", color: colour.filled, size: drawn.map((at) => (isFilled(at) ? 6 : 0)), opacity: 1 },
+    hovertemplate: drawn.map((at) => (isFilled(at) ? `${words.chartFilled} %{y:,.6~r}<extra></extra>` : "<extra></extra>")),
   };
 }
 

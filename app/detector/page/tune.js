@@ -20,7 +20,7 @@ export function createTune({ api, words, onSensitivity }) {
   let sending = null;
   let input = null;
 
-  const svg = make("svg", { height: HEIGHT, role: "slider", tabindex: "0", "aria-valuemin": 0, "aria-valuemax": 99 });
+  const svg = make("svg", { height: HEIGHT, role: "slider", tabindex: "0", "aria-valuemin": 0, "aria-valuemax": 99, "aria-valuenow": 95 });
   const area = make("path", { class: "tune-area" });
   const line = make("path", { class: "tune-line" });
   const marks = make("g", { class: "tune-marks" });
