@@ -162,7 +162,7 @@ def _unpacked(content: Content, bounds: Bounds) -> tuple[bytes, str] | None:
 
 
 def _zstd(file: BinaryIO) -> Any:
-    return pa.CompressedInputStream(pa.PythonFile(file), "zstd")
+    return pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd")
 
 
 _PACKED: dict[bytes, Callable[[BinaryIO], Any]] = {

@@ -14,7 +14,9 @@ from detector.arrays import Floats
 from detector.errors import shown
 from detector.files.steps import find_steps
 from detector.files.table import Table, is_missing
-from detector.series.dates import notations, plain
+from detector.files.values import looks_number
+from detector.series.dates import is_written, notations, plain
+from detector.series.timestamps import read_plain
 
 __all__ = ["Dates", "is_dated", "looks_date", "looks_time", "read_dates", "read_stamps"]
 
@@ -89,7 +91,10 @@ def looks_date(cell: Any) -> bool:
     text = _neat(cell)
     if _ISO.fullmatch(text):
         return True
-    return bool(_formats(text))
+    if is_written(text):
+        return True
+    short = _SHORT.fullmatch(text) is not None and not looks_number(text)
+    return short or any(pattern.fullmatch(text) for pattern, _ in _COARSE)
 
 
 def _neat(cell: str) -> str:
@@ -162,6 +167,14 @@ def read_dates(table: Table, name: str, day_first: bool | None) -> Dates:
     dtype = getattr(cells, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind in "iuf":
         return _of_numbers(table, name, np.asarray(cells, dtype=float))
+    kinds = set(map(type, cells))
+    if kinds == {str}:
+        quick = read_plain(list(cells))
+        if quick is not None:
+            index = pd.DatetimeIndex(quick)
+            zoned = cells[0].endswith("Z")
+            return Dates(index.tz_localize("UTC") if zoned else index, _iso_example(cells[0]))
+        return _of_texts(table, name, cells, day_first)
     kinds = {type(cell) for cell in cells if not is_missing(cell)}
     if kinds and all(issubclass(kind, date | np.datetime64) for kind in kinds):
         return _of_objects(table, name, cells)
@@ -196,8 +209,12 @@ def _of_texts(table: Table, name: str, cells: Sequence[Any], day_first: bool | N
         raise table.content.problem(f"has no date in '{name}': the column is empty.")
     if all(text.strip().isdigit() or _is_decimal(text) for text in _sampled(given)):
         return _of_digits(table, name, texts, missing)
-    given = [_with_month(text) for text in plain(given)] if _is_worded(given) else given
-    read = _iso(given)
+    worded = _is_worded(given)
+    if worded:
+        given = plain(given)
+        if any(_with_month(text) != text for text in _sampled(given)):
+            given = [_with_month(text) for text in given]
+    read = None if worded and not _ISO.fullmatch(given[0]) else _iso(given)
     if read is None:
         read = _otherwise(table, name, given, rows, day_first)
     full = pd.DatetimeIndex([pd.NaT] * len(cells)) if missing.any() else None
@@ -282,13 +299,8 @@ def _otherwise(
         raise _no_date(table, int(rows[wrong]), name, texts[wrong], "")
     readings: dict[bool | None, Dates] = {}
     refused: list[tuple[int, str]] = []
-    for order in dict.fromkeys(map(_day_first, formats)):
-        same = [each for each in formats if _day_first(each) == order]
-        read = _parsed(texts, same[0])
-        for other in same[1:]:
-            if not read.hasnans:
-                break
-            read = read.where(read.notna(), _parsed(texts, other))
+    for same in _orders(_sampled(texts), formats):
+        order, read = _day_first(same[0]), _in_any(texts, same)
         example = _EXAMPLE.strftime(same[0])
         if read.hasnans:
             refused.append((int(read.isna().argmax()), example))
@@ -299,6 +311,25 @@ def _otherwise(
         wrong, example = max(refused)
         raise _no_date(table, int(rows[wrong]), name, texts[wrong], example)
     return _decided(table, name, texts, readings, day_first)
+
+
+def _orders(sample: Sequence[str], formats: list[str]) -> list[list[str]]:
+    """Return the notations by which of day and month comes first; those that read the sample."""
+    orders = [
+        [each for each in formats if _day_first(each) == order]
+        for order in dict.fromkeys(map(_day_first, formats))
+    ]
+    return [same for same in orders if not _in_any(sample, same).hasnans] or orders
+
+
+def _in_any(texts: Sequence[str], formats: list[str]) -> pd.DatetimeIndex:
+    """Read each text in the first of several notations that reads it."""
+    read = _parsed(texts, formats[0])
+    for other in formats[1:]:
+        if not read.hasnans:
+            break
+        read = read.where(read.notna(), _parsed(texts, other))
+    return read
 
 
 def _day_first(notation: str) -> bool | None:

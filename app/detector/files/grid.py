@@ -61,7 +61,7 @@ def table_of(
     FileError
         If there is no row below the header, or one has more cells than it.
     """
-    filled = [at for at, row in enumerate(rows) if any(map(_is_there, row))]
+    filled = [at for at, row in enumerate(rows) if _is_filled(row)]
     if not filled:
         raise content.problem("is empty: it must hold dates and numbers.")
     width = _width(rows, filled)
@@ -74,10 +74,10 @@ def table_of(
         names: list[Any] = [""] * width
     else:
         names = [*rows[header]]
-        # R writes the numbers of rows without a name.
-        if len(names) == width - 1 and len(names) > 1:
+        # R gives the column of its row names no name; with commas it may be a decimal one.
+        if 1 < len(names) == width - 1 and (delimiter != "," or kinds[0] != "dates"):
             names = ["", *names]
-        width = max(width, len(names))
+        width = len(names)
         while width > 1 and len(names) >= width and not _is_there(names[width - 1]):
             if any(len(rows[at]) >= width and _is_there(rows[at][width - 1]) for at in body):
                 break
@@ -97,6 +97,12 @@ def table_of(
         delimiter,
         notes=notes,
     )
+
+
+def _is_filled(row: Sequence[Any]) -> bool:
+    first = row[0] if row else None
+    # Nearly all rows begin with something.
+    return (isinstance(first, str) and first[:1] > " ") or any(map(_is_there, row))
 
 
 def _is_there(cell: Any) -> bool:
@@ -170,7 +176,7 @@ def _columns(
             row[width:] = []
             row += [""] * (width - len(row))
         found = even
-    return list(zip(*found, strict=True))
+    return [[row[column] for row in found] for column in range(width)]
 
 
 def _named(cells: Sequence[Any], without_header: bool) -> list[str]:
