@@ -73,6 +73,58 @@ def test_plot_is_written(csv: Path, tmp_path: Path, mode: str) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    "arguments", [["detect"], ["detect", "--mode", "latest"], ["changepoint"]], ids=" ".join
+)
+def test_page_is_written_beside_the_answer(
+    csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    page = tmp_path / "out.html"
+    assert main([*arguments, str(csv), "--html", str(page)]) == 0
+    assert "points are" in capsys.readouterr().out
+    written = page.read_text()
+    assert written.startswith("<!doctype html>")
+    assert "60 daily points from 'timestamp' and 'value'" in written
+
+
+@pytest.mark.parametrize("many", [["--by", "timestamp"], ["--each"]], ids=["by", "each"])
+def test_page_of_many_series_is_refused(
+    csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], many: list[str]
+) -> None:
+    path, page = tmp_path / "many.csv", tmp_path / "out.html"
+    table = pd.read_csv(csv)
+    table.assign(other=table["value"]).to_csv(path, index=False)
+    column = ["--value", "value"] if many[0] == "--by" else []
+    assert main(["detect", str(path), *many, *column, "--html", str(page)]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"BadArgument: --html shows one series, and {many[0]} takes many."
+    assert not page.exists()
+
+
+def test_page_that_cannot_be_written_is_one_clear_line(
+    csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["detect", str(csv), "--html", "/no/such/folder/out.html"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == (
+        "BadArgument: The page '/no/such/folder/out.html' cannot be written: No such file or "
+        "directory."
+    )
+
+
+def test_tune_of_several_columns_asks_for_one(
+    csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "many.csv"
+    table = pd.read_csv(csv)
+    table.assign(other=table["value"]).to_csv(path, index=False)
+    assert main(["tune", str(path), "--value", "value", "--value", "other"]) == 2
+    said = capsys.readouterr().err
+    assert said == "BadArgument: tune takes one series: name it with --value.\n"
+    assert main(["tune", str(path), "--value", "other"]) == 0
+    assert capsys.readouterr().err == "60 daily points from 'timestamp' and 'other'\n"
+
+
 def test_plot_that_cannot_be_written_is_one_clear_line(
     csv: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,7 +24,7 @@ from detector.tracking import environment
 from detector.univariate import detection, many
 from detector.univariate.changepoint import ChangePoints, change_points
 from detector.univariate.detection import Detection, LatestDetection
-from detector.univariate.tuning import DEFAULT_SHARE, SensitivityCurve, tune
+from detector.univariate.tuning import DEFAULT_SHARE, SensitivityCurve, read_share, tune
 
 _REFUSED = 2
 
@@ -102,9 +102,11 @@ def _tune_in_file(options: argparse.Namespace) -> int:
         if len(reading.values) > 1:
             raise DetectionError("BadArgument", "tune takes one series: name it with --value.")
         request = reading.request(_given(options))
-        Options.from_request(request)
-        sys.stderr.write(f"{reading.description}\n")
         share = given_options(request).get("anomalyShare", DEFAULT_SHARE)
+        # Wrong options first, as in a detection.
+        Options.from_request(request)
+        read_share("anomalyShare", share)
+        sys.stderr.write(f"{reading.description}\n")
         curve = tune(Series.from_frame(reading.series(), request), share)
         _draw(curve, options)
         sys.stdout.write(_curve(curve, options.format))
@@ -136,9 +138,9 @@ def _mode(options: argparse.Namespace) -> str:
 
 
 def _refuse_pictures(options: argparse.Namespace, many: str) -> None:
-    for flag, given in (("--plot", options.plot), ("--html", options.html)):
+    for does, given in (("--plot draws", options.plot), ("--html shows", options.html)):
         if given:
-            raise DetectionError("BadArgument", f"{flag} shows one series, and {many} takes many.")
+            raise DetectionError("BadArgument", f"{does} one series, and {many} takes many.")
 
 
 def _complain(error: DetectionError, of: str = "") -> None:
@@ -230,6 +232,38 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m detector", description="Find anomalies as Azure AI Anomaly Detector did."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_commands_for_files(commands)
+    serve = commands.add_parser("serve", help="answer over HTTP as the service did")
+    serve.add_argument("--host", help="the address to listen on (DETECTOR_HOST, 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
+    serve.add_argument("--workers", type=int, help="worker processes (DETECTOR_WORKERS, 1)")
+    serve.add_argument(
+        "--tls",
+        choices=("self",),
+        help="answer over TLS with a certificate of a local authority that is made once "
+        "(DETECTOR_TLS); DETECTOR_TLS_CERTIFICATE and DETECTOR_TLS_KEY name one of your own",
+    )
+    serve.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="NAME=VALUE",
+        help="what the service's own container was started with: ApiKey=KEY is a key that clients "
+        "may send, Eula=accept lets requests be without one where there are none, the others are "
+        "no longer needed",
+    )
+    serve.set_defaults(command=_serve)
+    worker = commands.add_parser("worker", help="run trainings and batch detections")
+    # For the server that starts a worker of its own: it stops when the server is gone.
+    worker.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
+    worker.set_defaults(command=_work)
+    # For the worker, which trains in processes of their own: without a help it is not listed.
+    train = commands.add_parser("train")
+    train.add_argument("model_id", metavar="MODEL_ID")
+    train.set_defaults(command=_train)
+    return parser
+
+
+def _add_commands_for_files(commands: Any) -> None:
     detect = commands.add_parser("detect", help="detect the anomalies of one series")
     _add_arguments(detect, _DETECT)
     detect.add_argument(
@@ -259,34 +293,6 @@ def _parser() -> argparse.ArgumentParser:
     tuning = commands.add_parser("tune", help="count how many points each sensitivity flags")
     _add_arguments(tuning, _TUNE)
     tuning.set_defaults(command=_tune_in_file, each=False, by=None)
-    serve = commands.add_parser("serve", help="answer over HTTP as the service did")
-    serve.add_argument("--host", help="the address to listen on (DETECTOR_HOST, 127.0.0.1)")
-    serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
-    serve.add_argument("--workers", type=int, help="worker processes (DETECTOR_WORKERS, 1)")
-    serve.add_argument(
-        "--tls",
-        choices=("self",),
-        help="answer over TLS with a certificate of a local authority that is made once "
-        "(DETECTOR_TLS); DETECTOR_TLS_CERTIFICATE and DETECTOR_TLS_KEY name one of your own",
-    )
-    serve.add_argument(
-        "arguments",
-        nargs="*",
-        metavar="NAME=VALUE",
-        help="what the service's own container was started with: ApiKey=KEY is a key that clients "
-        "may send, Eula=accept lets requests be without one where there are none, the others are "
-        "no longer needed",
-    )
-    serve.set_defaults(command=_serve)
-    worker = commands.add_parser("worker", help="run trainings and batch detections")
-    # For the server that starts a worker of its own: it stops when the server is gone.
-    worker.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
-    worker.set_defaults(command=_work)
-    # For the worker, which trains in processes of their own: without a help it is not listed.
-    train = commands.add_parser("train")
-    train.add_argument("model_id", metavar="MODEL_ID")
-    train.set_defaults(command=_train)
-    return parser
 
 
 def _add_arguments(command: argparse.ArgumentParser, names: _Options) -> None:
@@ -359,7 +365,7 @@ def _write_page(found: _Found, reading: files.Reading, options: argparse.Namespa
     from detector import report
 
     (column,) = reading.values
-    name = Path(options.file).stem if column == "value" else column
+    name = Path(options.file).stem if column == "value" and options.file != "-" else column
     written = report.page(found, name=name, understood=reading.description)
     try:
         # Line endings of the system would change what the page's policy allows.

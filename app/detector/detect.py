@@ -342,7 +342,8 @@ def tune_sensitivity(data: Any, *, anomaly_share: float = 0.01, **options: Any) 
     -------
     SensitivityCurve
         Arrays of shape ``(100,)``, the sensitivity that flags the part nearest to
-        `anomaly_share`, and `SensitivityCurve.to_frame` and `SensitivityCurve.plot`.
+        `anomaly_share`, at least one point, and `SensitivityCurve.to_frame` and
+        `SensitivityCurve.plot`.
 
     Raises
     ------

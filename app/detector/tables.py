@@ -104,14 +104,15 @@ def _sentence(flat: bool, points: int, suggested: int, flagged: int, share: floa
             f"Every sensitivity flags {flagged} of the {points} points, so there is nothing to "
             "choose by."
         )
+    wanted = _percent(share) if share * points >= 1 else f"{_percent(share)}, at least one point"
     if not flagged:
         return (
-            f"Sensitivity {suggested} is the highest that flags none of the {points} points, and "
-            f"that is nearest to {_percent(share)} of them."
+            f"Sensitivity {suggested} is the highest that flags none of the {points} points, "
+            f"nearest to {wanted}."
         )
     return (
         f"Sensitivity {suggested} flags {flagged} of the {points} points "
-        f"({_percent(flagged / points)}), nearest to {_percent(share)}."
+        f"({_percent(flagged / points)}), nearest to {wanted}."
     )
 
 

@@ -55,7 +55,7 @@ def test_generated_series_are_counted_as_detections_flag_them(
         return
     curve = tune(series, 0.05)
     assert curve.anomalies.tolist() == expected
-    assert curve.sensitivity == nearest_count(np.array(expected), 0.05 * len(frame))
+    assert curve.sensitivity == nearest_count(np.array(expected), max(0.05 * len(frame), 1))
 
 
 @pytest.mark.parametrize("boundary", ["V1", "V2", "V3"])
@@ -108,6 +108,12 @@ def test_lowest_of_equally_near_is_chosen_and_the_highest_that_flags_nothing(
     counts: list[int], wanted: float, nearest: int
 ) -> None:
     assert nearest_count(np.array(counts), wanted) == nearest
+
+
+def test_share_of_less_than_a_point_is_one_point() -> None:
+    curve = tune(faulty(40, boundaryVersion="V2"), 0.01)
+    assert curve.anomalies[curve.sensitivity] == 1
+    assert curve.anomalies[curve.sensitivity - 1] == 0
 
 
 def test_sensitivity_of_the_options_is_not_looked_at() -> None:

@@ -111,9 +111,8 @@ def create() -> FastAPI:
     app.include_router(
         multivariate.router, prefix=azure, dependencies=guarded, tags=["multivariate"]
     )
-    app.include_router(datasets.router, dependencies=guarded, tags=["datasets"])
-    app.include_router(files.router, dependencies=guarded, tags=["files"])
-    app.include_router(registered_models.router, dependencies=guarded, tags=["models"])
+    for ours, tag in ((datasets, "datasets"), (files, "files"), (registered_models, "models")):
+        app.include_router(ours.router, dependencies=guarded, tags=[tag])
     _add_pages(app)
     _add_service_routes(app)
     _add_container_routes(app)

@@ -57,6 +57,29 @@ export function createFound(words, onShow) {
   };
 }
 
+/**
+ * One sentence of what was found.
+ * @param {import("./chart.js").ChartData} data
+ * @param {number} count of the points that were sent
+ * @param {Object<string, string>} words
+ * @returns {string}
+ */
+export function summary(data, count, words) {
+  const places = findings(data);
+  const number = (value) => value.toLocaleString(document.documentElement.lang, { maximumSignificantDigits: 6 });
+  if (data.mode === "latest") {
+    const [last] = places;
+    return fill(data.isAnomaly[last] ? words.summaryLatest : words.summaryLatestNone, {
+      when: placeName(data, last, words), value: number(data.values[last]), severity: data.severity[last].toFixed(2),
+      lower: number(data.lower[last]), upper: number(data.upper[last]),
+    });
+  }
+  const kind = data.mode === "entire" ? "summaryEntire" : "summaryChange";
+  const ending = places.length === 0 ? "None" : places.length === 1 ? "One" : "";
+  const when = places.length ? placeName(data, places[0], words) : "";
+  return fill(words[kind + ending], { n: number(places.length), all: number(count), when });
+}
+
 /** What a place is called: its time, or its number. */
 export function placeName(data, place, words) {
   return data.timestamps ? moment(data.timestamps[place]) : fill(words.chartPoint, { n: place + 1 });

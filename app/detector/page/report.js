@@ -3,9 +3,9 @@
 
 import { draw } from "./chart.js";
 import { byId, download, el, fill, translate } from "./dom.js";
-import { createFound, fileName, placeName } from "./found.js";
+import { createFound, fileName, summary } from "./found.js";
 import { allowStyleAttributes } from "./plotly.js";
-import { chartData, findings, grid } from "./request.js";
+import { chartData, grid } from "./request.js";
 import { words as english } from "./words/en.js";
 import { words as japanese } from "./words/ja.js";
 import { words as own } from "./words/report.js";
@@ -25,7 +25,7 @@ byId("understood").hidden = !understood;
 
 const whole = grid(series);
 const data = chartData(mode, series, whole, options, answer);
-byId("summary").textContent = summary();
+byId("summary").textContent = summary(data, series.values.length, words);
 byId("settings").replaceChildren(
   ...settings().map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
 );
@@ -57,21 +57,6 @@ byId("save-png").addEventListener("click", async () => {
   const bytes = Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
   download(fileName(series.name, "png"), new Blob([bytes], { type: "image/png" }));
 });
-
-function summary() {
-  const places = findings(data);
-  const last = data.values.length - 1;
-  if (mode === "latest") {
-    return fill(places.length ? words.summaryLatest : words.summaryLatestNone, {
-      when: placeName(data, last, words), value: number(data.values[last]), severity: data.severity[last].toFixed(2),
-      lower: number(data.lower[last]), upper: number(data.upper[last]),
-    });
-  }
-  const kind = mode === "entire" ? "summaryEntire" : "summaryChange";
-  const ending = places.length === 0 ? "None" : places.length === 1 ? "One" : "";
-  const first = places.length ? placeName(data, places[0], words) : "";
-  return fill(words[kind + ending], { n: number(places.length), all: number(series.values.length), when: first });
-}
 
 /** The options that counted, by the names that the page has for them. */
 function settings() {

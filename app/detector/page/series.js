@@ -5,13 +5,13 @@ import { serviceAddress } from "./api.js";
 import { draw } from "./chart.js";
 import { createCode, tabsByKeys } from "./code.js";
 import { byId, copy, download, el, fill } from "./dom.js";
-import { createFound, fileName, placeName } from "./found.js";
+import { createFound, fileName, summary } from "./found.js";
 import { createInput } from "./input.js";
 import { createModelLine } from "./answered.js";
 import { createOptions } from "./options.js";
 import { createOverview } from "./overview.js";
 import { loadPlotly } from "./plotly.js";
-import { body, chartData, findings, grid, GRANULARITIES, MODES, MOST_POINTS, PATHS } from "./request.js";
+import { body, chartData, grid, GRANULARITIES, MODES, MOST_POINTS, PATHS } from "./request.js";
 import { SAMPLES } from "./samples.js";
 import { pack, unpack } from "./state.js";
 import { createTune } from "./tune.js";
@@ -170,23 +170,7 @@ export async function mount(root, { api, words, state }) {
   }
 
   function summarize() {
-    const places = findings(data);
-    const all = series.values.length.toLocaleString();
-    const when = (place) => placeName(data, place, words);
-    const last = data.values.length - 1;
-    const figure = (value) => value.toLocaleString(document.documentElement.lang, { maximumSignificantDigits: 6 });
-    let text;
-    if (mode === "latest") {
-      const figures = {
-        when: when(last), value: figure(data.values[last]), lower: figure(data.lower[last]), upper: figure(data.upper[last]),
-        severity: data.severity[last].toFixed(2),
-      };
-      text = fill(data.isAnomaly[last] ? words.summaryLatest : words.summaryLatestNone, figures);
-    } else {
-      const kind = mode === "entire" ? "summaryEntire" : "summaryChange";
-      const ending = places.length === 0 ? "None" : places.length === 1 ? "One" : "";
-      text = fill(words[kind + ending], { n: places.length.toLocaleString(), all, when: places.length ? when(places[0]) : "" });
-    }
+    const text = summary(data, series.values.length, words);
     if (byId("summary").textContent !== text) byId("summary").textContent = text;
   }
 

@@ -42,8 +42,8 @@ class SensitivityCurve:
     anomaly_share : float
         The part of the points that was expected to be anomalies.
     sensitivity : int
-        The one that flags the part nearest to it; of equally near ones the lowest, but the highest
-        where that flags nothing.
+        The one that flags the part nearest to it, or to one point where that is more; of equally
+        near ones the lowest, but the highest where that flags nothing.
     series : Series
         What was detected in.
 
@@ -107,7 +107,8 @@ def tune(series: Series, anomaly_share: Any = DEFAULT_SHARE) -> SensitivityCurve
     with np.errstate(all="ignore"):
         points, _, by_score = detection.find_outliers(series, latest=False)
         anomalies = count_flags(points, series.options, by_score)
-    nearest = nearest_count(anomalies, share * len(series.values))
+    # Who expects anomalies expects one at least, however short the series.
+    nearest = nearest_count(anomalies, max(share * len(series.values), 1))
     return SensitivityCurve(SENSITIVITIES, anomalies, share, int(SENSITIVITIES[nearest]), series)
 
 

@@ -155,8 +155,8 @@ class TuneAnswer(Wire):
     anomalies: list[Count] = Field(description="How many points each of them flags.")
     anomaly_share: float = Field(description="As it was asked for.")
     sensitivity: int = Field(
-        description="It flags the part of the points nearest to `anomalyShare`; of several the "
-        "lowest, but the highest where that flags none."
+        description="It flags the part of the points nearest to `anomalyShare`, or to one point "
+        "where that is more; of several the lowest, but the highest where that flags none."
     )
 
 
