@@ -45,7 +45,7 @@ def proxy(service: Service) -> Iterator[str]:
                 self.end_headers()
                 self.wfile.write(content)
 
-        do_GET = do_POST = forward
+        do_GET = do_POST = forward  # noqa: N815
 
         def log_message(self, *given: object) -> None:
             pass
@@ -66,6 +66,7 @@ def test_swagger_calls_the_service_below_the_path(proxy: str, page: Page) -> Non
     page.click(".auth-btn-wrapper [type=submit]")
     page.click(".btn-done")
     page.click(".opblock[id*=entire_detect] .opblock-summary-control")
+    page.until(lambda: page.find("textarea").get_attribute("value"), "its example is filled in")
     page.click(".opblock[id*=entire_detect] .execute")
     status = ".live-responses-table tbody .response-col_status"
     assert page.text(status).startswith("200")

@@ -15,13 +15,18 @@ const BOUNDS = {
  * @returns {import("./request.js").Options} those that the address has
  */
 export function readOptions(state) {
-  const options = { ...DEFAULTS };
+  return { ...DEFAULTS, ...valid(state.get) };
+}
+
+/** Those of the options that `get` has by their names, and that are within their bounds. */
+function valid(get) {
+  const options = {};
   for (const [name, [least, most, whole]] of Object.entries(BOUNDS)) {
-    const text = state.get(name);
-    const value = text === null || text.trim() === "" ? NaN : Number(text);
+    const text = String(get(name) ?? "").trim();
+    const value = text === "" ? NaN : Number(text);
     if (value >= least && value <= most && (!whole || Number.isInteger(value))) options[name] = value;
   }
-  const mode = state.get("imputeMode");
+  const mode = get("imputeMode");
   if (IMPUTE_MODES.includes(mode)) options.imputeMode = mode;
   return options;
 }
@@ -70,12 +75,17 @@ export function createOptions(words, state, onChange) {
     }
   }
 
-  function set(changes) {
-    options = { ...options, ...changes };
+  /** Write into the address what is not as it is by default. */
+  function keep() {
     const kept = {};
     for (const name of Object.keys(DEFAULTS)) kept[name] = options[name] === DEFAULTS[name] ? null : options[name];
     if (options.imputeMode !== "fixed") kept.imputeFixedValue = null;
     state.set(kept);
+  }
+
+  function set(changes) {
+    options = { ...options, ...changes };
+    keep();
     showTexts();
     onChange();
   }
@@ -125,12 +135,15 @@ export function createOptions(words, state, onChange) {
       options = readOptions(state);
       show();
     },
-    /** Forget what belongs to the series before: its period, its window, its threshold. */
-    forget() {
-      const changes = { period: null, stableTrendWindow: null, threshold: null };
-      options = { ...options, ...changes };
+    /**
+     * Begin with another series: forget the period, the window and the threshold of the one before,
+     * and take the options that came with this one.
+     * @param {Object<string, any>} [given]
+     */
+    begin(given = {}) {
       foundPeriod = null;
-      state.set(changes);
+      options = { ...options, period: null, stableTrendWindow: null, threshold: null, ...valid((name) => given[name]) };
+      keep();
       show();
     },
     setMode(to) {

@@ -55,7 +55,7 @@ export async function mount(root, { api, words, state }) {
     const isOther = series?.id.split("+")[0] !== next.id.split("+")[0];
     series = next;
     whole = grid(series);
-    if (!following && isOther) options.forget();
+    if (!following && isOther) options.begin(series.options);
     options.setGranularity(series.granularity);
     if (!following) remember();
     run();
@@ -117,6 +117,7 @@ export async function mount(root, { api, words, state }) {
   // it stands still.
   async function run() {
     if (!series) return;
+    panel.dataset.state = "busy";
     if (flying) {
       again = true;
       const isSame = flying.series === series && flying.mode === mode;
@@ -125,7 +126,6 @@ export async function mount(root, { api, words, state }) {
     }
     const mine = { series, mode, began: performance.now(), abort: new AbortController() };
     flying = mine;
-    if (panel.dataset.state !== "done") panel.dataset.state = "busy";
     try {
       const wanted = options.get();
       const sent = { method: "POST", body: body(mode, series, wanted), signal: mine.abort.signal };
@@ -159,7 +159,7 @@ export async function mount(root, { api, words, state }) {
     chart = await draw(chartBox, data, words, {
       name: series.name, id: series.id.split("+")[0], plotly: Plotly, onRange: overview.setRange,
     });
-    panel.dataset.state = "done";
+    if (!again) panel.dataset.state = "done";
     // The chart is what a moving slider is about; the rest follows when the browser has time.
     clearTimeout(show.later);
     show.later = setTimeout(() => {

@@ -69,7 +69,7 @@ export function mount(root, { api, words, state }) {
   function follow(modelId, toView) {
     detection.hide();
     progress.follow(modelId);
-    if (toView) progress.element.scrollIntoView({ block: "start", behavior: "smooth" });
+    if (toView) progress.element.scrollIntoView({ block: "start" });
   }
 
   function onReady(model) {

@@ -105,6 +105,7 @@ async function show(element, label, figure, prepare = () => {}, drawing = null) 
   if (chart.drawn) return;
   chart.drawn = true;
   prepare(chart.plot);
+  element.dataset.drawn = "true";
 }
 
 function create(element) {

@@ -11,7 +11,7 @@ const FEWEST_ROWS = 28;
  * @typedef {Object} Table
  * @property {string} name of the file, or of the sample
  * @property {string} [sample] which sample it is
- * @property {string[]} timestamps ISO 8601 in UTC, rising
+ * @property {string[]} timestamps ISO 8601 in UTC, rising; null where a file has no dates
  * @property {string[]} variables
  * @property {Object<string, (number|null)[]>} values
  * @property {string[]} notes what was found odd in the file, in the service's words
@@ -68,9 +68,9 @@ function normal(seed) {
  * Have the service read a file.
  * @param {any} api
  * @param {File} file
- * @param {{dayFirst?: boolean, timestamp?: string}} [chosen]
+ * @param {{dayFirst?: boolean, timestamp?: string, sheet?: string}} [chosen]
  * @returns {Promise<Table>}
- * @throws {Error} an `ApiError`, whose `details.readings` or `details.columns` name choices
+ * @throws {Error} an `ApiError`; its `details` may name choices: `readings`, `columns` or `sheets`
  */
 export async function read(api, file, chosen = {}) {
   const query = { name: file.name, value: "*", ...chosen };

@@ -48,8 +48,7 @@ export function detectionPart(context) {
   function usualSpan(model, data) {
     const end = Date.parse(model.modelInfo.endTime);
     const next = data.timestamps.find((time) => Date.parse(time) > end);
-    const inside = Date.parse(data.timestamps[0]) <= end && next;
-    return inside ? [next, data.timestamps[data.timestamps.length - 1]] : split(data).detect;
+    return next ? [next, data.timestamps[data.timestamps.length - 1]] : split(data).detect;
   }
 
   function after(model) {
@@ -82,7 +81,7 @@ export function detectionPart(context) {
     const { model, table: data, source: kept } = context;
     const names = variablesOf(model);
     if (!data || names.some((name) => !(name in data.values))) return model.modelInfo.dataSource;
-    if (kept && kept.variables.length === names.length) return kept.dataSource;
+    if (kept?.variables.toSorted().join("\n") === names.join("\n")) return kept.dataSource;
     const dataSource = await upload(api, data, names);
     context.source = { dataSource, variables: names };
     return dataSource;

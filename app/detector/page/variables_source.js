@@ -44,8 +44,11 @@ export function sourcePart(context, onTable, onChoose) {
     }
   }
 
-  // Where the service cannot tell, a person can: which notation dates have, which column has them.
-  function ways(file, chosen, { readings, columns }) {
+  // Where the service cannot tell, a person can: which sheet, which notation, which column.
+  function ways(file, chosen, { readings, columns, sheets }) {
+    if (Array.isArray(sheets)) {
+      return sheets.map((sheet) => el("button", { type: "button", onclick: () => open(file, { ...chosen, sheet }) }, sheet));
+    }
     if (Array.isArray(readings)) {
       return readings.map(({ dayFirst, example }) =>
         el("button", { type: "button", onclick: () => open(file, { ...chosen, dayFirst }) },
@@ -61,7 +64,8 @@ export function sourcePart(context, onTable, onChoose) {
   function take(table) {
     problem.clear();
     turn += 1;
-    if (table.variables.length < 1 || table.timestamps.length < 2) {
+    if (!table.timestamps || table.variables.length < 1 || table.timestamps.length < 2) {
+      describe(context.table);
       problem.show(words.varTooSmall);
       return;
     }
