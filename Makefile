@@ -35,10 +35,10 @@ test: clients .venv/native ## every test that runs here; the stack's too where a
 	else echo 'The stack tests were not run: no Docker engine answers (make engine, then make test-stack).'; fi
 
 # npm itself writes this file when all is there.
-NODE_CLIENTS := tests/clients/node_modules/.package-lock.json
-clients: tests/clients/python/beta-5 $(if $(shell command -v npm),$(NODE_CLIENTS)) ## install clients of Azure's that the tests run: for Node where npm is there, and an old one for Python
-$(NODE_CLIENTS): tests/clients/package-lock.json
-	npm --prefix tests/clients ci --silent
+NODE_MODULES := $(addsuffix /node_modules/.package-lock.json,tests/clients tests/page)
+clients: tests/clients/python/beta-5 $(if $(shell command -v npm),$(NODE_MODULES)) ## install what the tests run that is of others: clients of Azure's, for Node where npm is there and an old one for Python, and axe-core
+$(NODE_MODULES): %/node_modules/.package-lock.json: %/package-lock.json
+	npm --prefix $* ci --silent
 tests/clients/python/beta-5: tests/clients/python/beta-5.txt .venv/dev
 	.venv/bin/pip install -q --no-deps --require-hashes --upgrade --target $@ -r $<
 	@touch $@

@@ -40,7 +40,7 @@ with warnings.catch_warnings():
 
 
 # The tests of each share what takes long to start: services, or Spark with what it reads.
-TOGETHER = ("tests/spark/", "tests/api/", "tests/clients/")
+TOGETHER = ("tests/spark/", "tests/api/", "tests/clients/", "tests/page/")
 
 
 class Scheduling(LoadFileScheduling):

@@ -23,8 +23,10 @@ OTHERS = [
     "DetectionError",
     "Epoch",
     "LatestDetection",
+    "SensitivityCurve",
     "Stopped",
     "detect_many",
+    "tune_sensitivity",
 ]
 EXPORTED = {
     name: getattr(detector, name)
@@ -75,7 +77,9 @@ def test_result_says_its_shapes_and_shows_itself(name: str) -> None:
     assert documentation(result.plot)
 
 
-@pytest.mark.parametrize("name", ["AnomalyState", "Contributor", "Epoch", "LatestDetection"])
+@pytest.mark.parametrize(
+    "name", ["AnomalyState", "Contributor", "Epoch", "LatestDetection", "SensitivityCurve"]
+)
 def test_record_says_each_of_its_fields(name: str) -> None:
     for field in EXPORTED[name].__dataclass_fields__:
         assert field in documentation(EXPORTED[name])

@@ -5,7 +5,8 @@
 [15]
 
 `detect_entire`, `detect_latest` and `detect_change_points` take one series, `detect_many` takes a
-table of many, `MultivariateModel` is trained on many variables together. The four ``...Detector``
+table of many, `MultivariateModel` is trained on many variables together. `tune_sensitivity` helps
+to choose a sensitivity. The four ``...Detector``
 classes are the same as MLflow models.
 Whatever cannot be answered raises `DetectionError`.
 """
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         detect_entire,
         detect_latest,
         detect_many,
+        tune_sensitivity,
     )
     from detector.models import (
         ChangePointDetector,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from detector.multivariate.results import AnomalyState, Contributor, MultivariateDetection
     from detector.univariate.changepoint import ChangePoints
     from detector.univariate.detection import Detection, LatestDetection
+    from detector.univariate.tuning import SensitivityCurve
 
 __all__ = [
     "AnomalyState",
@@ -47,16 +50,24 @@ __all__ = [
     "MultivariateAnomalyDetector",
     "MultivariateDetection",
     "MultivariateModel",
+    "SensitivityCurve",
     "Stopped",
     "detect_change_points",
     "detect_entire",
     "detect_latest",
     "detect_many",
+    "tune_sensitivity",
 ]
 
 # Imported when they are asked for: the models need MLflow, which takes seconds.
 _MODULES = {
-    "detector.detect": ("detect_change_points", "detect_entire", "detect_latest", "detect_many"),
+    "detector.detect": (
+        "detect_change_points",
+        "detect_entire",
+        "detect_latest",
+        "detect_many",
+        "tune_sensitivity",
+    ),
     "detector.models": (
         "ChangePointDetector",
         "EntireAnomalyDetector",
@@ -67,6 +78,7 @@ _MODULES = {
     "detector.multivariate.results": ("AnomalyState", "Contributor", "MultivariateDetection"),
     "detector.univariate.changepoint": ("ChangePoints",),
     "detector.univariate.detection": ("Detection", "LatestDetection"),
+    "detector.univariate.tuning": ("SensitivityCurve",),
 }
 
 

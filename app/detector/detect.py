@@ -9,11 +9,18 @@ import pandas as pd
 from detector.errors import DetectionError, shown
 from detector.series.options import ChangePointOptions, DetectorChoice, Options, trend_threshold
 from detector.series.series import ChangePointSeries, Series
-from detector.univariate import changepoint, detection, many
+from detector.univariate import changepoint, detection, many, tuning
 from detector.univariate.changepoint import ChangePoints
 from detector.univariate.detection import Detection, LatestDetection
+from detector.univariate.tuning import SensitivityCurve
 
-__all__ = ["detect_change_points", "detect_entire", "detect_latest", "detect_many"]
+__all__ = [
+    "detect_change_points",
+    "detect_entire",
+    "detect_latest",
+    "detect_many",
+    "tune_sensitivity",
+]
 
 
 def detect_entire(
@@ -317,6 +324,44 @@ def detect_many(
         threads=threads,
         progress=progress,
     )
+
+
+def tune_sensitivity(data: Any, *, anomaly_share: float = 0.01, **options: Any) -> SensitivityCurve:
+    """Count how many points of a series each sensitivity flags, to choose one by.
+
+    Parameters
+    ----------
+    data : DataFrame, Series, list of mappings, pair of arrays, or array
+        As in `detect_entire`: 12 to 8640 points, values of shape ``(n,)``.
+    anomaly_share : float
+        Which part of these points you hold for anomalies, above 0 to 0.49.
+    **options
+        Those of `detect_entire`; `sensitivity` is not looked at.
+
+    Returns
+    -------
+    SensitivityCurve
+        Arrays of shape ``(100,)``, the sensitivity that flags the part nearest to
+        `anomaly_share`, and `SensitivityCurve.to_frame` and `SensitivityCurve.plot`.
+
+    Raises
+    ------
+    DetectionError
+        As in `detect_entire`, and ``InvalidModelArgument`` for a share that is not valid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detector import detect_entire, tune_sensitivity
+    >>> values = np.tile([10.0, 20, 30, 40], 25)
+    >>> values[[10, 41, 72, 95]] += [40, 20, 10, 5]
+    >>> curve = tune_sensitivity(values, period=4, anomaly_share=0.03)
+    >>> chosen = detect_entire(values, period=4, sensitivity=curve.sensitivity)
+    >>> curve.sensitivity, chosen.is_anomaly.nonzero()[0].tolist()
+    (1, [10, 41, 72])
+    """
+    checked = options_of("entire", options)
+    return tuning.tune(Series.of(data, checked), anomaly_share)
 
 
 def options_of(mode: str, options: Mapping[str, Any]) -> Options | ChangePointOptions:

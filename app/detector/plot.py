@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["change_points", "multivariate", "univariate"]
+__all__ = ["change_points", "multivariate", "sensitivity", "univariate"]
 
 _VALUE, _EXPECTED, _ANOMALY = "#1f4e79", "#9fc3e6", "#c0392b"
 # More variables than this share a picture badly: those that contribute most are drawn.
@@ -84,6 +84,49 @@ def change_points(result: pd.DataFrame, *, title: str) -> "Figure":
         label=f"change point ({len(breaks)})",
     )
     _add_legend(axes)
+    return picture
+
+
+def sensitivity(curve: pd.DataFrame, *, suggested: int, expected: float, title: str) -> "Figure":
+    """Draw how many points of a series each sensitivity flags.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        One row for each sensitivity with the columns ``sensitivity`` and ``anomalies``.
+    suggested : int
+        A sensitivity to mark.
+    expected : float
+        How many points are expected to be anomalies.
+    title : str
+        What stands above the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    picture, axes = _axes(title)
+    sensitivities, anomalies = curve["sensitivity"].to_numpy(), curve["anomalies"].to_numpy()
+    axes.step(
+        sensitivities, anomalies, where="mid", color=_VALUE, linewidth=1.6, label="points flagged"
+    )
+    axes.axhline(expected, color=_EXPECTED, linewidth=1.4, label=f"expected ({expected:.6g})")
+    flagged = int(anomalies[sensitivities == suggested][0])
+    axes.scatter(
+        [suggested],
+        [flagged],
+        color=_ANOMALY,
+        zorder=3,
+        s=42,
+        label=f"sensitivity {suggested}: {flagged} flagged",
+    )
+    axes.set_xlabel("sensitivity")
+    axes.set_ylabel("points")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, loc="upper left")
     return picture
 
 

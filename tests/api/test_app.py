@@ -39,11 +39,6 @@ def test_the_documented_examples_are_answered(service: Any) -> None:
             assert b'"error"' not in answer.content
             asked += 1
     assert asked == 4
-    page = service.call("/docs")
-    assert page.status == 200
-    assert b"entire/detect" in page.content
-    # It is read where nothing else can be reached.
-    assert b"https://" not in page.content
 
 
 def test_a_model_id_has_the_digits_of_ascii() -> None:

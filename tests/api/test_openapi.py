@@ -127,16 +127,3 @@ def test_a_route_names_the_versions_that_have_it(
     operation = description["paths"]["/anomalydetector/{version}/" + path]["post"]
     (version,) = [each for each in operation["parameters"] if each["name"] == "version"]
     assert version["schema"]["enum"] == versions
-
-
-def test_the_page_shows_fields_with_their_meaning_and_default(service: Any) -> None:
-    page = service.call("/docs").content.decode()
-    for row in (
-        "customInterval</code><td>How many of these units lie between two points. Default: 1.",
-        "period</code><td>Points in one season, 0 for none; found out where it is not given.",
-        "slidingWindow</code><td>On how many timestamps the score of one rests. Default: 300.",
-        "dataSource</code><td>Where the data lies:",
-        "413</code><td>The body is too large, or has more points than `DETECTOR_MAX_POINTS`.",
-    ):
-        assert row in page
-    assert "Default: None" not in page

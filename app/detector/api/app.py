@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Security
+from fastapi import FastAPI, Request, Response, Security
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 
 from detector import isolation
-from detector.api import datasets, docs_page, errors, metrics, openapi
+from detector.api import datasets, errors, metrics, openapi, registered_models
 from detector.api.auth import require_key
 from detector.api.callers import Callers
 from detector.api.dependencies import ServiceModels, ServiceSettings, ServiceState, State
@@ -19,7 +19,9 @@ from detector.api.limits import Limits
 from detector.api.middleware import RequestLog
 from detector.api.model_store import ModelStore
 from detector.api.multivariate import routes as multivariate
+from detector.api.page import Page, wants_html
 from detector.api.served_models import ServedModels
+from detector.api.swagger import Swagger
 from detector.api.timeseries import routes as timeseries
 from detector.api.upload_room import UploadRoom
 from detector.api.versions import VERSIONS
@@ -40,11 +42,14 @@ _READ_BY_PAGES = [
     "operation-id",
     "operation-location",
     "retry-after",
+    "x-model-name",
+    "x-model-version",
     "x-ms-error-code",
     "x-request-id",
 ]
 # As the service's own container wrote it.
 _SERVICE = "anomalydetector"
+_PAGE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}}}
 _NOT_READY = openapi.answers({}, refusals=(503,))
 
 
@@ -85,7 +90,7 @@ def create() -> FastAPI:
         summary="Detection with the answers of Azure AI Anomaly Detector.",
         lifespan=lifespan,
         redirect_slashes=False,
-        # Its own pages fetch their scripts from elsewhere.
+        # FastAPI's pages fetch their scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
     )
@@ -98,6 +103,8 @@ def create() -> FastAPI:
         multivariate.router, prefix=azure, dependencies=guarded, tags=["multivariate"]
     )
     app.include_router(datasets.router, dependencies=guarded, tags=["datasets"])
+    app.include_router(registered_models.router, dependencies=guarded, tags=["models"])
+    _add_pages(app)
     _add_service_routes(app)
     _add_container_routes(app)
     openapi.describe(app)
@@ -123,22 +130,6 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 def _add_service_routes(app: FastAPI) -> None:
     """Add the routes about the service itself, which need no key."""
 
-    @app.get("/", tags=["service"])
-    async def about(models: ServiceModels, settings: ServiceSettings) -> dict[str, Any]:
-        """Say what this is and which model versions answer."""
-        return {
-            "name": "Anomaly Detector",
-            "description": "Answers as Azure AI Anomaly Detector did.",
-            "apiVersions": list(VERSIONS),
-            "alias": settings.model_alias,
-            "models": models.versions(),
-            "ready": models.ready,
-            # With why, where it is not the compiled one.
-            "kernel": "numpy" if native.reason else "native",
-            **({"kernelReason": native.reason} if native.reason else {}),
-            "documentation": "/docs",
-        }
-
     @app.get("/health/live", tags=["service"])
     async def live() -> dict[str, str]:
         """Say that the process answers."""
@@ -158,9 +149,61 @@ def _add_service_routes(app: FastAPI) -> None:
             metrics.exposition(), headers={"content-type": metrics.CONTENT_TYPE}
         )
 
+
+def _add_pages(app: FastAPI) -> None:
+    """Add what people look at in a browser, which needs no key."""
+    page = Page()
+
+    # Of what browsers ask, the page; of programs, this.
+    @app.head("/", include_in_schema=False)
+    @app.get("/", tags=["service"], response_model=dict[str, Any], responses=_PAGE)
+    async def about(
+        request: Request, response: Response, models: ServiceModels, settings: ServiceSettings
+    ) -> Any:
+        """Say what this is and which model versions answer; a browser gets the page."""
+        if wants_html(request.headers.get("accept", "")):
+            return page.answer(request)
+        response.headers["Vary"] = "Accept"
+        return {
+            "name": "Anomaly Detector",
+            "description": "Answers as Azure AI Anomaly Detector did.",
+            "apiVersions": list(VERSIONS),
+            "alias": settings.model_alias,
+            "models": models.versions(),
+            "ready": models.ready,
+            # With why, where it is not the compiled one.
+            "kernel": "numpy" if native.reason else "native",
+            **({"kernelReason": native.reason} if native.reason else {}),
+            "documentation": "/docs",
+        }
+
+    @app.head("/page/{digest}/{name:path}", include_in_schema=False)
+    @app.get("/page/{digest}/{name:path}", include_in_schema=False)
+    async def file_of_page(request: Request, digest: str, name: str) -> Response:
+        return await page.file(request, digest, name)
+
+    swagger = Swagger(app.title)
+
+    @app.head("/docs", include_in_schema=False)
     @app.get("/docs", include_in_schema=False)
-    async def documentation() -> HTMLResponse:
-        return HTMLResponse(docs_page.render(app.openapi()))
+    async def documentation(request: Request) -> Response:
+        return swagger.answer(request)
+
+    @app.head("/docs/{digest}/{name}", include_in_schema=False)
+    @app.get("/docs/{digest}/{name}", include_in_schema=False)
+    async def file_of_documentation(request: Request, digest: str, name: str) -> Response:
+        return await swagger.file(request, digest, name)
+
+    # Relative, as whoever came by a proxy does not know the path here.
+    @app.head("/swagger", include_in_schema=False)
+    @app.get("/swagger", include_in_schema=False)
+    async def as_the_container() -> RedirectResponse:
+        return RedirectResponse("docs")
+
+    @app.head("/swagger/index.html", include_in_schema=False)
+    @app.get("/swagger/index.html", include_in_schema=False)
+    async def as_its_own_page() -> RedirectResponse:
+        return RedirectResponse("../docs")
 
 
 def _add_container_routes(app: FastAPI) -> None:
@@ -181,10 +224,6 @@ def _add_container_routes(app: FastAPI) -> None:
         if models.ready:
             return Json({"service": _SERVICE, "ready": "ready"})
         return _not_ready(models)
-
-    @app.get("/swagger", include_in_schema=False)
-    async def swagger() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
 
 def _not_ready(models: ServedModels) -> Json:

@@ -71,6 +71,11 @@ class ServedModels:
         loaded = self._loaded
         return {name: loaded[name].version if name in loaded else None for name in KINDS}
 
+    def refused(self, name: str, version: int | None) -> str | None:
+        """Return why a version of a model may not answer; None where it may, or was not tried."""
+        refused, why = self._refused.get(name, (None, None))
+        return str(why) if why is not None and refused == version else None
+
     @property
     def ready(self) -> bool:
         """Whether every model is loaded."""

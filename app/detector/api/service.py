@@ -89,7 +89,14 @@ class Operation:
         if "series" not in asked:
             # Microsoft's program for Power BI, which sends `Series`, reads `IsAnomaly`.
             content |= {name[0].upper() + name[1:]: value for name, value in content.items()}
-        return Json(content, headers={**billed(answer.points), "model-id": str(answer.model_id)})
+        headers = {
+            **billed(answer.points),
+            "model-id": str(answer.model_id),
+            # Ours; the one above was the service's, and names the method.
+            "x-model-name": model.name,
+            "x-model-version": str(model.version),
+        }
+        return Json(content, headers=headers)
 
     def detect(self, asked: Any, model: Model, version: str, limits: Limits) -> Answer:
         """Detect in a series as it was asked for.

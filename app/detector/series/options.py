@@ -228,6 +228,7 @@ class ChangePointOptions(Options):
 _WIRE_NAMES = {
     "interval": "customInterval",
     "max_anomaly_ratio": "maxAnomalyRatio",
+    "anomaly_share": "anomalyShare",
     "impute_mode": "imputeMode",
     "impute_fixed_value": "imputeFixedValue",
     "boundary_version": "boundaryVersion",
@@ -397,7 +398,16 @@ _OPTIONS = (*dict(_CHECKS), "impute_mode", "impute_fixed_value", "boundary_versi
 _CHANGE_POINT_OPTIONS = tuple(dict(_CHANGE_POINT_CHECKS))
 _WIRE_OPTIONS = [_WIRE_NAMES.get(each, each) for each in (*_OPTIONS, *_CHANGE_POINT_OPTIONS)]
 _NAMES = Names(
-    [*_WIRE_OPTIONS, "fillUpMode", "fixedValue", "detector", "name", "parameters", "series"]
+    [
+        *_WIRE_OPTIONS,
+        "anomalyShare",
+        "fillUpMode",
+        "fixedValue",
+        "detector",
+        "name",
+        "parameters",
+        "series",
+    ]
 )
 _DETECTOR_CHECKS: tuple[tuple[str, _Check], ...] = (
     ("period", _period),

@@ -270,10 +270,15 @@ def ensure_registered(
 
 def aliased_version(name: str, alias: str) -> int | None:
     """Return the version that the alias points to; None where there is no such model or alias."""
+    return aliases_of(name).get(alias)
+
+
+def aliases_of(name: str) -> dict[str, int]:
+    """Return the versions that the aliases of a model point to; none where there is no model."""
     try:
-        version = MlflowClient().get_registered_model(name).aliases.get(alias)
+        aliases = MlflowClient().get_registered_model(name).aliases
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
+            return {}
         raise
-    return None if version is None else int(version)
+    return {alias: int(version) for alias, version in aliases.items()}

@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import RequestException
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from detector.multivariate.requests import redacted
 from detector.tracking import environment
 
 _SQLITE = "sqlite:///"
@@ -116,13 +117,22 @@ def _root_cause(error: BaseException) -> str:
     return str(error).split("\n")[0][:200]
 
 
+def public_address() -> str | None:
+    """Return where a browser finds MLflow's pages; None where it is a file, which has none."""
+    uri = mlflow.get_tracking_uri()
+    if not uri.startswith("http"):
+        return None
+    # Inside the stack the server has another name than outside. What logs in is not shown.
+    return os.environ.get("MLFLOW_PUBLIC_URL", redacted(uri)).rstrip("/")
+
+
 def run_address(run: mlflow.entities.Run) -> str:
     """Return where to look at a run: its page, or how to open it."""
     page = f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    address = public_address()
+    if address:
+        return address + page
     uri = mlflow.get_tracking_uri()
-    if uri.startswith("http"):
-        # Inside the stack the server has another name than outside.
-        return os.environ.get("MLFLOW_PUBLIC_URL", uri).rstrip("/") + page
     command = f"{Path(sys.executable).with_name('mlflow')} server --backend-store-uri {uri}"
     return f"http://127.0.0.1:5000{page}\n  served by: {command}"
 

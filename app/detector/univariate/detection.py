@@ -200,8 +200,8 @@ def entire(series: Series) -> Detection:
         With the code the service answered, for a series that does not fit its options.
     """
     with np.errstate(all="ignore"):
-        points, period, by_score = _detect(series, latest=False)
-        bounds = _compute_margins(points, series.options, by_score, latest=False)
+        points, period, by_score = find_outliers(series, latest=False)
+        bounds = compute_margins(points, series.options, by_score, latest=False)
     return Detection(
         expected=points.expected,
         upper_margin=bounds.upper,
@@ -226,8 +226,8 @@ def latest(series: Series) -> LatestDetection:
     options = series.options
     # Values up to 1e100 may overflow on the way; what comes of that is defined all the same.
     with np.errstate(all="ignore"):
-        points, period, by_score = _detect(series, latest=True)
-        bounds = _compute_margins(points, options, by_score, latest=True)
+        points, period, by_score = find_outliers(series, latest=True)
+        bounds = compute_margins(points, options, by_score, latest=True)
     return LatestDetection(
         expected=float(points.expected[-1]),
         upper_margin=float(bounds.upper[-1]),
@@ -242,13 +242,17 @@ def latest(series: Series) -> LatestDetection:
     )
 
 
-def _compute_margins(points: Points, options: Options, by_score: bool, *, latest: bool) -> Margins:
+def compute_margins(points: Points, options: Options, by_score: bool, *, latest: bool) -> Margins:
+    """Return the margins of points, and the flags and the severity that they leave.
+
+    Of all options the sensitivity and the boundary version count here, and nowhere else.
+    """
     if options.boundary_version == "V1":
         return margins.compute_v1(points, options.sensitivity, by_score=by_score)
     return margins.compute_v2(points, options.sensitivity, last_only=latest)
 
 
-def _detect(series: Series, *, latest: bool) -> tuple[Points, int, bool]:
+def find_outliers(series: Series, *, latest: bool) -> tuple[Points, int, bool]:
     """Return the flagged points, the period, and whether the scores give the margins."""
     detector = series.options.detector
     if detector is None:

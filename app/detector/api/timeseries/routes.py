@@ -1,4 +1,4 @@
-"""``timeseries/...``: entire series, last point, change points."""
+"""``timeseries/...``: entire series, last point, change points, many series, sensitivities."""
 
 from typing import Any
 
@@ -6,11 +6,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from detector.api import model_kinds
-from detector.api.dependencies import Service
+from detector.api.dependencies import Service, ServiceLimits
 from detector.api.model_kinds import Found
 from detector.api.service import Operation
+from detector.api.timeseries import tuning
 from detector.api.timeseries.batch import Batch
-from detector.api.timeseries.schemas import BATCH, CHANGE_POINT, ENTIRE, LAST
+from detector.api.timeseries.schemas import BATCH, CHANGE_POINT, ENTIRE, LAST, TUNE
 from detector.api.versions import AnyVersion
 from detector.api.wire import Json
 from detector.series.options import Options
@@ -108,3 +109,13 @@ async def detect_batch(version: AnyVersion, request: Request, service: Service) 
     Azure's API had no such operation.
     """
     return await _BATCH.answer(request, version, service.limits, service.models)
+
+
+@router.post("/timeseries/entire/tune", **TUNE)
+async def tune_entire(version: AnyVersion, request: Request, limits: ServiceLimits) -> Json:
+    """Count how many points of a series each sensitivity flags, to choose one by.
+
+    Azure's API had no such operation. No registered model is asked: the sensitivity belongs to the
+    method of this package.
+    """
+    return await tuning.answer(request, version, limits)

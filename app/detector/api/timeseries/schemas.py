@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from detector.api.openapi import Number, Problem, Wire, answers, json_body
 from detector.series.options import GRANULARITIES, IMPUTE_MODES, SHORTEST_WINDOW
 from detector.series.values import FEWEST_POINTS, MOST_POINTS
+from detector.univariate.tuning import DEFAULT_SHARE, LARGEST_SHARE
 
-__all__ = ["BATCH", "CHANGE_POINT", "ENTIRE", "LAST", "MODES", "MOST_SERIES"]
+__all__ = ["BATCH", "CHANGE_POINT", "ENTIRE", "LAST", "MODES", "MOST_SERIES", "TUNE"]
 
 # What a batch may ask for, and how many series it may have.
 MODES = ("entire", "last", "changepoint")
@@ -76,6 +77,28 @@ class DetectionRequest(SeriesRequest):
     )
 
 
+class TuneRequest(DetectionRequest):
+    """A series to choose a sensitivity for; a `sensitivity` is not looked at."""
+
+    # One of its sixteen values has lost a digit.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                **_EXAMPLE,
+                "series": [
+                    point | {"value": 80} if place == 8 else point
+                    for place, point in enumerate(_EXAMPLE["series"])
+                ],
+                "anomalyShare": 0.05,
+            }
+        }
+    )
+
+    anomaly_share: Annotated[float, Field(gt=0, le=LARGEST_SHARE)] | None = Field(
+        DEFAULT_SHARE, description="Which part of the points is expected to be anomalies."
+    )
+
+
 class ChangePointRequest(SeriesRequest):
     """A series to find the change points of."""
 
@@ -122,6 +145,19 @@ class ChangePointAnswer(Wire):
     period: Count
     is_change_point: list[bool]
     confidence_scores: list[Number]
+
+
+class TuneAnswer(Wire):
+    """How many points each sensitivity flags, and which one flags about the share asked for."""
+
+    points: Count
+    sensitivities: list[int] = Field(description="0 to 99.")
+    anomalies: list[Count] = Field(description="How many points each of them flags.")
+    anomaly_share: float = Field(description="As it was asked for.")
+    sensitivity: int = Field(
+        description="It flags the part of the points nearest to `anomalyShare`; of several the "
+        "lowest, but the highest where that flags none."
+    )
 
 
 class BatchSeries(DetectionRequest, ChangePointRequest):
@@ -183,3 +219,4 @@ ENTIRE = _route(DetectionRequest, EntireAnswer)
 LAST = _route(DetectionRequest, LastAnswer)
 CHANGE_POINT = _route(ChangePointRequest, ChangePointAnswer)
 BATCH = _route(BatchRequest, BatchAnswer)
+TUNE = _route(TuneRequest, TuneAnswer)
