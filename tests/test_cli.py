@@ -14,7 +14,6 @@ import pytest
 
 from detector import files
 from detector.cli import main
-from detector.errors import DetectionError
 from detector.series.options import BOUNDARY_VERSIONS, GRANULARITIES, IMPUTE_MODES
 
 ROOT = Path(__file__).parents[1]
@@ -177,7 +176,7 @@ def test_files_of_all_kinds_are_read(
         weekly_season.to_json(path, orient="records", date_format="iso")
     else:
         weekly_season.to_csv(path, index=False)
-    read = files.read_series(path)
+    read = files.read(path).series()
     assert read["timestamp"].dt.tz_localize(None).tolist() == weekly_season["timestamp"].tolist()
     assert read["value"].tolist() == pytest.approx(weekly_season["value"].tolist())
 
@@ -215,43 +214,107 @@ def test_standard_input_is_read(
     ("name", "content", "says"),
     [
         ("missing.csv", None, "No such file"),
-        ("broken.json", "{", "is no json of a series"),
-        ("number.json", "7", "is no json of a series"),
+        ("broken.json", "{", "'broken.json' is no JSON, line 1"),
+        ("number.json", "7", "'number.json' holds 7, and must be a list of points"),
         ("options.json", '{"granularity": "daily"}', "RequiredSeries"),
-        ("broken.parquet", "text", "is no parquet of a series"),
-        ("empty.csv", "", "is no csv of a series"),
-        ("column.csv", "timestamp\n2024-01-01\n" * 20, "one column 'value'"),
+        ("broken.parquet", "text", "'broken.parquet' cannot be read as Parquet"),
+        ("empty.csv", "", "'empty.csv' is empty"),
+        ("column.csv", "timestamp\n" + "2024-01-01\n" * 20, "has no column of numbers"),
     ],
 )
 def test_wrong_file_is_one_clear_line(
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     name: str,
     content: str | None,
     says: str,
 ) -> None:
-    path = tmp_path / name
+    monkeypatch.chdir(tmp_path)
     if content is not None:
-        path.write_text(content)
-    assert main(["detect", str(path)]) == 2
+        Path(name).write_text(content)
+    assert main(["detect", name]) == 2
     written = capsys.readouterr()
     assert written.out == ""
     assert says in written.err
     assert len(written.err.splitlines()) == 1
 
 
-def test_column_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_what_was_understood_is_said_on_standard_error(
+    tmp_path: Path, weekly_season: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "series.csv"
-    path.write_text("time,value\n2024-01-01,1\n")
-    with pytest.raises(DetectionError, match="lacks 'timestamp'"):
-        files.read_series(path)
+    weekly_season.to_csv(path, index=False, sep=";", decimal=",", date_format="%d.%m.%Y")
+    assert main(["detect", str(path), "--sensitivity", "60"]) == 0
+    written = capsys.readouterr()
+    assert written.err == (
+        "60 daily points from 'timestamp' and 'value', day first, decimal comma\n"
+    )
+    assert written.out.splitlines()[-1] == "1 of 60 points are anomalies; the period is 7."
 
 
-def test_timestamp_that_is_no_date_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "series.csv"
-    path.write_text("timestamp,value\nsoon,1\n")
-    with pytest.raises(DetectionError, match="no date"):
-        files.read_series(path)
+def test_an_option_counts_more_than_what_was_found(
+    csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["detect", str(csv), "--granularity", "hourly", "--custom-interval", "24"]) == 0
+    assert main(["detect", str(csv), "--granularity", "weekly"]) == 2
+    assert "weekly granularity" in capsys.readouterr().err
+
+
+@pytest.fixture
+def shop(weekly_season: pd.DataFrame, tmp_path: Path) -> Path:
+    """Return a file with two columns of numbers, and one of text."""
+    path = tmp_path / "shop.csv"
+    frame = weekly_season.rename(columns={"timestamp": "Date", "value": "Sales"})
+    frame.assign(Costs=frame["Sales"] * 2, Shop="north").to_csv(path, index=False)
+    return path
+
+
+def test_one_of_several_columns_is_chosen(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", str(shop)]) == 2
+    assert "several columns of numbers: 'Sales', 'Costs'" in capsys.readouterr().err
+    assert main(["detect", str(shop), "--timestamp", "date", "--value", "Costs"]) == 0
+    assert "from 'Date' and 'Costs'" in capsys.readouterr().err
+
+
+def test_each_column_is_taken_in_turn(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", str(shop), "--each"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.endswith(":")] == ["Sales:", "Costs:"]
+    assert main(["detect", str(shop), "--each", "--format", "csv"]) == 0
+    found = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert found["series"].value_counts().to_dict() == {"Sales": 60, "Costs": 60}
+    assert main(["detect", str(shop), "--value", "Costs", "--format", "csv"]) == 0
+    alone = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    rows = found[found["series"] == "Costs"].drop(columns="series").reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows, alone)
+    assert main(["detect", str(shop), "--each", "--plot", "out.png"]) == 2
+    assert "--plot draws one series, and --each takes many." in capsys.readouterr().err
+
+
+def test_one_column_that_fails_stops_no_other(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.read_csv(shop)
+    frame.loc[5:, "Costs"] = None
+    frame.to_csv(shop, index=False)
+    assert main(["changepoint", str(shop), "--each", "--format", "json"]) == 0
+    written = capsys.readouterr()
+    assert {record["series"] for record in json.loads(written.out)} == {"Sales"}
+    assert "Costs: InvalidSeries: The 'series' field must have at least 12" in written.err
+
+
+def test_day_and_month_are_told_apart_by_an_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "first.csv"
+    rows = [f"{day:02}/01/2024,{day % 3}" for day in range(1, 13)]
+    path.write_text("\n".join(["date,value", *rows]))
+    assert main(["detect", str(path)]) == 2
+    assert "02/01/2024 is 1 February 2024 or 2 January 2024" in capsys.readouterr().err
+    for option, granularity in (("--day-first", "daily"), ("--month-first", "monthly")):
+        assert main(["detect", str(path), option]) == 0
+        assert f"12 {granularity} points" in capsys.readouterr().err
 
 
 def test_program_ends_with_2_and_no_traceback(csv: Path) -> None:
@@ -321,6 +384,10 @@ def test_many_series_that_all_fail_are_a_failure(
     assert main(["detect", str(fleet), "--by", "pump", "--period", "50"]) == 2
     assert capsys.readouterr().out.count("InvalidModelArgument") == 2
     assert main(["detect", str(csv), "--by", "pump"]) == 2
-    assert "The table must have one column 'pump'" in capsys.readouterr().err
+    assert "has no column 'pump': it has 'timestamp', 'value'." in capsys.readouterr().err
     assert main(["detect", str(fleet), "--by", "pump", "--plot", "out.png"]) == 2
     assert "--plot draws one series, and --by takes many." in capsys.readouterr().err
+    frame = pd.read_csv(fleet)
+    frame.assign(more=frame["value"]).to_csv(fleet, index=False)
+    assert main(["detect", str(fleet), "--by", "pump", "--each"]) == 2
+    assert "--by takes one column of values" in capsys.readouterr().err

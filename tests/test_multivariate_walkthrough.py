@@ -121,7 +121,7 @@ def test_a_file_of_ones_own_is_scored_from_where_one_says(tmp_path: Path) -> Non
     ("content", "says"),
     [
         ("a,b\n1,2\n", "lacks 'timestamp'"),
-        ("timestamp,a\n", "NoData"),
+        ("timestamp,a\n", "has a header and no rows"),
         ("timestamp,a\n2026-01-01,1\n2026-02-01,2\n", "NotEnoughInput"),
     ],
 )

@@ -61,11 +61,16 @@ def table_of(
     FileError
         If there is no row below the header, or one has more cells than it.
     """
-    filled = [at for at, row in enumerate(rows) if any(map(_is_there, row))]
+    filled = [at for at, row in enumerate(rows) if _is_filled(row)]
     if not filled:
         raise content.problem("is empty: it must hold dates and numbers.")
     width = _width(rows, filled)
     kinds = _kinds(rows, filled, width)
+    if len(filled) > 1 and not {"dates", "numbers"} & set(kinds):
+        raise content.problem(
+            "has no columns of dates and numbers: they must stand apart by commas, semicolons, "
+            "tabs or bars, or in a sheet."
+        )
     start, header, notes = _header(rows, filled, kinds, place)
     body = filled[start:]
     if not body:
@@ -74,10 +79,10 @@ def table_of(
         names: list[Any] = [""] * width
     else:
         names = [*rows[header]]
-        # R writes the numbers of rows without a name.
-        if len(names) == width - 1 and len(names) > 1:
+        # R gives the column of its row names no name; with commas it may be a decimal one.
+        if 1 < len(names) == width - 1 and (delimiter != "," or kinds[0] != "dates"):
             names = ["", *names]
-        width = max(width, len(names))
+        width = len(names)
         while width > 1 and len(names) >= width and not _is_there(names[width - 1]):
             if any(len(rows[at]) >= width and _is_there(rows[at][width - 1]) for at in body):
                 break
@@ -99,6 +104,12 @@ def table_of(
     )
 
 
+def _is_filled(row: Sequence[Any]) -> bool:
+    first = row[0] if row else None
+    # Nearly all rows begin with something.
+    return (isinstance(first, str) and first[:1] > " ") or any(map(_is_there, row))
+
+
 def _is_there(cell: Any) -> bool:
     return cell is not None and cell != "" and not (isinstance(cell, str) and cell.isspace())
 
@@ -106,7 +117,9 @@ def _is_there(cell: Any) -> bool:
 def _width(rows: Rows, filled: list[int]) -> int:
     """Return how many cells most rows have, without those that are empty at the end."""
     later = [rows[at] for at in filled[len(filled) // 2 :][:_SAMPLE]]
-    full = max(max(at for at, cell in enumerate(row, 1) if _is_there(cell)) for row in later)
+    full = max(
+        max((at for at, cell in enumerate(row, 1) if _is_there(cell)), default=1) for row in later
+    )
     lengths = Counter(map(len, later))
     # A column whose last values are missing is one still.
     return max(full, lengths.most_common(1)[0][0])
@@ -170,7 +183,7 @@ def _columns(
             row[width:] = []
             row += [""] * (width - len(row))
         found = even
-    return list(zip(*found, strict=True))
+    return [[row[column] for row in found] for column in range(width)]
 
 
 def _named(cells: Sequence[Any], without_header: bool) -> list[str]:

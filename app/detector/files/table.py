@@ -15,6 +15,7 @@ __all__ = ["MISSING", "Cells", "Table", "is_missing"]
 # What stands for a value that there is none of.
 _WORDS = "na n/a #n/a #na nan null none nil nat <na> #null! #value! #ref! #div/0! #num! #name?"
 MISSING = frozenset(["", *_WORDS.split(), "-", "--", "\u2013", "\u2014", "?", ".", "\u2026"])
+_LONGEST = max(map(len, MISSING)) + 1
 # Strings, numbers, dates and None, or an array that has a type.
 Cells = Sequence[Any] | np.ndarray[Any, Any] | pd.DatetimeIndex
 
@@ -22,7 +23,8 @@ Cells = Sequence[Any] | np.ndarray[Any, Any] | pd.DatetimeIndex
 def is_missing(cell: Any) -> bool:
     """Say whether a cell holds nothing."""
     if isinstance(cell, str):
-        return cell.strip().lower() in MISSING
+        # A long one that begins with something is none of them.
+        return not (len(cell) > _LONGEST and cell[0] > " ") and cell.strip().lower() in MISSING
     # A NaN is not itself.
     return cell is None or bool(cell != cell)
 

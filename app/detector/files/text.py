@@ -9,7 +9,7 @@ from typing import Any
 from charset_normalizer import from_bytes
 
 from detector.files.content import Content
-from detector.files.grid import kinds_of, table_of
+from detector.files.grid import kind_of, kinds_of, table_of
 from detector.files.problems import FileError
 from detector.files.table import Table
 
@@ -139,11 +139,12 @@ def _reader(lines: Any, delimiter: str) -> Any:
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != "\t")
 
 
-def _rows(content: Content, lines: Sequence[str], delimiter: str) -> list[list[str]]:
+def _rows(content: Content, lines: Sequence[str], delimiter: str) -> list[tuple[str, ...]]:
     csv.field_size_limit(_LONGEST_CELL)
     reader = _reader(lines, delimiter)
     try:
-        return list(reader)
+        # The interpreter does not look through tuples of strings again and again.
+        return list(map(tuple, reader))
     except csv.Error:
         raise FileError(
             f"{content.name}, line {reader.line_num}: a cell is longer than {_LONGEST_CELL} "
@@ -162,7 +163,7 @@ class _Lines:
     def place(self, row: int) -> str:
         """Return where a row stands; a quoted cell may take several lines."""
         reader = _reader(self.lines, self.delimiter)
-        for _ in islice(reader, row - self.shift):
+        for _ in islice(reader, max(0, row - self.shift)):
             pass
         line = reader.line_num
         if self.numbers:
@@ -171,15 +172,15 @@ class _Lines:
 
 
 def _with_header(
-    rows: list[list[str]], where: _Lines, comment: str, delimiter: str
-) -> tuple[list[list[str]], _Lines]:
+    rows: list[tuple[str, ...]], where: _Lines, comment: str, delimiter: str
+) -> tuple[list[tuple[str, ...]], _Lines]:
     """Take a comment before the points as the header, as numpy writes it."""
     [named] = list(_reader([comment.lstrip(f"{_COMMENT} ")], delimiter)) or [[]]
-    first = next((row for row in rows if row), [])
-    is_header = len(named) == len(first) > 1 and kinds_of(named) == "text"
-    if not is_header or kinds_of(first) == "text":
+    first: tuple[str, ...] = next((row for row in rows if row), ())
+    is_header = len(named) == len(first) > 1 and {kind_of(cell) for cell in named} == {"text"}
+    if not is_header or {kind_of(cell) for cell in first} == {"text"}:
         return rows, where
-    return [named, *rows], _Lines(where.lines, delimiter, where.numbers, 1)
+    return [tuple(named), *rows], _Lines(where.lines, delimiter, where.numbers, 1)
 
 
 def _delimiter(lines: Sequence[str]) -> str:

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["WORDS", "UnreadableDateError", "first_refused", "notations", "plain", "read_dates"]
+__all__ = [
+    "WORDS",
+    "UnreadableDateError",
+    "first_refused",
+    "is_written",
+    "notations",
+    "plain",
+    "read_dates",
+]
 
 # pandas would take these for the time of the request.
 WORDS = ("now", "today")
@@ -36,6 +44,10 @@ _EAST = re.compile(
 )
 _WEEKDAY = re.compile(r"\(.\)")
 _PART = re.compile(r"\d+")
+_MONTH = re.compile(
+    r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.ASCII | re.IGNORECASE
+)
+_NAME = re.compile(r"[a-z]{3}", re.ASCII | re.IGNORECASE)
 
 
 class UnreadableDateError(ValueError):
@@ -106,6 +118,13 @@ def first_refused(read: Callable[[list[Any]], object], dates: list[Any]) -> int:
         else:
             low = middle
     return low
+
+
+def is_written(text: str) -> bool:
+    """Say whether a text is written as a date is, whatever its numbers."""
+    if not _WRITTEN.fullmatch(text):
+        return False
+    return not _NAME.search(text) or _MONTH.search(text) is not None or "GMT" in text.upper()
 
 
 def notations(text: str) -> list[str]:
