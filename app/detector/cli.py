@@ -263,7 +263,19 @@ def _parser() -> argparse.ArgumentParser:
     tuning = commands.add_parser("tune", help="count how many points each sensitivity flags")
     _add_arguments(tuning, _TUNE)
     tuning.set_defaults(command=_tune_in_file, each=False, by=None)
-    serve = commands.add_parser("serve", help="answer over HTTP as the service did")
+    _add_serve(commands.add_parser("serve", help="answer over HTTP as the service did"))
+    worker = commands.add_parser("worker", help="run trainings and batch detections")
+    # For the server that starts a worker of its own: it stops when the server is gone.
+    worker.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
+    worker.set_defaults(command=_work)
+    # For the worker, which trains in processes of their own: without a help it is not listed.
+    train = commands.add_parser("train")
+    train.add_argument("model_id", metavar="MODEL_ID")
+    train.set_defaults(command=_train)
+    return parser
+
+
+def _add_serve(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--host", help="the address to listen on (DETECTOR_HOST, 127.0.0.1)")
     serve.add_argument("--port", type=int, help="the port to listen on (PORT, 8080)")
     serve.add_argument("--workers", type=int, help="worker processes (DETECTOR_WORKERS, 1)")
@@ -282,15 +294,6 @@ def _parser() -> argparse.ArgumentParser:
         "no longer needed",
     )
     serve.set_defaults(command=_serve)
-    worker = commands.add_parser("worker", help="run trainings and batch detections")
-    # For the server that starts a worker of its own: it stops when the server is gone.
-    worker.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
-    worker.set_defaults(command=_work)
-    # For the worker, which trains in processes of their own: without a help it is not listed.
-    train = commands.add_parser("train")
-    train.add_argument("model_id", metavar="MODEL_ID")
-    train.set_defaults(command=_train)
-    return parser
 
 
 def _add_arguments(command: argparse.ArgumentParser, names: _Options) -> None:
