@@ -8,6 +8,7 @@ import orjson
 
 from detector.errors import DetectionError, shown
 from detector.files.content import Content
+from detector.files.grid import MOST_COLUMNS
 from detector.files.table import Table
 
 __all__ = ["is_json", "read_json"]
@@ -156,6 +157,8 @@ def _of_points(content: Content, points: list[Any], names: list[str] | None = No
 def _checked(content: Content, names: list[str], columns: list[Any]) -> Table:
     if not columns or not len(columns[0]):
         raise content.problem("has no points.")
+    if len(columns) > MOST_COLUMNS:
+        raise content.problem(f"has {len(columns)} columns, and at most {MOST_COLUMNS} are read.")
     columns = [
         [shown(cell) if isinstance(cell, dict | list) else cell for cell in column]
         if any(isinstance(cell, dict | list) for cell in column)
