@@ -47,6 +47,7 @@ _COARSE = (
     (re.compile(r"\d{4}([./])\d{1,2}"), "%Y{}%m"),
     (re.compile(r"[a-z]{3}([ -])\d{4}", re.IGNORECASE), "%b{}%Y"),
     (re.compile(r"[a-z]{4,9}([ -])\d{4}", re.IGNORECASE), "%B{}%Y"),
+    (re.compile(r"[a-z]{3}([ -])\d{2}", re.IGNORECASE), "%b{}%y"),
     (re.compile(r"\d{4}-W\d{1,2}(-)1", re.IGNORECASE), "%G-W%V{}%u"),
 )
 _QUARTER = re.compile(r"(?:(\d{4})[ /-]?Q([1-4])|Q([1-4])[ /-]?(\d{4}))", re.IGNORECASE)

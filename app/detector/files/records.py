@@ -101,6 +101,10 @@ def _of_object(content: Content, body: Mapping[str, Any]) -> Table:
             return _joined(content, "index", index, table)
         return table
     values = list(body.values())
+    lists = [each for each in values if isinstance(each, list) and each]
+    if len(lists) == 1 and isinstance(lists[0][0], Mapping):
+        # The answer of a program, with its points under some name.
+        return _of_points(content, lists[0])
     if values and all(isinstance(each, list) for each in values):
         if len({len(each) for each in values}) > 1:
             raise content.problem("has columns of different lengths.")

@@ -62,12 +62,13 @@ def decimal_mark(columns: Iterable[Sequence[Any]], delimiter: str) -> tuple[str,
     """
     marks: set[str] = set()
     grouped: set[str] = set()
-    ungrouped_long = False
+    ungrouped_long = ungrouped = False
     for column in columns:
         for cell in _written(column):
             digits = _digits(cell)
             comma, point = digits.rfind(","), digits.rfind(".")
             if comma < 0 and point < 0:
+                ungrouped |= bool(digits)
                 ungrouped_long |= len(digits) > 3
             elif comma >= 0 and point >= 0:
                 marks.add("," if comma > point else ".")
@@ -85,9 +86,9 @@ def decimal_mark(columns: Iterable[Sequence[Any]], delimiter: str) -> tuple[str,
         return (marks.pop(), True) if len(marks) == 1 else (".", False)
     if grouped == {","} and not ungrouped_long and delimiter != ";":
         return ".", False
-    if grouped == {"."} and not ungrouped_long and delimiter == ";":
+    if grouped == {"."} and ungrouped and not ungrouped_long and delimiter == ";":
         return ",", False
-    return ("," if grouped == {","} else "."), not grouped
+    return ("," if grouped == {","} else "."), len(grouped) < len(".,")
 
 
 def _written(column: Sequence[Any]) -> Iterable[str]:
