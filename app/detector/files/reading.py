@@ -54,7 +54,7 @@ class Reading:
     day_first : bool or None
         None where there was nothing to decide.
     notation : str or None
-        Of the dates: how the last moment but some of 2021 is written in it, or its name.
+        How the dates are written: 31 December 2021 in the same way, or the name of a unit.
     columns : list of dict
         ``name`` and ``kind`` of each column: ``dates``, ``times``, ``numbers`` or ``text``.
     options : dict
@@ -243,6 +243,11 @@ def _table(source: Source, name: str | None, sheet: str | None, bounds: Bounds) 
     if is_workbook(content):
         return read_sheet(content, sheet, bounds)
     text = decoded(content)
+    if max(map(text.count, ",;\t|\n")) > bounds.cells:
+        raise content.problem(
+            f"holds more than {bounds.cells} cells, the most that are read: cut out the time or "
+            "the columns that matter."
+        )
     return read_json(content, text) if is_json(content, text) else read_text(content, text)
 
 

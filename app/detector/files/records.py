@@ -8,6 +8,7 @@ import orjson
 
 from detector.errors import DetectionError, shown
 from detector.files.content import Content
+from detector.files.grid import MOST_COLUMNS
 from detector.files.table import Table
 
 __all__ = ["is_json", "read_json"]
@@ -44,7 +45,7 @@ def read_json(content: Content, text: str) -> Table:
         if len(lines) > 1 and lines[0][1].strip()[-1:] in "}]":
             return _of_lines(content, lines)
         where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        why = error.msg if isinstance(error, json.JSONDecodeError) else "it is nested too deep"
+        why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise content.problem(f"is no JSON{where}: {why}. It must be {_FORMS}.") from None
 
 
@@ -55,9 +56,14 @@ def _parsed(text: str) -> Any:
         pass
     try:
         # It knows NaN, which Python and pandas write.
-        return json.loads(text)
+        read = json.loads(text)
+        orjson.dumps(read)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+    except TypeError:
+        # What cannot be answered with is not read.
+        raise ValueError("an integer, or half of a character, is out of range") from None
+    return read
 
 
 def _of_lines(content: Content, lines: list[tuple[int, str]]) -> Table:
@@ -100,6 +106,10 @@ def _of_object(content: Content, body: Mapping[str, Any]) -> Table:
             return _joined(content, "index", index, table)
         return table
     values = list(body.values())
+    lists = [each for each in values if isinstance(each, list) and each]
+    if len(lists) == 1 and isinstance(lists[0][0], Mapping):
+        # The answer of a program, with its points under some name.
+        return _of_points(content, lists[0])
     if values and all(isinstance(each, list) for each in values):
         if len({len(each) for each in values}) > 1:
             raise content.problem("has columns of different lengths.")
@@ -156,6 +166,8 @@ def _of_points(content: Content, points: list[Any], names: list[str] | None = No
 def _checked(content: Content, names: list[str], columns: list[Any]) -> Table:
     if not columns or not len(columns[0]):
         raise content.problem("has no points.")
+    if len(columns) > MOST_COLUMNS:
+        raise content.problem(f"has {len(columns)} columns, and at most {MOST_COLUMNS} are read.")
     columns = [
         [shown(cell) if isinstance(cell, dict | list) else cell for cell in column]
         if any(isinstance(cell, dict | list) for cell in column)
