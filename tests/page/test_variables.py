@@ -182,7 +182,7 @@ def test_each_epoch_has_a_line_and_one_may_leave_and_come_back(
     row = f"#models-rows [data-model='{long_training}']"
     assert page.find(row).get_attribute("data-status") == "RUNNING"
     page.click("[data-view=variables]")
-    assert long_training in address(page)
+    page.until(lambda: long_training in address(page), "the address names it again")
     worked(page, "#var-epochs tr[data-epoch='3']")
 
     page.click("#var-delete")
