@@ -154,9 +154,13 @@ def test_a_series_of_ones_own_is_scored(tmp_path: Path) -> None:
     values = [100.0 + 20 * (day.dayofweek >= 5) + day.day % 3 for day in days]
     values[40] = 400.0
     series = tmp_path / "mine.csv"
-    pd.DataFrame({"timestamp": days, "value": values}).to_csv(series, index=False)
-    walk = walk_through(tmp_path, str(series), "--granularity", "daily")
+    frame = pd.DataFrame({"Day": days, "Sales": values})
+    frame.to_csv(series, index=False, sep=";", decimal=",", date_format="%d.%m.%Y")
+    walk = walk_through(tmp_path, str(series))
     assert walk.returncode == 0, walk.stderr
+    understood = "60 daily points from 'Day' and 'Sales', day first, decimal comma"
+    assert walk.stdout.splitlines()[0] == understood
+    assert "'granularity': 'daily'" in walk.stdout
     assert "2026-02-10" in walk.stdout.split("<- anomaly, high")[0].splitlines()[-1]
 
 
@@ -188,7 +192,7 @@ def test_an_output_that_lacks_characters_stops_nothing(tmp_path: Path) -> None:
     ("content", "says"),
     [
         (None, "No such file"),
-        ("a,b\n1,2\n", "lacks 'timestamp' and 'value'"),
+        ("a,b\n1,2\n", "several columns of numbers: 'a', 'b'"),
         ("timestamp,value\n2026-01-01,1\n2026-02-01,2\n", "12"),
         ("timestamp,value\nnever,1\n", "never"),
     ],

@@ -190,6 +190,16 @@ READ: list[tuple[str, str | bytes, str]] = [
         lines(day="%b %Y", days=every("MS")),
         "24 monthly points from 'Date' and 'Sales'",
     ),
+    (
+        "months as Excel shows them",
+        lines(day="%b-%y", days=every("MS")),
+        "24 monthly points from 'Date' and 'Sales'",
+    ),
+    (
+        "three digits behind every point, between semicolons",
+        lines("Date;Sales", value=lambda each: f"{each / 100:.3f}", between=";"),
+        DAILY,
+    ),
     ("ends of months", lines(days=every("ME")), "24 monthly points from 'Date' and 'Sales'"),
     (
         "quarters",
@@ -316,6 +326,11 @@ READ: list[tuple[str, str | bytes, str]] = [
         "an object of dates",
         json.dumps(dict(zip(ISO, VALUES, strict=True))),
         "12 daily points from 'timestamp' and 'value'",
+    ),
+    (
+        "the answer of a program",
+        json.dumps({"count": 12, "data": records(date="day", value="sales")}),
+        "12 daily points from 'day' and 'sales'",
     ),
     (
         "lines of objects",

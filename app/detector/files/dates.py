@@ -47,12 +47,13 @@ _COARSE = (
     (re.compile(r"\d{4}([./])\d{1,2}"), "%Y{}%m"),
     (re.compile(r"[a-z]{3}([ -])\d{4}", re.IGNORECASE), "%b{}%Y"),
     (re.compile(r"[a-z]{4,9}([ -])\d{4}", re.IGNORECASE), "%B{}%Y"),
+    (re.compile(r"[a-z]{3}([ -])\d{2}", re.IGNORECASE), "%b{}%y"),
     (re.compile(r"\d{4}-W\d{1,2}(-)1", re.IGNORECASE), "%G-W%V{}%u"),
 )
 _QUARTER = re.compile(r"(?:(\d{4})[ /-]?Q([1-4])|Q([1-4])[ /-]?(\d{4}))", re.IGNORECASE)
 _WEEK = re.compile(r"\d{4}-W\d{1,2}", re.IGNORECASE)
 _OFFSET = re.compile(r" ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?)$", re.IGNORECASE)
-_SAMPLE = 200
+_SAMPLE, _LONGEST = 200, 100
 # An example of a notation shows which part is the day.
 _EXAMPLE = pd.Timestamp("2021-12-31 16:39:32")
 # Two readings of the same digits: one is clear where it has a point at nearly all of its places
@@ -75,6 +76,8 @@ def looks_date(cell: Any) -> bool:
     """Say whether a cell is a date, however it is written; a number is none."""
     if not isinstance(cell, str):
         return isinstance(cell, date | np.datetime64) and not pd.isna(cell)
+    if len(cell) > _LONGEST:
+        return False
     text = _neat(cell)
     if _ISO.fullmatch(text):
         return True
@@ -161,12 +164,15 @@ def read_dates(table: Table, name: str, day_first: bool | None) -> Dates:
     if kinds and all(issubclass(kind, date | np.datetime64) for kind in kinds):
         return _of_objects(table, name, cells)
     if kinds <= {int, float}:
-        return _of_numbers(table, name, np.array([_number(cell) for cell in cells]))
+        return _of_numbers(table, name, np.array([_number(cell) for cell in cells], dtype=float))
     return _of_texts(table, name, cells, day_first)
 
 
 def _number(cell: Any) -> float:
-    return np.nan if is_missing(cell) else float(cell)
+    try:
+        return np.nan if is_missing(cell) else float(cell)
+    except OverflowError:
+        return np.inf
 
 
 def _of_objects(table: Table, name: str, cells: Sequence[Any]) -> Dates:
@@ -349,7 +355,9 @@ def _decided(
         return clear
     apart = next(at for at in range(len(texts)) if len({each.index[at] for each in found}) > 1)
     choices = [
-        {"dayFirst": bool(each.day_first), "example": _as_read(each, apart)} for each in found
+        {"dayFirst": bool(each.day_first), "example": _as_read(each, apart)}
+        for each in found
+        if each.day_first is not None
     ]
     both = " or ".join(_as_read(each, apart) for each in found)
     raise table.content.problem(

@@ -10,9 +10,10 @@ from detector.files.problems import FileError
 from detector.files.table import Table, is_missing
 from detector.files.values import looks_number
 
-__all__ = ["Rows", "kind_of", "kinds_of", "table_of"]
+__all__ = ["MOST_COLUMNS", "Rows", "kind_of", "kinds_of", "table_of"]
 
 Rows = Sequence[Sequence[Any]]
+MOST_COLUMNS = 2000
 _SAMPLE = 100
 # Lines before the header, at most.
 _MOST_TITLES = 50
@@ -65,6 +66,8 @@ def table_of(
     if not filled:
         raise content.problem("is empty: it must hold dates and numbers.")
     width = _width(rows, filled)
+    if width > MOST_COLUMNS:
+        raise content.problem(f"has {width} columns, and at most {MOST_COLUMNS} are read.")
     kinds = _kinds(rows, filled, width)
     if len(filled) > 1 and not {"dates", "numbers"} & set(kinds):
         raise content.problem(

@@ -243,6 +243,11 @@ def _table(source: Source, name: str | None, sheet: str | None, bounds: Bounds) 
     if is_workbook(content):
         return read_sheet(content, sheet, bounds)
     text = decoded(content)
+    if max(map(text.count, ",;\t|\n")) > bounds.cells:
+        raise content.problem(
+            f"holds more than {bounds.cells} cells, the most that are read: cut out the time or "
+            "the columns that matter."
+        )
     return read_json(content, text) if is_json(content, text) else read_text(content, text)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum
 
 from detector.errors import listed
-from detector.files.content import BROKEN, Bounds, Content
+from detector.files.content import BROKEN, Bounds, Content, check_method
 from detector.files.grid import kinds_of, table_of
 from detector.files.problems import FileError
 from detector.files.table import Table
@@ -128,6 +128,8 @@ def _check(content: Content, bounds: Bounds) -> None:
             raise content.problem("is no workbook of Excel: save it as .xlsx.")
         if any(entry.flag_bits & 1 for entry in entries):
             raise _encrypted(content)
+        for entry in entries:
+            check_method(content, entry)
         budget = bounds.bytes
         for entry in entries:
             budget -= _unpacked(content, archive, entry, budget, bounds)

@@ -70,7 +70,7 @@ def read_stamps(numbers: Floats, *, dated: bool) -> Dates | None:
         Whether the column is known to hold dates; else years and the days of Excel are numbers.
     """
     there = numbers[~np.isnan(numbers)]
-    if not len(there):
+    if not len(there) or np.isinf(there).any():
         return None
     least, most = there.min(), there.max()
     whole = bool((there == np.floor(there)).all())
