@@ -483,6 +483,26 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
         "which column tells series apart, such as --by 'Shop'.",
     ),
     (
+        "many series with equal values",
+        "Date,Shop,v\n" + "".join(f"{day},{shop},5\n" for shop in "ab" for day in ISO),
+        "The file, line 14: 2021-12-16 is there twice in 'Date', with 5 here and 5 in line 2: keep "
+        "one of them, or say which column tells series apart, such as --by 'Shop'.",
+    ),
+    (
+        "a text",
+        "# Shop\n\nIt opens at nine, and closes\nat five.\n\nCome, see, buy.\n",
+        "The file has no columns of dates and numbers: they must stand apart by commas, "
+        "semicolons, "
+        "tabs or bars, or in a sheet.",
+    ),
+    (
+        "blanks between the columns",
+        PLAIN.replace(",", " "),
+        "The file has no columns of dates and numbers: they must stand apart by commas, "
+        "semicolons, "
+        "tabs or bars, or in a sheet.",
+    ),
+    (
         "a picture",
         b"\x89PNG\r\n\x1a\n\0\0",
         "The file is a PNG picture, not a table. Give CSV, Excel, JSON or Parquet.",

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from detector.errors import listed
-from detector.files.dates import is_dated, read_stamps
+from detector.files.dates import is_dated
 from detector.files.grid import kind_of, kinds_of
+from detector.files.stamps import read_stamps
 from detector.files.table import Table, is_missing
 
 __all__ = ["EVERY", "Chosen", "choose", "columns_of"]

@@ -3,6 +3,7 @@
 import bz2
 import io
 import lzma
+import struct
 import sys
 import zipfile
 import zlib
@@ -15,10 +16,15 @@ import pyarrow as pa
 
 from detector.files.problems import FileError, quoted
 
-__all__ = ["STANDARD_INPUT", "Bounds", "Content", "Source", "load"]
+__all__ = ["BROKEN", "STANDARD_INPUT", "Bounds", "Content", "Source", "load"]
 
 STANDARD_INPUT = "-"
 Source = str | Path | bytes | bytearray | IO[bytes]
+# What is raised on packed garbage is not documented; all of it is the file's fault.
+BROKEN = (
+    *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError, KeyError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
 _ENCRYPTED = 1
@@ -198,11 +204,9 @@ def _bounded(stream: BinaryIO, content: Content, bounds: Bounds) -> bytes:
             out += block
             if len(out) > bounds.bytes:
                 raise _too_large(content, bounds)
-    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
-        if isinstance(error, FileError):
-            raise
-        raise _broken(content, error) from error
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except FileError:
+        raise
+    except BROKEN as error:
         raise _broken(content, error) from error
     return bytes(out)
 
@@ -224,7 +228,7 @@ def _member(content: Content, bounds: Bounds) -> tuple[bytes, str] | None:
     try:
         archive = zipfile.ZipFile(io.BytesIO(content.data))
         entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
+    except BROKEN as error:
         raise _broken(content, error) from error
     names = {entry.filename for entry in entries}
     if "[Content_Types].xml" in names or "mimetype" in names:
@@ -242,7 +246,9 @@ def _member(content: Content, bounds: Bounds) -> tuple[bytes, str] | None:
     try:
         with archive.open(entry) as stream:
             return _bounded(cast(BinaryIO, stream), content, bounds), entry.filename
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+    except FileError:
+        raise
+    except BROKEN as error:
         raise _broken(content, error) from error
 
 

@@ -66,6 +66,11 @@ def table_of(
         raise content.problem("is empty: it must hold dates and numbers.")
     width = _width(rows, filled)
     kinds = _kinds(rows, filled, width)
+    if len(filled) > 1 and not {"dates", "numbers"} & set(kinds):
+        raise content.problem(
+            "has no columns of dates and numbers: they must stand apart by commas, semicolons, "
+            "tabs or bars, or in a sheet."
+        )
     start, header, notes = _header(rows, filled, kinds, place)
     body = filled[start:]
     if not body:
@@ -112,7 +117,9 @@ def _is_there(cell: Any) -> bool:
 def _width(rows: Rows, filled: list[int]) -> int:
     """Return how many cells most rows have, without those that are empty at the end."""
     later = [rows[at] for at in filled[len(filled) // 2 :][:_SAMPLE]]
-    full = max(max(at for at, cell in enumerate(row, 1) if _is_there(cell)) for row in later)
+    full = max(
+        max((at for at, cell in enumerate(row, 1) if _is_there(cell)), default=1) for row in later
+    )
     lengths = Counter(map(len, later))
     # A column whose last values are missing is one still.
     return max(full, lengths.most_common(1)[0][0])
