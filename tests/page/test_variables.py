@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from chromium import Page
 from selenium.webdriver import ActionChains
-from services import MINUTES, VARIABLES, WINDOW, Service, minute, table
+from services import MINUTES, VARIABLES, WINDOW, Service, minute, table, training, until
 
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 RESULTS = "/anomalydetector/v1.1/multivariate/detect-batch"
@@ -40,6 +40,20 @@ def long_training(service: Service) -> Iterator[str]:
     model_id = service.call(MODELS, asked).json["modelId"]
     yield model_id
     service.call(f"{MODELS}/{model_id}", method="DELETE")
+
+
+@pytest.fixture(scope="module")
+def ready(service: Service) -> str:
+    """Return the id of a model that is READY: one of those that a test has trained, or another."""
+
+    def found() -> str | None:
+        listed = service.call(f"{MODELS}?top=50").json["models"]
+        ids = (each["modelId"] for each in listed if each["modelInfo"]["status"] == "READY")
+        return next(ids, None)
+
+    if not found():
+        service.call(MODELS, training())
+    return str(until(found, "a model is READY", 90))
 
 
 def drawn(page: Page, chart: str) -> str:
@@ -243,15 +257,13 @@ def test_dragging_over_the_charts_chooses_what_is_trained_on(page: Page) -> None
 
 @pytest.mark.parametrize("look", ["light", "dark", "narrow"])
 def test_everybody_can_use_it(
-    page: Page, axe: Callable[[Page], list[str]], service: Service, look: str
+    page: Page, axe: Callable[[Page], list[str]], ready: str, look: str
 ) -> None:
     if look == "dark":
         page.dark()
     if look == "narrow":
         page.narrow()
-    listed = service.call(f"{MODELS}?top=50").json["models"]
-    ready = [each for each in listed if each["modelInfo"]["status"] == "READY"]
-    page.open(f"#variables?sample=pump&model={ready[0]['modelId']}")
+    page.open(f"#variables?sample=pump&model={ready}")
     page.click("#var-detect")
     worked(page, "#var-summary")
     page.click("#var-rows button")
