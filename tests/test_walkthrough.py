@@ -165,6 +165,25 @@ def test_the_real_series_shows_the_great_el_ninos(real: Any) -> None:
     assert "longest stretch is 8 points, from 1997-06-01 to 1998-01-01" in real.stdout
 
 
+def test_it_prints_japanese_to_who_asks_for_it(tmp_path: Path) -> None:
+    walk = walk_through(tmp_path, LANG="ja_JP")
+    assert walk.returncode == 0, walk.stderr
+    assert "登録したモデル: tracking-quickstart、バージョン 1、エイリアス 'champion'" in walk.stdout
+    assert "1963-08-31                   0          1       0.95          1      0" in walk.stdout
+    assert "20 点のうち 1 点が異常です: 1963-08-31。" in walk.stdout
+    assert "起動するコマンド: " in walk.stdout
+    refused = walk_through(tmp_path, "nowhere.csv", LANG="ja_JP")
+    assert refused.stderr.startswith(
+        "検出できませんでした。BadArgument: 'nowhere.csv' cannot be read"
+    )
+
+
+def test_an_output_that_lacks_characters_stops_nothing(tmp_path: Path) -> None:
+    walk = walk_through(tmp_path, "--sample", "elnino", LANG="ja_JP", PYTHONIOENCODING="ascii")
+    assert walk.returncode == 0, walk.stderr
+    assert "Sea surface temperature off Peru, \\xb0C:" in walk.stdout
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
