@@ -97,7 +97,8 @@ function create(element) {
   element.addEventListener("blur", () => chart.drawn && chart.Plotly.Fx.unhover(chart.plot));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.data && render(chart));
   new ResizeObserver(() => {
-    if (chart.drawn && element.clientWidth && element.clientWidth !== chart.width) render(chart);
+    const isOther = element.clientWidth !== chart.width || element.clientHeight !== chart.height;
+    if (chart.drawn && element.clientWidth && isOther) render(chart);
   }).observe(element);
   chart.face = {
     show: (index) => show(chart, index, true),
