@@ -99,8 +99,8 @@ gc: ## delete for good what was deleted in MLflow more than 30 days ago, with it
 doctor: ## say whether the stack on this machine is well, and what to do where it is not
 	@scripts/doctor
 
-walkthrough: ## the walk-through inside the workspace container
-	docker compose exec -T workspace python app/test.py
+walkthrough: ## the walk-through inside the workspace container, in the language of who runs it
+	docker compose exec -T $(foreach v,LANGUAGE LC_ALL LC_MESSAGES LANG,-e $v="$$$v") workspace python app/test.py
 
 # Only what stands on the command line: the environment may have some of these names too.
 accounts: ## users of MLflow behind Caddy: ADD=name, PASSWORD=name, REMOVE=name, GRANT=name (docs/accounts.md); none lists them

@@ -51,6 +51,7 @@ from detector.spark import detect, session, sources
 from detector.spark.progress import progress
 from detector.spark.session import ClusterRefusedError, JavaMissingError
 from detector.spark.sources import store
+from words import _
 
 EXPERIMENT = "Many series"
 WORST = 10
@@ -60,9 +61,10 @@ KEY, DAYS, FAULT_EVERY, SHORT_EVERY = "store", 180, 200, 1000
 
 @dataclass(frozen=True)
 class Given:
-    """The series, and how they are told apart."""
+    """The series, what they are, as logged and as shown, and how they are told apart."""
 
     what: str
+    shown: str
     table: DataFrame
     by: list[str]
     timestamp: str
@@ -108,8 +110,12 @@ def given(spark: SparkSession, options: argparse.Namespace) -> Given:
     if options.source is None:
         numbers = spark.range(options.series).repartition(4 * spark.sparkContext.defaultParallelism)
         made = numbers.mapInArrow(sales, f"{KEY} string, timestamp timestamp, value double")
-        return Given(f"{options.series:,} stores of {DAYS} days, made here", made, [KEY], *names)
-    return Given(options.source, read(spark, options.source), options.by, *names)
+        what = "{count:,} stores of {days} days, made here"
+        # The run, which others look at too, stays in English.
+        logged, shown = (each.format(count=options.series, days=DAYS) for each in (what, _(what)))
+        return Given(logged, shown, made, [KEY], *names)
+    table = read(spark, options.source)
+    return Given(options.source, options.source, table, options.by, *names)
 
 
 def read(spark: SparkSession, source: str) -> DataFrame:
@@ -178,41 +184,39 @@ def walk_through(spark: SparkSession, options: argparse.Namespace) -> int:
         model=options.model,
         **params,
     )
-    place = f"{spark.sparkContext.master}, {spark.sparkContext.defaultParallelism} processors"
-    print(f"Spark: {place}")
-    print(f"Tracking server: {server.connect()}")
+    master, cores = spark.sparkContext.master, spark.sparkContext.defaultParallelism
+    print(_("Spark: {master}, {count} processors").format(master=master, count=cores))
+    print(_("Tracking server: {uri}").format(uri=server.connect()))
     out = options.out or ("fleet" if is_local(spark) else "s3://datasets/fleet")
     check_out(spark, out)
-    print(f"Series: {series.what}", flush=True)
+    print(_("Series: {what}").format(what=series.shown), flush=True)
     started = time.perf_counter()
-    with progress(spark, "Detecting"):
+    with progress(spark, _("Detecting")):
         write(found, out)
     seconds = time.perf_counter() - started
     answers = read(spark, out)
-    with progress(spark, "Looking for the worst"):
+    with progress(spark, _("Looking for the worst")):
         summary = summarize(answers, series.by).cache()
         totals = total(summary)
     totals |= {"seconds": seconds, "series_per_second": totals["series"] / seconds}
-    print(
-        f"{totals['series']:,} series of {totals['points']:,} points in {seconds:.1f} s: "
-        f"{totals['series_per_second']:,.0f} series a second."
-    )
-    print(f"{totals['anomalies']:,} anomalies; {totals['errors']:,} series have an error.")
+    show_totals(totals)
     show_errors(summary)
     worst = summary.filter("anomalies > 0").orderBy(F.desc("severity")).limit(WORST).collect()
     table = pd.DataFrame([row.asDict() for row in worst], columns=summary.columns)
-    shown = table[[*series.by, "points", "anomalies", "severity"]]
-    print(f"\nThe worst:\n{shown.to_string() if worst else 'none has an anomaly'}\n")
+    worst_first = table[[*series.by, "points", "anomalies", "severity"]]
+    print(f"\n{_('The worst:')}\n{readable(worst_first, series.by)}\n")
     with mlflow.start_run(experiment_id=ensure_experiment(EXPERIMENT)) as run:
+        place = f"{master}, {cores} processors"
         mlflow.log_params({**params, "series": series.what, "spark": place, "answers": out})
         mlflow.log_metrics(totals)
         for by in summary.select("detected_by").take(1):
             mlflow.set_tag("detected_by", by[0])
-        mlflow.log_table(shown.astype(str), "worst.json")
-        with progress(spark, "Drawing"):
+        mlflow.log_table(worst_first.astype(str), "worst.json")
+        with progress(spark, _("Drawing")):
             draw(answers, worst, series)
-    print(f"The answers, as Parquet: {out}")
-    print(f"Table and pictures of this run: {server.run_address(run)}")
+    print(_("The answers, as Parquet: {place}").format(place=out))
+    address = walkthrough.address(run)
+    print(_("Table and pictures of this run: {address}").format(address=address))
     return int(totals["series"] - totals["errors"])
 
 
@@ -265,6 +269,24 @@ def total(summary: DataFrame) -> dict[str, Any]:
         F.count("error").alias("errors"),
     ).collect()
     return {name: value or 0 for name, value in row.asDict().items()}
+
+
+def show_totals(totals: dict[str, Any]) -> None:
+    said = _(
+        "{series:,} series of {points:,} points in {seconds:.1f} s: {rate:,.0f} series a second."
+    )
+    rate = totals["series_per_second"]
+    print(said.format(**totals, rate=rate))
+    print(_("{anomalies:,} anomalies; {errors:,} series have an error.").format(**totals))
+
+
+def readable(worst: pd.DataFrame, by: list[str]) -> str:
+    """Return one line for each series, with columns as wide as a terminal shows them."""
+    if worst.empty:
+        return _("none has an anomaly")
+    shown = worst.set_axis([*by, _("points"), _("anomalies"), _("severity")], axis="columns")
+    with pd.option_context("display.unicode.east_asian_width", True):
+        return shown.to_string()
 
 
 def show_errors(summary: DataFrame) -> None:
@@ -343,8 +365,9 @@ def explain(error: Exception) -> str:
         for mark in ("DetectionError: ", "Caused by: ")
     )
     if ours:
-        return f"The detection failed. {ours[-1]}"
-    return f"Spark could not finish: {(causes or lines or [repr(error)])[-1 if causes else 0]}"
+        return _("The detection failed. {error}").format(error=ours[-1])
+    cause = (causes or lines or [repr(error)])[-1 if causes else 0]
+    return _("Spark could not finish: {error}").format(error=cause)
 
 
 if __name__ == "__main__":

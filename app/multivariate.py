@@ -34,6 +34,7 @@ from detector.multivariate.alignment import align
 from detector.multivariate.model import Epoch, TrainingOptions
 from detector.multivariate.requests import TrainingRequest
 from detector.tracking import registry, reporting, runs, server, training
+from words import _, ljust, rjust
 
 REGISTERED_MODEL = "multivariate-quickstart"
 ALIAS = "champion"
@@ -118,7 +119,7 @@ def walk_through(
     # Bad input is refused before anything is logged.
     trained_on = align(before, sliding_window=options.sliding_window, policy=options.align)
     align(later, start=detect_from, sliding_window=options.sliding_window, policy=options.align)
-    print(f"Tracking server: {server.connect()}")
+    print(_("Tracking server: {uri}").format(uri=server.connect()))
     request = TrainingRequest(
         source=source,
         start=before.index[0],
@@ -129,15 +130,19 @@ def walk_through(
     )
     model_id = runs.create_model(request, queued=False).model_id
     run = MlflowClient().get_run(runs.run_id(model_id))
-    print(f"Run {run.info.run_name} in experiment '{runs.MODELS}'")
+    said = _("Run {run} in experiment '{experiment}'")
+    print(said.format(run=run.info.run_name, experiment=runs.MODELS))
     shown = ", ".join(trained_on.variables[:8]) + (" ..." if len(trained_on.variables) > 8 else "")
-    print(f"Training on {len(trained_on.values)} rows of {shown}")
+    said = _("Training on {rows} rows of {variables}")
+    print(said.format(rows=len(trained_on.values), variables=shown))
     train_logged(model_id, before, options)
     version = registry.aliased_version(REGISTERED_MODEL, ALIAS)
-    print(f"Registered: {REGISTERED_MODEL}, version {version}, alias '{ALIAS}'")
+    said = _("Registered: {name}, version {version}, alias '{alias}'")
+    print(said.format(name=REGISTERED_MODEL, version=version, alias=ALIAS))
 
     loaded = registry.load(REGISTERED_MODEL, ALIAS)
-    print(f"Loaded back from the registry: models:/{REGISTERED_MODEL}@{ALIAS}")
+    uri = f"models:/{REGISTERED_MODEL}@{ALIAS}"
+    print(_("Loaded back from the registry: {uri}").format(uri=uri))
 
     rows = later.reset_index(names="timestamp")
     started = time.perf_counter()
@@ -153,8 +158,9 @@ def walk_through(
 
     print(f"\n{readable(result)}\n")
     print(summary(result))
-    print(f"Over HTTP this is the model {model_id}.")
-    print(f"Table, picture and model of this run: {server.run_address(run)}")
+    print(_("Over HTTP this is the model {model}.").format(model=model_id))
+    address = walkthrough.address(run)
+    print(_("Table, picture and model of this run: {address}").format(address=address))
     return result
 
 
@@ -182,8 +188,9 @@ def train_logged(model_id: str, frame: pd.DataFrame, options: TrainingOptions) -
     best = min(epochs, key=lambda epoch: epoch.validation_loss)
     seconds = sum(epoch.seconds for epoch in epochs)
     print(
-        f"{len(epochs)} epochs in {seconds:.1f} s; kept: epoch {best.number}, validation loss "
-        f"{best.validation_loss:.3f}"
+        _(
+            "{epochs} epochs in {seconds:.1f} s; kept: epoch {best}, validation loss {loss:.3f}"
+        ).format(epochs=len(epochs), seconds=seconds, best=best.number, loss=best.validation_loss)
     )
 
 
@@ -211,7 +218,7 @@ def as_table(answers: list[dict[str, Any]]) -> pd.DataFrame:
 def readable(result: pd.DataFrame, most: int = 12) -> str:
     """Return one line for each of the severest anomalies, in order of time."""
     worst = result[result["is_anomaly"]].nlargest(most, "severity").sort_values("timestamp")
-    lines = [f"{'timestamp':<19} {'severity':>8}  contributors"]
+    lines = [f"{ljust(_('timestamp'), 19)} {rjust(_('severity'), 8)}  {_('contributors')}"]
     for row in worst.to_dict("records"):
         parts = [f"{name} {part:.0%}" for name, part in list(row["contributors"].items())[:3]]
         lines.append(f"{row['timestamp']!s:<19} {row['severity']:>8.2f}  {', '.join(parts)}")
@@ -222,11 +229,13 @@ def summary(result: pd.DataFrame) -> str:
     """Say in one line what was found."""
     anomalies = result[result["is_anomaly"]]
     if anomalies.empty:
-        return f"None of {len(result)} rows is an anomaly."
+        return _("None of {rows} rows is an anomaly.").format(rows=len(result))
     worst = anomalies.loc[anomalies["severity"].idxmax()]
-    return (
-        f"{len(anomalies)} of {len(result)} rows are anomalies; the severest is "
-        f"{worst['timestamp']}, where {worst['top']} contributes most."
+    return _(
+        "{anomalies} of {rows} rows are anomalies; the severest is {date}, where {variable} "
+        "contributes most."
+    ).format(
+        anomalies=len(anomalies), rows=len(result), date=worst["timestamp"], variable=worst["top"]
     )
 
 
@@ -276,7 +285,8 @@ def main() -> int:
     detect_from = chosen.detect_from or frame.index[len(frame) * 3 // 4]
     result = walk_through(frame, source, title, options, detect_from, faults)
     for fault in missed(result, faults):
-        print(f"The {fault.variable} was {fault.what}, and was not flagged.", file=sys.stderr)
+        said = _("The {variable} was {what}, and was not flagged.")
+        print(said.format(variable=fault.variable, what=_(fault.what)), file=sys.stderr)
     return 1 if missed(result, faults) else 0
 
 

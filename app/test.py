@@ -28,6 +28,7 @@ from detector import EntireAnomalyDetector, files, plot
 from detector.series.series import Series
 from detector.tracking import registry, reporting, server
 from detector.tracking.experiments import ensure_experiment
+from words import _, ljust, rjust
 
 EXPERIMENT = "MLflow Quickstart 2"
 REGISTERED_MODEL = "tracking-quickstart"
@@ -64,11 +65,12 @@ def walk_through(
     """Do every step on one series, saying so; return the points and their results."""
     # Bad input is refused before anything is logged.
     series = series.assign(value=Series.from_frame(series, params).values)
-    print(f"Tracking server: {server.connect()}")
+    print(_("Tracking server: {uri}").format(uri=server.connect()))
     with mlflow.start_run(experiment_id=ensure_experiment(EXPERIMENT)) as run:
         mlflow.log_params(params)
         mlflow.set_tag("Training Info", "Univariate Anomaly Detector")
-        print(f"Run {run.info.run_name} in experiment '{EXPERIMENT}': {params}")
+        said = _("Run {run} in experiment '{experiment}': {params}")
+        print(said.format(run=run.info.run_name, experiment=EXPERIMENT, params=params))
 
         version = registry.log(
             EntireAnomalyDetector(),
@@ -78,11 +80,12 @@ def walk_through(
             example=quickstart(),
             params=params,
         )
-        print(f"Logged model: {version.model_uri}")
-        print(f"Registered: {version.name}, version {version.version}, alias '{version.alias}'")
+        print(_("Logged model: {uri}").format(uri=version.model_uri))
+        said = _("Registered: {name}, version {version}, alias '{alias}'")
+        print(said.format(name=version.name, version=version.version, alias=version.alias))
 
         model = registry.load(REGISTERED_MODEL, ALIAS)
-        print(f"Loaded back from the registry: {version.alias_uri}")
+        print(_("Loaded back from the registry: {uri}").format(uri=version.alias_uri))
 
         started = time.perf_counter()
         answers: Any = model.predict(series, params=params)
@@ -93,9 +96,10 @@ def walk_through(
             result, title=title, source=source, seconds=seconds, picture=picture
         )
 
-    print(f"\n{title}:\n{readable(result)}\n")
+    print(f"\n{_(title)}:\n{readable(result)}\n")
     print(summary(result))
-    print(f"Table, picture and model of this run: {server.run_address(run)}")
+    address = walkthrough.address(run)
+    print(_("Table, picture and model of this run: {address}").format(address=address))
     return result
 
 
@@ -109,13 +113,15 @@ def readable(result: pd.DataFrame, most: int = 40) -> str:
     """Return one line per point; of a long series, one per anomaly."""
     if len(result) > most:
         result = result[result["is_anomaly"]]
-    names = ("timestamp", "value", "expected", "lower", "upper", "period")
-    lines = ["{:<19} {:>10} {:>10} {:>10} {:>10} {:>6}".format(*names)]
+    numbers = (_("value"), _("expected"), _("lower"), _("upper"))
+    columns = [ljust(_("timestamp"), 19), *(rjust(name, 10) for name in numbers)]
+    lines = [" ".join([*columns, rjust(_("period"), 6)])]
     for point in result.to_dict("records"):
         expected = point["expected_value"]
         verdict = ""
         if point["is_anomaly"]:
-            verdict = "  <- anomaly, " + ("low" if point["is_negative_anomaly"] else "high")
+            low = point["is_negative_anomaly"]
+            verdict = "  <- " + (_("anomaly, low") if low else _("anomaly, high"))
         lines.append(
             f"{date(point['timestamp']):<19} {point['value']:>10.4g} {expected:>10.4g} "
             f"{expected - point['lower_margin']:>10.4g} "
@@ -128,15 +134,24 @@ def summary(result: pd.DataFrame) -> str:
     """Say in one line what was found."""
     anomalies = result[result["is_anomaly"]]
     if anomalies.empty:
-        return f"None of {len(result)} points is an anomaly."
+        return _("None of {points} points is an anomaly.").format(points=len(result))
     if len(anomalies) == 1:
-        return f"1 of {len(result)} points is an anomaly: {date(anomalies['timestamp'].iloc[0])}."
+        found = date(anomalies["timestamp"].iloc[0])
+        return _("1 of {points} points is an anomaly: {date}.").format(
+            points=len(result), date=found
+        )
     # Neighbouring anomalies have the same number of calm points before them.
     calm_before = (~result["is_anomaly"]).cumsum()[result["is_anomaly"]]
     longest = anomalies[calm_before == calm_before.value_counts().idxmax()]["timestamp"]
-    return (
-        f"{len(anomalies)} of {len(result)} points are anomalies; the longest stretch is "
-        f"{len(longest)} points, from {date(longest.iloc[0])} to {date(longest.iloc[-1])}."
+    return _(
+        "{anomalies} of {points} points are anomalies; the longest stretch is {longest} points, "
+        "from {start} to {end}."
+    ).format(
+        anomalies=len(anomalies),
+        points=len(result),
+        longest=len(longest),
+        start=date(longest.iloc[0]),
+        end=date(longest.iloc[-1]),
     )
 
 
@@ -182,7 +197,7 @@ def main() -> int:
     elif not walk_through(quickstart(), "20 months, all 1 but the last", params)["is_anomaly"].iloc[
         -1
     ]:
-        print("The last point is 0 among ones and was not flagged.", file=sys.stderr)
+        print(_("The last point is 0 among ones and was not flagged."), file=sys.stderr)
         return 1
     return 0
 

@@ -439,3 +439,7 @@ def test_many_series_that_all_fail_are_a_failure(
     assert "has no column 'pump': it has 'timestamp', 'value'." in capsys.readouterr().err
     assert main(["detect", str(fleet), "--by", "pump", "--plot", "out.png"]) == 2
     assert "--plot draws one series, and --by takes many." in capsys.readouterr().err
+    frame = pd.read_csv(fleet)
+    frame.assign(more=frame["value"]).to_csv(fleet, index=False)
+    assert main(["detect", str(fleet), "--by", "pump", "--each"]) == 2
+    assert "--by takes one column of values" in capsys.readouterr().err

@@ -24,7 +24,11 @@ def test_every_command_of_the_readme_is_in_the_makefile() -> None:
     assert not [name for name in commands if not re.search(rf"^{name}:", makefile, re.MULTILINE)]
 
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("README*.md")),
+    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("docs/*.md")),
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import detector
 from detector import report
+from detector.errors import DetectionError
 
 HOSTILE = "</script><script>alert(1)</script><!-- <b>\"'&\u2028"
 VALUES = [1.0, 2.0, 3.0] * 10 + [9.0, 2.0, 3.0]
@@ -173,3 +175,9 @@ def test_what_is_no_number_is_written_as_null() -> None:
     huge = np.array(VALUES) * 1e99
     found = detector.detect_entire(huge, period=3, boundary_version="V2")
     assert data(Elements(report.page(found, name="a")))["series"]["values"][0] == 1e99
+
+
+def test_without_plotly_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    with pytest.raises(DetectionError, match=r"plotly is not installed: install what require"):
+        report.page(detector.detect_entire(VALUES, period=3), name="a")

@@ -154,9 +154,13 @@ def test_a_series_of_ones_own_is_scored(tmp_path: Path) -> None:
     values = [100.0 + 20 * (day.dayofweek >= 5) + day.day % 3 for day in days]
     values[40] = 400.0
     series = tmp_path / "mine.csv"
-    pd.DataFrame({"timestamp": days, "value": values}).to_csv(series, index=False)
-    walk = walk_through(tmp_path, str(series), "--granularity", "daily")
+    frame = pd.DataFrame({"Day": days, "Sales": values})
+    frame.to_csv(series, index=False, sep=";", decimal=",", date_format="%d.%m.%Y")
+    walk = walk_through(tmp_path, str(series))
     assert walk.returncode == 0, walk.stderr
+    understood = "60 daily points from 'Day' and 'Sales', day first, decimal comma"
+    assert walk.stdout.splitlines()[0] == understood
+    assert "'granularity': 'daily'" in walk.stdout
     assert "2026-02-10" in walk.stdout.split("<- anomaly, high")[0].splitlines()[-1]
 
 
@@ -165,11 +169,30 @@ def test_the_real_series_shows_the_great_el_ninos(real: Any) -> None:
     assert "longest stretch is 8 points, from 1997-06-01 to 1998-01-01" in real.stdout
 
 
+def test_it_prints_japanese_to_who_asks_for_it(tmp_path: Path) -> None:
+    walk = walk_through(tmp_path, LANG="ja_JP")
+    assert walk.returncode == 0, walk.stderr
+    assert "登録したモデル: tracking-quickstart、バージョン 1、エイリアス 'champion'" in walk.stdout
+    assert "1963-08-31                   0          1       0.95          1      0" in walk.stdout
+    assert "20 点のうち 1 点が異常です: 1963-08-31。" in walk.stdout
+    assert "起動するコマンド: " in walk.stdout
+    refused = walk_through(tmp_path, "nowhere.csv", LANG="ja_JP")
+    assert refused.stderr.startswith(
+        "検出できませんでした。BadArgument: 'nowhere.csv' cannot be read"
+    )
+
+
+def test_an_output_that_lacks_characters_stops_nothing(tmp_path: Path) -> None:
+    walk = walk_through(tmp_path, "--sample", "elnino", LANG="ja_JP", PYTHONIOENCODING="ascii")
+    assert walk.returncode == 0, walk.stderr
+    assert "Sea surface temperature off Peru, \\xb0C:" in walk.stdout
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         (None, "No such file"),
-        ("a,b\n1,2\n", "lacks 'timestamp' and 'value'"),
+        ("a,b\n1,2\n", "several columns of numbers: 'a', 'b'"),
         ("timestamp,value\n2026-01-01,1\n2026-02-01,2\n", "12"),
         ("timestamp,value\nnever,1\n", "never"),
     ],

@@ -81,6 +81,10 @@ def _detect_in_file(options: argparse.Namespace) -> int:
         # Wrong options first: they need nobody who understood the file.
         (ChangePointOptions if _mode(options) == "change_points" else Options).from_request(request)
         sys.stderr.write(f"{reading.description}\n")
+        if options.by and len(reading.values) > 1:
+            raise DetectionError(
+                "BadArgument", "--by takes one column of values: choose it by --value COLUMN."
+            )
         if options.by:
             return _detect_in_each(reading.series(), request, options)
         if len(reading.values) > 1:

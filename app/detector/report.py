@@ -99,6 +99,11 @@ def page(
         Of the series; any text.
     understood : str
         How the file was read, in a sentence.
+
+    Raises
+    ------
+    DetectionError
+        Where the package that draws the chart is not installed.
     """
     style = (_FOLDER / "style.css").read_text(encoding="utf-8")
     plotly, code = _plotly(), _bundle("report.js")
@@ -133,8 +138,15 @@ def _json(content: Any) -> str:
 
 
 def _plotly() -> str:
-    file = importlib.resources.files("plotly").joinpath("package_data", "plotly.min.js")
-    return file.read_text(encoding="utf-8")
+    try:
+        file = importlib.resources.files("plotly").joinpath("package_data", "plotly.min.js")
+        return file.read_text(encoding="utf-8")
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        raise DetectionError(
+            "BadArgument",
+            "The page has no chart, because the package plotly is not installed: install what "
+            "requirements.txt names.",
+        ) from error
 
 
 def _bundle(name: str) -> str:

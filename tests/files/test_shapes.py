@@ -190,6 +190,16 @@ READ: list[tuple[str, str | bytes, str]] = [
         lines(day="%b %Y", days=every("MS")),
         "24 monthly points from 'Date' and 'Sales'",
     ),
+    (
+        "months as Excel shows them",
+        lines(day="%b-%y", days=every("MS")),
+        "24 monthly points from 'Date' and 'Sales'",
+    ),
+    (
+        "three digits behind every point, between semicolons",
+        lines("Date;Sales", value=lambda each: f"{each / 100:.3f}", between=";"),
+        DAILY,
+    ),
     ("ends of months", lines(days=every("ME")), "24 monthly points from 'Date' and 'Sales'"),
     (
         "quarters",
@@ -316,6 +326,11 @@ READ: list[tuple[str, str | bytes, str]] = [
         "an object of dates",
         json.dumps(dict(zip(ISO, VALUES, strict=True))),
         "12 daily points from 'timestamp' and 'value'",
+    ),
+    (
+        "the answer of a program",
+        json.dumps({"count": 12, "data": records(date="day", value="sales")}),
+        "12 daily points from 'day' and 'sales'",
     ),
     (
         "lines of objects",
@@ -481,6 +496,26 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
         "The file, line 14: 2021-12-16 is there twice in 'Date', with 1 here and 0 in line 2: "
         "keep one of them, or say "
         "which column tells series apart, such as --by 'Shop'.",
+    ),
+    (
+        "many series with equal values",
+        "Date,Shop,v\n" + "".join(f"{day},{shop},5\n" for shop in "ab" for day in ISO),
+        "The file, line 14: 2021-12-16 is there twice in 'Date', with 5 here and 5 in line 2: keep "
+        "one of them, or say which column tells series apart, such as --by 'Shop'.",
+    ),
+    (
+        "a text",
+        "# Shop\n\nIt opens at nine, and closes\nat five.\n\nCome, see, buy.\n",
+        "The file has no columns of dates and numbers: they must stand apart by commas, "
+        "semicolons, "
+        "tabs or bars, or in a sheet.",
+    ),
+    (
+        "blanks between the columns",
+        PLAIN.replace(",", " "),
+        "The file has no columns of dates and numbers: they must stand apart by commas, "
+        "semicolons, "
+        "tabs or bars, or in a sheet.",
     ),
     (
         "a picture",

@@ -90,8 +90,8 @@ def test_chart_table_and_options_are_there_without_a_network(tab: Tab) -> None:
     tab.open(entire())
     assert tab.text("h1") == "Anomalies in Power"
     assert tab.text("#understood") == "237 hourly points from 'Power', 3 gaps"
-    assert tab.text("#summary") == "1 of 237 points is an anomaly: 2024-01-05 04:00:00."
-    assert tab.text("#found-rows").startswith("2024-01-05 04:00:00")
+    assert tab.text("#summary") == "1 of 237 points is an anomaly: 2024-01-05 04:00."
+    assert tab.text("#found-rows").startswith("2024-01-05 04:00")
     options = tab.text("#settings").split("\n")
     assert options[options.index("Sensitivity") + 1] == "80"
     assert options[options.index("Points in a season") + 1] == "24"
@@ -119,7 +119,7 @@ def test_latest_and_change_points_are_drawn(tab: Tab) -> None:
     frame.loc[frame.index[-1], "value"] = 170
     last = detector.detect_latest(frame, granularity="hourly", sensitivity=80)
     tab.open(report.page(last, name="Power"))
-    assert tab.text("#summary").startswith("The last point, 2024-01-10 23:00:00, is an anomaly")
+    assert tab.text("#summary").startswith("The last point, 2024-01-10 23:00, is an anomaly")
     tab.open(report.page(detector.detect_latest(hourly(), granularity="hourly"), name="Power"))
     assert "is normal" in tab.text("#summary")
     days = pd.date_range("2024-01-01", periods=60, freq="D")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from chromium import Page
 from page.files import daily, german
-from page.seen import done
+from page.seen import done, drawn, give
 from selenium.webdriver.common.keys import Keys
 from services import Service
 
@@ -75,10 +75,9 @@ def is_text(page: Page) -> None:
 
 def test_the_name_of_a_column_stays_text(page: Page, tmp_path: Path) -> None:
     (tmp_path / "evil.csv").write_text(german(daily(name=EVIL)))
-    page.open()
-    page.file("#file", tmp_path / "evil.csv")
+    give(page, tmp_path / "evil.csv")
     page.says("#description", "<b id=planted>")
-    done(page)
+    drawn(page, 60)
     # The title of the axis and what hovers.
     title = page.until(
         lambda: page.js("return document.querySelector('#chart .ytitle')?.textContent"),
@@ -99,13 +98,12 @@ def test_a_name_of_a_file_stays_text(page: Page, tmp_path: Path) -> None:
     page.refusals.add(400)
     path = tmp_path / "<b id=planted>bold<img src=x onerror=window.stolen=1>.csv"
     path.write_text("no table\n")
-    page.open()
-    page.file("#file", path)
+    give(page, path)
     page.text("#input-error")
     is_text(page)
     path.write_text(german(daily()))
     page.file("#file", path)
-    done(page)
+    drawn(page, 60)
     is_text(page)
 
 
@@ -114,8 +112,7 @@ def test_a_value_and_the_names_to_choose_from_stay_text(page: Page, tmp_path: Pa
     rows = [[*row, "Cost" + EVIL if place == 0 else place] for place, row in enumerate(daily())]
     rows[5][1] = EVIL
     (tmp_path / "evil.csv").write_text(german(rows))
-    page.open()
-    page.file("#file", tmp_path / "evil.csv")
+    give(page, tmp_path / "evil.csv")
     page.until(
         lambda: page.js(
             "return ['description', 'input-error', 'input-choices'].some((id) =>"
@@ -128,15 +125,14 @@ def test_a_value_and_the_names_to_choose_from_stay_text(page: Page, tmp_path: Pa
 
 def test_a_link_of_a_stranger_stays_text(page: Page, tmp_path: Path) -> None:
     (tmp_path / "evil.csv").write_text(german(daily(name=EVIL)))
-    page.open()
-    page.file("#file", tmp_path / "evil.csv")
-    done(page)
+    give(page, tmp_path / "evil.csv")
+    drawn(page, 60)
     link = page.until(
         lambda: page.driver.current_url if len(page.driver.current_url) > 200 else "", "a link"
     )
     page.driver.switch_to.new_window("tab")
     page.open(link)
-    done(page)
+    drawn(page, 60)
     is_text(page)
     for fragment in (f"#{EVIL}", f"#series?sample={EVIL}", f"#series?sample=fault&tab={EVIL}"):
         page.open(quote(fragment, safe="#?=&"))

@@ -105,14 +105,7 @@ def create() -> FastAPI:
     )
     _add_middleware(app, settings)
     errors.add_handlers(app)
-    guarded = [Security(require_key)]
-    azure = "/anomalydetector/{version}"
-    app.include_router(timeseries.router, prefix=azure, dependencies=guarded, tags=["timeseries"])
-    app.include_router(
-        multivariate.router, prefix=azure, dependencies=guarded, tags=["multivariate"]
-    )
-    for ours, tag in ((datasets, "datasets"), (files, "files"), (registered_models, "models")):
-        app.include_router(ours.router, dependencies=guarded, tags=[tag])
+    _add_guarded_routes(app)
     _add_pages(app)
     _add_service_routes(app)
     _add_container_routes(app)
@@ -136,6 +129,19 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
         )
     app.add_middleware(Callers, settings=settings)
     app.add_middleware(RequestLog)
+
+
+def _add_guarded_routes(app: FastAPI) -> None:
+    """Add the routes that need a key: all that take or tell data."""
+    guarded = [Security(require_key)]
+    azure = "/anomalydetector/{version}"
+    app.include_router(timeseries.router, prefix=azure, dependencies=guarded, tags=["timeseries"])
+    app.include_router(
+        multivariate.router, prefix=azure, dependencies=guarded, tags=["multivariate"]
+    )
+    app.include_router(datasets.router, dependencies=guarded, tags=["datasets"])
+    app.include_router(files.router, dependencies=guarded, tags=["files"])
+    app.include_router(registered_models.router, dependencies=guarded, tags=["models"])
 
 
 def _add_service_routes(app: FastAPI) -> None:

@@ -17,8 +17,10 @@ from detector.errors import DetectionError, described
 __all__ = ["router"]
 
 router = APIRouter()
-# Of a sheet or a Parquet file: far more than a series has, and little memory.
-_MOST_CELLS = 2_000_000
+# Far more than a series has, and little memory.
+_MOST_CELLS = 1_000_000
+# Unpacked a file is larger; a sheet with the longest series has about half of it.
+_UNPACKED_TIMES, _UNPACKED_BYTES = 4, 2 * 1024 * 1024
 
 
 class Column(Wire):
@@ -122,7 +124,11 @@ async def read_file(
             values=value or None,
             day_first=_flag(day_first),
             sheet=sheet or None,
-            bounds=files.Bounds(bytes=4 * len(body) + 2**22, cells=_MOST_CELLS, old_excel=False),
+            bounds=files.Bounds(
+                bytes=_UNPACKED_TIMES * len(body) + _UNPACKED_BYTES,
+                cells=_MOST_CELLS,
+                old_excel=False,
+            ),
         )
         return Json(_answer(reading))
 

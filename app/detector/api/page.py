@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from detector.api.assets import Assets, html, installed
+from detector.report import PLOTLY_STYLES
 
 __all__ = ["Page", "wants_html"]
 
@@ -15,14 +16,9 @@ _NO_PLOTLY = (
     "The page cannot draw charts: the package plotly is not installed. Install what "
     "requirements.txt names, and start the service again."
 )
-# Plotly adds two style elements: an empty one, and that of its maps.
-_PLOTLY_STYLES = (
-    "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' "
-    "'sha256-ji27qzEtxXZW+7dun6UwjHXJ18e6WAin1VvNtkzIE/o='"
-)
 _POLICY = (
     "default-src 'none'; script-src 'self'; "
-    f"style-src 'self' {_PLOTLY_STYLES}; "
+    f"style-src 'self' {PLOTLY_STYLES}; "
     "img-src 'self' data: blob:; connect-src 'self'; font-src 'none'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from detector.errors import listed
-from detector.files.dates import is_dated, read_stamps
+from detector.files.dates import is_dated
 from detector.files.grid import kind_of, kinds_of
+from detector.files.stamps import read_stamps
 from detector.files.table import Table, is_missing
 
 __all__ = ["EVERY", "Chosen", "choose", "columns_of"]
@@ -18,6 +19,7 @@ __all__ = ["EVERY", "Chosen", "choose", "columns_of"]
 EVERY = "*"
 _SAMPLE = 200
 _COUNTERS = ("index", "#", "no", "no.")
+_LIKE_OTHERS = ("2021", "days of Excel")
 # Of several columns of dates, one of these is meant.
 _USUAL = ("timestamp", "datetime", "date", "time")
 
@@ -114,7 +116,11 @@ def _dates(table: Table, kinds: dict[str, str], taken: set[str]) -> str | None:
     stamps = [name for name in numbers if is_dated(name) and _stamps(table, name, dated=True)]
     if stamps:
         return stamps[0]
-    # One that is called so and holds something else: the line that is wrong will be shown.
+    # One that is called so and holds something else: the line that is wrong will be shown. A time
+    # may be that of a clock that began with the first point.
+    wrong = [name for name in numbers if name.lower() in _USUAL[:-1]]
+    if wrong:
+        return wrong[0]
     called = [name for name in free if is_dated(name) and kinds[name] == "text"]
     if called and not [name for name in called if name.lower() in _USUAL]:
         called = called if len(called) == 1 else []
@@ -132,10 +138,13 @@ def _stamps(table: Table, name: str, *, dated: bool) -> bool:
         numbers = np.array([float(cell) for cell in cells])
     except (ValueError, TypeError, OverflowError):
         return False
-    if not len(numbers) or read_stamps(numbers, dated=dated) is None:
+    read = read_stamps(numbers, dated=dated) if len(numbers) else None
+    if read is None:
         return False
     steps = np.diff(numbers)
-    return dated or bool((steps > 0).all() or (steps < 0).all())
+    # A duration in a column such as `response time` may look like a year.
+    sure = dated and read.notation not in _LIKE_OTHERS
+    return sure or bool((steps >= 0).all() or (steps <= 0).all())
 
 
 def _numbers(

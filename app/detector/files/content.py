@@ -3,6 +3,7 @@
 import bz2
 import io
 import lzma
+import struct
 import sys
 import zipfile
 import zlib
@@ -15,13 +16,21 @@ import pyarrow as pa
 
 from detector.files.problems import FileError, quoted
 
-__all__ = ["STANDARD_INPUT", "Bounds", "Content", "Source", "load"]
+__all__ = ["BROKEN", "STANDARD_INPUT", "Bounds", "Content", "Source", "check_method", "load"]
 
 STANDARD_INPUT = "-"
 Source = str | Path | bytes | bytearray | IO[bytes]
+# What is raised on packed garbage is not documented; all of it is the file's fault.
+BROKEN = (
+    *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError, KeyError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _ENCRYPTED = 1
+# That a file of xz may take to unpack; its strongest level takes half of it.
+_MOST_MEMORY = 128 * 1024 * 1024
 # What is packed in what is packed.
 _DEEPEST = 3
 _BLOCK = 1024 * 1024
@@ -37,7 +46,7 @@ class Bounds:
     bytes : int
         As it lies on the disk, and again unpacked.
     cells : int
-        Of a sheet or of a Parquet file, empty ones between others too.
+        Of a table, empty ones between others too.
     old_excel : bool
         Whether the formats of Excel beside .xlsx are read: what their sheets take of memory is not
         known before, so that they must come from someone who is trusted.
@@ -152,32 +161,29 @@ def _unpacked(content: Content, bounds: Bounds) -> tuple[bytes, str] | None:
     data = content.data
     if data.startswith((_ZIP, _EMPTY_ZIP)):
         return _member(content, bounds)
-    if data.startswith(b"\x1f\x8b"):
-        return _gunzipped(content, bounds), ""
-    for begin, opened in _PACKED.items():
+    if data.startswith(_ZSTD):
+        # It takes no more than 128 MiB to unpack, whatever the file says.
+        with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
+            return _bounded(stream, content, bounds), ""
+    for begin, unpacker in _UNPACKERS.items():
         if data.startswith(begin):
-            with opened(io.BytesIO(data)) as stream:
-                return _bounded(stream, content, bounds), ""
+            return _joined(content, bounds, begin, unpacker), ""
     return None
 
 
-def _zstd(file: BinaryIO) -> Any:
-    return pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd")
-
-
-_PACKED: dict[bytes, Callable[[BinaryIO], Any]] = {
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\0": lzma.LZMAFile,
-    b"\x28\xb5\x2f\xfd": _zstd,
+_UNPACKERS: dict[bytes, Callable[[], Any]] = {
+    b"\x1f\x8b": lambda: zlib.decompressobj(wbits=31),
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ\0": lambda: lzma.LZMADecompressor(memlimit=_MOST_MEMORY),
 }
 
 
-def _gunzipped(content: Content, bounds: Bounds) -> bytes:
-    """Unpack gzip, which may be several one behind the other."""
+def _joined(content: Content, bounds: Bounds, begin: bytes, unpacker: Callable[[], Any]) -> bytes:
+    """Unpack what may be several packed files one behind the other."""
     rest, out, size = content.data, [], 0
     try:
-        while rest.startswith(b"\x1f\x8b"):
-            unpack = zlib.decompressobj(wbits=31)
+        while rest.startswith(begin):
+            unpack = unpacker()
             block = unpack.decompress(rest, bounds.bytes + 1 - size)
             size += len(block)
             if size > bounds.bytes:
@@ -186,7 +192,9 @@ def _gunzipped(content: Content, bounds: Bounds) -> bytes:
                 raise EOFError("it is cut off")
             out.append(block)
             rest = unpack.unused_data
-    except (zlib.error, EOFError) as error:
+    except FileError:
+        raise
+    except BROKEN as error:
         raise _broken(content, error) from error
     return b"".join(out)
 
@@ -198,11 +206,9 @@ def _bounded(stream: BinaryIO, content: Content, bounds: Bounds) -> bytes:
             out += block
             if len(out) > bounds.bytes:
                 raise _too_large(content, bounds)
-    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
-        if isinstance(error, FileError):
-            raise
-        raise _broken(content, error) from error
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except FileError:
+        raise
+    except BROKEN as error:
         raise _broken(content, error) from error
     return bytes(out)
 
@@ -224,7 +230,7 @@ def _member(content: Content, bounds: Bounds) -> tuple[bytes, str] | None:
     try:
         archive = zipfile.ZipFile(io.BytesIO(content.data))
         entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
+    except BROKEN as error:
         raise _broken(content, error) from error
     names = {entry.filename for entry in entries}
     if "[Content_Types].xml" in names or "mimetype" in names:
@@ -239,11 +245,22 @@ def _member(content: Content, bounds: Bounds) -> tuple[bytes, str] | None:
     [entry] = files
     if entry.flag_bits & _ENCRYPTED:
         raise content.problem("is encrypted: pack it without a password.")
+    check_method(content, entry)
     try:
         with archive.open(entry) as stream:
             return _bounded(cast(BinaryIO, stream), content, bounds), entry.filename
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+    except FileError:
+        raise
+    except BROKEN as error:
         raise _broken(content, error) from error
+
+
+def check_method(content: Content, entry: zipfile.ZipInfo) -> None:
+    """Refuse a part of a zip that takes as much memory to unpack as it says."""
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise content.problem(
+            f"is packed with method {entry.compress_type}: pack it with the usual one, deflate."
+        )
 
 
 def _is_hidden(name: str) -> bool:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -12,22 +12,30 @@ import pandas as pd
 
 from detector.arrays import Floats
 from detector.errors import shown
+from detector.files.stamps import Dates, parsed, read_stamps
 from detector.files.steps import find_steps
 from detector.files.table import Table, is_missing
 from detector.files.values import looks_number
 from detector.series.dates import is_written, notations, plain
 from detector.series.timestamps import read_plain
 
-__all__ = ["Dates", "is_dated", "looks_date", "looks_time", "read_dates", "read_stamps"]
+__all__ = ["is_dated", "looks_date", "looks_time", "read_dates"]
 
 _DATED = re.compile(
     r"date|time|stamp|zeit|datum|fecha|(?:^|[^a-z])(?:day|month|year|week|hour|quarter|period|"
     r"ts|ds|epoch|unix|data|jour|mois|monat|tag|jahr)(?:[^a-z]|$)|日|時|年|月"
 )
 _ISO = re.compile(
-    r"\d{4}-\d{1,2}(?:-\d{1,2}(?:[T ]\d{1,2}(?::?\d\d){0,2}(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?"
-    r"(?:\d\d)?))?)?)?|\d{8}T\d{4,6}Z?",
-    re.IGNORECASE,
+    r"""
+    \d{4}-\d{1,2}
+    (?:-\d{1,2}
+        (?:[T\ ](?:\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?|\d\d(?:\d\d){0,2})
+            (?:\ ?(?:Z|UTC|[+-]\d\d:?(?:\d\d)?))?
+        )?
+    )?
+    | \d{8}T\d{4,6}Z?
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _TIME = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[ap]m)?", re.IGNORECASE)
 _SHORT = re.compile(
@@ -39,39 +47,19 @@ _COARSE = (
     (re.compile(r"\d{4}([./])\d{1,2}"), "%Y{}%m"),
     (re.compile(r"[a-z]{3}([ -])\d{4}", re.IGNORECASE), "%b{}%Y"),
     (re.compile(r"[a-z]{4,9}([ -])\d{4}", re.IGNORECASE), "%B{}%Y"),
+    (re.compile(r"[a-z]{3}([ -])\d{2}", re.IGNORECASE), "%b{}%y"),
     (re.compile(r"\d{4}-W\d{1,2}(-)1", re.IGNORECASE), "%G-W%V{}%u"),
 )
 _QUARTER = re.compile(r"(?:(\d{4})[ /-]?Q([1-4])|Q([1-4])[ /-]?(\d{4}))", re.IGNORECASE)
 _WEEK = re.compile(r"\d{4}-W\d{1,2}", re.IGNORECASE)
 _OFFSET = re.compile(r" ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?)$", re.IGNORECASE)
-_SAMPLE = 200
+_SAMPLE, _LONGEST = 200, 100
 # An example of a notation shows which part is the day.
 _EXAMPLE = pd.Timestamp("2021-12-31 16:39:32")
 # Two readings of the same digits: one is clear where it has a point at nearly all of its places
 # and the other has not.
 _CLEAR, _UNCLEAR = 0.9, 0.5
 _FEWEST_IN_ORDER = 4
-
-
-@dataclass(frozen=True)
-class Dates:
-    """Dates as they were read.
-
-    Attributes
-    ----------
-    index : DatetimeIndex
-        Without a zone where they were written without, NaT where there is none.
-    notation : str
-        An example of it, or its name.
-    day_first : bool or None
-        None where there is nothing to decide.
-    notes : tuple of str
-    """
-
-    index: pd.DatetimeIndex
-    notation: str
-    day_first: bool | None = None
-    notes: tuple[str, ...] = ()
 
 
 def is_dated(name: str) -> bool:
@@ -88,6 +76,8 @@ def looks_date(cell: Any) -> bool:
     """Say whether a cell is a date, however it is written; a number is none."""
     if not isinstance(cell, str):
         return isinstance(cell, date | np.datetime64) and not pd.isna(cell)
+    if len(cell) > _LONGEST:
+        return False
     text = _neat(cell)
     if _ISO.fullmatch(text):
         return True
@@ -136,12 +126,7 @@ def _formats(text: str) -> list[str]:
 
 
 def _that_read(text: str, formats: list[str]) -> list[str]:
-    return [each for each in formats if not _parsed([text], each).hasnans]
-
-
-def _parsed(texts: Sequence[str | None], notation: str) -> pd.DatetimeIndex:
-    cells: Any = np.array(texts, dtype=object)
-    return pd.DatetimeIndex(pd.to_datetime(cells, format=notation, utc=True, errors="coerce"))
+    return [each for each in formats if not parsed([text], each).hasnans]
 
 
 def read_dates(table: Table, name: str, day_first: bool | None) -> Dates:
@@ -179,12 +164,15 @@ def read_dates(table: Table, name: str, day_first: bool | None) -> Dates:
     if kinds and all(issubclass(kind, date | np.datetime64) for kind in kinds):
         return _of_objects(table, name, cells)
     if kinds <= {int, float}:
-        return _of_numbers(table, name, np.array([_number(cell) for cell in cells]))
+        return _of_numbers(table, name, np.array([_number(cell) for cell in cells], dtype=float))
     return _of_texts(table, name, cells, day_first)
 
 
 def _number(cell: Any) -> float:
-    return np.nan if is_missing(cell) else float(cell)
+    try:
+        return np.nan if is_missing(cell) else float(cell)
+    except OverflowError:
+        return np.inf
 
 
 def _of_objects(table: Table, name: str, cells: Sequence[Any]) -> Dates:
@@ -324,11 +312,11 @@ def _orders(sample: Sequence[str], formats: list[str]) -> list[list[str]]:
 
 def _in_any(texts: Sequence[str], formats: list[str]) -> pd.DatetimeIndex:
     """Read each text in the first of several notations that reads it."""
-    read = _parsed(texts, formats[0])
+    read = parsed(texts, formats[0])
     for other in formats[1:]:
         if not read.hasnans:
             break
-        read = read.where(read.notna(), _parsed(texts, other))
+        read = read.where(read.notna(), parsed(texts, other))
     return read
 
 
@@ -367,7 +355,9 @@ def _decided(
         return clear
     apart = next(at for at in range(len(texts)) if len({each.index[at] for each in found}) > 1)
     choices = [
-        {"dayFirst": bool(each.day_first), "example": _as_read(each, apart)} for each in found
+        {"dayFirst": bool(each.day_first), "example": _as_read(each, apart)}
+        for each in found
+        if each.day_first is not None
     ]
     both = " or ".join(_as_read(each, apart) for each in found)
     raise table.content.problem(
@@ -399,9 +389,6 @@ def _as_read(dates: Dates, at: int) -> str:
     return str(dates.index[at].strftime("%-d %B %Y"))
 
 
-# Digits alone: the calendar's, or time that has gone since a day.
-
-
 def _of_digits(table: Table, name: str, texts: list[str], missing: Any) -> Dates:
     numbers = np.full(len(texts), np.nan)
     for row in np.flatnonzero(~missing):
@@ -421,59 +408,3 @@ def _of_numbers(table: Table, name: str, numbers: Floats) -> Dates:
         row = int(there[0])
         raise _no_date(table, row, name, f"{numbers[row]:.15g}", "")
     return read
-
-
-_CALENDAR = (
-    (10**3, 2300, "%Y", "2021"),
-    (190001, 210012, "%Y%m", "202112"),
-    (19000101, 21001231, "%Y%m%d", "20211231"),
-    (190001010000, 210012312359, "%Y%m%d%H%M", "202112311639"),
-    (19000101000000, 21001231235959, "%Y%m%d%H%M%S", "20211231163932"),
-)
-# From 1973 to 2100.
-_UNIX = tuple(
-    (10**8 * factor, 4_102_444_800 * factor, unit, f"Unix {words}")
-    for factor, unit, words in (
-        (1, "s", "seconds"),
-        (10**3, "ms", "milliseconds"),
-        (10**6, "us", "microseconds"),
-        (10**9, "ns", "nanoseconds"),
-    )
-)
-# From 1954 to 2118.
-_EXCEL = (20_000, 80_000)
-
-
-def read_stamps(numbers: Floats, *, dated: bool) -> Dates | None:
-    """Read numbers as dates, or return None where they are none.
-
-    Parameters
-    ----------
-    numbers : ndarray of float64, shape (n,)
-        NaN where there is none.
-    dated : bool
-        Whether the column is known to hold dates; else years and the days of Excel are numbers.
-    """
-    there = numbers[~np.isnan(numbers)]
-    if not len(there):
-        return None
-    least, most = there.min(), there.max()
-    whole = bool((there == np.floor(there)).all())
-    for low, high, notation, example in _CALENDAR if whole else ():
-        if low <= least and most <= high and (dated or notation != "%Y"):
-            texts = [None if np.isnan(each) else f"{each:.0f}" for each in numbers]
-            read = _parsed(texts, notation).tz_convert(None)
-            if np.count_nonzero(read.notna()) == len(there):
-                return Dates(read, example)
-    for low, high, unit, example in _UNIX:
-        if low <= least and most <= high:
-            return Dates(_since(numbers, unit, "unix").tz_localize("UTC"), example)
-    if dated and _EXCEL[0] <= least and most <= _EXCEL[1]:
-        return Dates(_since(numbers, "D", "1899-12-30").round("ms"), "days of Excel")
-    return None
-
-
-def _since(numbers: Any, unit: Any, origin: str) -> pd.DatetimeIndex:
-    read = pd.DatetimeIndex(pd.to_datetime(numbers, unit=unit, origin=origin))
-    # A float has no more digits.
-    return read.round("us")

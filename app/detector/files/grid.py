@@ -10,9 +10,10 @@ from detector.files.problems import FileError
 from detector.files.table import Table, is_missing
 from detector.files.values import looks_number
 
-__all__ = ["Rows", "kind_of", "kinds_of", "table_of"]
+__all__ = ["MOST_COLUMNS", "Rows", "kind_of", "kinds_of", "table_of"]
 
 Rows = Sequence[Sequence[Any]]
+MOST_COLUMNS = 2000
 _SAMPLE = 100
 # Lines before the header, at most.
 _MOST_TITLES = 50
@@ -65,7 +66,14 @@ def table_of(
     if not filled:
         raise content.problem("is empty: it must hold dates and numbers.")
     width = _width(rows, filled)
+    if width > MOST_COLUMNS:
+        raise content.problem(f"has {width} columns, and at most {MOST_COLUMNS} are read.")
     kinds = _kinds(rows, filled, width)
+    if len(filled) > 1 and not {"dates", "numbers"} & set(kinds):
+        raise content.problem(
+            "has no columns of dates and numbers: they must stand apart by commas, semicolons, "
+            "tabs or bars, or in a sheet."
+        )
     start, header, notes = _header(rows, filled, kinds, place)
     body = filled[start:]
     if not body:
@@ -112,7 +120,9 @@ def _is_there(cell: Any) -> bool:
 def _width(rows: Rows, filled: list[int]) -> int:
     """Return how many cells most rows have, without those that are empty at the end."""
     later = [rows[at] for at in filled[len(filled) // 2 :][:_SAMPLE]]
-    full = max(max(at for at, cell in enumerate(row, 1) if _is_there(cell)) for row in later)
+    full = max(
+        max((at for at, cell in enumerate(row, 1) if _is_there(cell)), default=1) for row in later
+    )
     lengths = Counter(map(len, later))
     # A column whose last values are missing is one still.
     return max(full, lengths.most_common(1)[0][0])

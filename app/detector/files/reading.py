@@ -13,10 +13,11 @@ from detector.errors import listed, shown
 from detector.files.columnar import is_parquet, read_parquet
 from detector.files.columns import Chosen, choose, columns_of
 from detector.files.content import Bounds, Source, load
-from detector.files.dates import Dates, read_dates
+from detector.files.dates import read_dates
 from detector.files.problems import quoted
 from detector.files.records import is_json, read_json
 from detector.files.sheets import is_workbook, read_sheet
+from detector.files.stamps import Dates
 from detector.files.steps import Steps, find_steps
 from detector.files.table import Table, is_missing
 from detector.files.text import decoded, read_text
@@ -152,6 +153,10 @@ class Reading:
             named[_MOST_SHOWN:] = [f"{len(named) - _MOST_SHOWN} more"]
         columns = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
         parts = [f"{self.steps.describe(len(self))} from {columns}"]
+        if self.keys.shape[1]:
+            parts.append(
+                f"series told apart by {' and '.join(quoted(str(each)) for each in self.keys)}"
+            )
         if self.times is None:
             parts.append("without dates")
         if self.day_first is not None:
@@ -238,6 +243,11 @@ def _table(source: Source, name: str | None, sheet: str | None, bounds: Bounds) 
     if is_workbook(content):
         return read_sheet(content, sheet, bounds)
     text = decoded(content)
+    if max(map(text.count, ",;\t|\n")) > bounds.cells:
+        raise content.problem(
+            f"holds more than {bounds.cells} cells, the most that are read: cut out the time or "
+            "the columns that matter."
+        )
     return read_json(content, text) if is_json(content, text) else read_text(content, text)
 
 
@@ -370,15 +380,25 @@ class _Points:
         """Return which points stay; refuse those of one time that differ."""
         again = np.zeros(len(rows), dtype=bool)
         again[1:] = (np.diff(_clock(times)) == 0) & (np.diff(codes) == 0)
+        words = [
+            self.table.column(name)
+            for name, kind in self.chosen.kinds.items()
+            if kind == "text" and name not in self.chosen.values
+        ]
         for place in np.flatnonzero(again):
-            for name, each in self.values.items():
-                now, before = each[rows[place]], each[rows[place - 1]]
-                if now != before and not (np.isnan(now) and np.isnan(before)):
-                    raise self._twice(rows, int(place), times, name)
+            now, before = rows[place], rows[place - 1]
+            for each in self.values.values():
+                if each[now] != each[before] and not np.isnan([each[now], each[before]]).all():
+                    raise self._twice(rows, int(place), times)
+            if any(cells[now] != cells[before] for cells in words):
+                raise self._twice(rows, int(place), times)
         return ~again
 
-    def _twice(self, rows: Ints, place: int, times: pd.DatetimeIndex, name: str) -> Exception:
-        numbers = [f"{self.values[name][row]:g}" for row in rows[[place - 1, place]]]
+    def _twice(self, rows: Ints, place: int, times: pd.DatetimeIndex) -> Exception:
+        both = [
+            ", ".join(f"{each[row]:g}" for each in self.values.values())
+            for row in rows[[place - 1, place]]
+        ]
         text = [each for each, kind in self.chosen.kinds.items() if kind == "text"]
         hint = "keep one of them"
         if text and not self.keys.shape[1]:
@@ -388,6 +408,6 @@ class _Points:
         moment = str(times[place]).removesuffix(" 00:00:00")
         return self.table.problem(
             int(rows[place]),
-            f"{moment} is there twice in '{self.chosen.timestamp}', with {numbers[1]} here and "
-            f"{numbers[0]} in {self.table.place(int(rows[place - 1]))}: {hint}.",
+            f"{moment} is there twice in '{self.chosen.timestamp}', with {both[1]} here and "
+            f"{both[0]} in {self.table.place(int(rows[place - 1]))}: {hint}.",
         )

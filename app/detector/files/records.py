@@ -8,6 +8,7 @@ import orjson
 
 from detector.errors import DetectionError, shown
 from detector.files.content import Content
+from detector.files.grid import MOST_COLUMNS
 from detector.files.table import Table
 
 __all__ = ["is_json", "read_json"]
@@ -100,6 +101,10 @@ def _of_object(content: Content, body: Mapping[str, Any]) -> Table:
             return _joined(content, "index", index, table)
         return table
     values = list(body.values())
+    lists = [each for each in values if isinstance(each, list) and each]
+    if len(lists) == 1 and isinstance(lists[0][0], Mapping):
+        # The answer of a program, with its points under some name.
+        return _of_points(content, lists[0])
     if values and all(isinstance(each, list) for each in values):
         if len({len(each) for each in values}) > 1:
             raise content.problem("has columns of different lengths.")
@@ -156,6 +161,8 @@ def _of_points(content: Content, points: list[Any], names: list[str] | None = No
 def _checked(content: Content, names: list[str], columns: list[Any]) -> Table:
     if not columns or not len(columns[0]):
         raise content.problem("has no points.")
+    if len(columns) > MOST_COLUMNS:
+        raise content.problem(f"has {len(columns)} columns, and at most {MOST_COLUMNS} are read.")
     columns = [
         [shown(cell) if isinstance(cell, dict | list) else cell for cell in column]
         if any(isinstance(cell, dict | list) for cell in column)

@@ -10,7 +10,7 @@ from typing import Any
 from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum
 
 from detector.errors import listed
-from detector.files.content import Bounds, Content
+from detector.files.content import BROKEN, Bounds, Content, check_method
 from detector.files.grid import kinds_of, table_of
 from detector.files.problems import FileError
 from detector.files.table import Table
@@ -20,6 +20,7 @@ __all__ = ["is_workbook", "read_sheet"]
 _ZIP, _OLD = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PASSWORD = "EncryptedPackage".encode("utf-16-le")
 _CELL = re.compile(rb"""\br\s*=\s*["']\$?([A-Za-z]{1,7})\$?(\d{1,10})["']""")
+_ERRORS = (*BROKEN, CalamineError, TypeError)
 _BLOCK = 1024 * 1024
 _SAMPLE = 100
 
@@ -50,9 +51,6 @@ def read_sheet(content: Content, sheet: str | None, bounds: Bounds) -> Table:
             raise content.problem(f"has no sheet {sheet!r}: it has {listed(names)}.")
         return _table(content, sheet, _rows(content, book, sheet))
     return _only(content, names, lambda name: _rows(content, book, name))
-
-
-_ERRORS = (CalamineError, OSError, ValueError, TypeError, OverflowError, KeyError, EOFError)
 
 
 def _only(content: Content, names: list[str], rows: Callable[[str], Any]) -> Table:
@@ -130,10 +128,14 @@ def _check(content: Content, bounds: Bounds) -> None:
             raise content.problem("is no workbook of Excel: save it as .xlsx.")
         if any(entry.flag_bits & 1 for entry in entries):
             raise _encrypted(content)
+        for entry in entries:
+            check_method(content, entry)
         budget = bounds.bytes
         for entry in entries:
             budget -= _unpacked(content, archive, entry, budget, bounds)
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+    except FileError:
+        raise
+    except BROKEN as error:
         raise _broken(content, error) from error
 
 

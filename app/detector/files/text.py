@@ -163,7 +163,7 @@ class _Lines:
     def place(self, row: int) -> str:
         """Return where a row stands; a quoted cell may take several lines."""
         reader = _reader(self.lines, self.delimiter)
-        for _ in islice(reader, row - self.shift):
+        for _ in islice(reader, max(0, row - self.shift)):
             pass
         line = reader.line_num
         if self.numbers:

@@ -34,12 +34,16 @@ _NUMBER = re.compile(
 )
 _POINTS, _COMMA = re.compile(r"\d{1,3}(\.\d{3})+"), re.compile(r"\d{1,3}(,\d{3})+")
 _ENOUGH = 1000
+# A number has fewer digits; a long text of blanks would take long to tell from one.
+_LONGEST = 400
 
 
 def looks_number(cell: Any) -> bool:
     """Say whether a cell is a number, however it is written."""
     if isinstance(cell, str):
         text = cell.strip()
+        if len(text) > _LONGEST:
+            return False
         if not text.isascii():
             text = unicodedata.normalize("NFKC", text)
         return _NUMBER.fullmatch(text) is not None
@@ -58,12 +62,13 @@ def decimal_mark(columns: Iterable[Sequence[Any]], delimiter: str) -> tuple[str,
     """
     marks: set[str] = set()
     grouped: set[str] = set()
-    ungrouped_long = False
+    ungrouped_long = ungrouped = False
     for column in columns:
         for cell in _written(column):
             digits = _digits(cell)
             comma, point = digits.rfind(","), digits.rfind(".")
             if comma < 0 and point < 0:
+                ungrouped |= bool(digits)
                 ungrouped_long |= len(digits) > 3
             elif comma >= 0 and point >= 0:
                 marks.add("," if comma > point else ".")
@@ -81,9 +86,9 @@ def decimal_mark(columns: Iterable[Sequence[Any]], delimiter: str) -> tuple[str,
         return (marks.pop(), True) if len(marks) == 1 else (".", False)
     if grouped == {","} and not ungrouped_long and delimiter != ";":
         return ".", False
-    if grouped == {"."} and not ungrouped_long and delimiter == ";":
+    if grouped == {"."} and ungrouped and not ungrouped_long and delimiter == ";":
         return ",", False
-    return ("," if grouped == {","} else "."), not grouped
+    return ("," if grouped == {","} else "."), len(grouped) < len(".,")
 
 
 def _written(column: Sequence[Any]) -> Iterable[str]:
@@ -98,7 +103,8 @@ def _written(column: Sequence[Any]) -> Iterable[str]:
 
 
 def _digits(cell: str) -> str:
-    found = _NUMBER.fullmatch(cell.strip())
+    text = cell.strip()
+    found = _NUMBER.fullmatch(text) if len(text) <= _LONGEST else None
     return re.sub(f"[{_BLANKS}]", "", found["digits"]) if found else ""
 
 
@@ -117,7 +123,7 @@ class _Notation:
         text = cell.strip()
         if not text.isascii():
             text = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
-        found = _NUMBER.fullmatch(text)
+        found = _NUMBER.fullmatch(text) if len(text) <= _LONGEST else None
         if not found:
             raise ValueError
         digits = re.sub(f"[{_BLANKS}]", "", found["digits"])

@@ -97,7 +97,8 @@ function create(element) {
   element.addEventListener("blur", () => chart.drawn && chart.Plotly.Fx.unhover(chart.plot));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.data && render(chart));
   new ResizeObserver(() => {
-    if (chart.drawn && element.clientWidth && element.clientWidth !== chart.width) render(chart);
+    const isOther = element.clientWidth !== chart.width || element.clientHeight !== chart.height;
+    if (chart.drawn && element.clientWidth && isOther) render(chart);
   }).observe(element);
   chart.face = {
     show: (index) => show(chart, index, true),
@@ -293,8 +294,8 @@ function layout(chart) {
     label: { text: narrow ? "" : words.chartWindow, textposition: "top left", font: { size: 11, color: colour.text } },
   }] : [];
   return {
-    // Room for the legend above and none for a title; the page says what this is.
-    margin: narrow ? { l: 44, r: 8, t: 8, b: 36 } : { l: 56, r: 16, t: 12, b: 40 },
+    // Room for the legend, and none for a title: the page says what this is.
+    margin: narrow ? { l: 44, r: 8, t: 8, b: 90 } : { l: 56, r: 16, t: 12, b: 40 },
     height: chart.height, width, autosize: false, shapes, uirevision: options.id ?? "series",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: "system-ui, sans-serif", size: 13, color: colour.text },
@@ -304,7 +305,7 @@ function layout(chart) {
     legend: {
       orientation: "h", x: 0, font: { size: narrow ? 11 : 12 },
       // Above, where one line holds it; else below, where it may have two.
-      ...(narrow ? { y: -0.14, yanchor: "top" } : { y: 1.02, yanchor: "bottom" }),
+      ...(narrow ? { y: 0, yref: "container" } : { y: 1.02 }), yanchor: "bottom",
     },
     xaxis: {
       ...axis, type: data.timestamps ? "date" : "linear", showspikes: true, spikemode: "across", spikethickness: 1,
@@ -327,7 +328,7 @@ function short(value) {
 
 function moment({ data, words }, at) {
   if (!data.timestamps) return words.chartPoint.replace("{n}", String(at + 1));
-  return data.timestamps[at].replace("T00:00:00Z", "").replace("T", " ").replace(/(\.0+)?Z$/, "");
+  return data.timestamps[at].replace("T00:00:00Z", "").replace("T", " ").replace(/(:00)?(\.0+)?Z$/, "");
 }
 
 /** One sentence of all that is known of a point, for those who hear it. */

@@ -50,7 +50,7 @@ export function createInput({ api, words, onSeries }) {
   }
 
   /** Buttons for what the service could not decide by itself. */
-  function choicesOf({ columns, readings }) {
+  function choicesOf({ columns, readings, sheets }) {
     const button = (text, changes) => el("button", { type: "button", onclick: () => read(changes) }, text);
     if (Array.isArray(readings) && readings.length) {
       const texts = { true: words.dayFirstTrue, false: words.dayFirstFalse };
@@ -58,6 +58,9 @@ export function createInput({ api, words, onSeries }) {
         el("span", {}, words.chooseReading),
         ...readings.map(({ dayFirst, example }) => button([texts[dayFirst], example].filter(Boolean).join(": "), { dayFirst })),
       ];
+    }
+    if (Array.isArray(sheets) && sheets.length) {
+      return [el("span", {}, words.chooseSheet), ...sheets.map((sheet) => button(sheet, { sheet }))];
     }
     const numbers = (Array.isArray(columns) ? columns : []).filter(({ kind }) => kind === "numbers");
     if (!numbers.length) return [];
@@ -82,6 +85,8 @@ export function createInput({ api, words, onSeries }) {
       values: kept.map((at) => given[at]),
       granularity: GRANULARITIES.includes(body.granularity) ? body.granularity : "none",
       interval: body.customInterval ?? 1,
+      // Those of a file that is a request to the service.
+      options: body.options,
     }, notes);
   }
 
@@ -109,8 +114,8 @@ export function createInput({ api, words, onSeries }) {
       button.setAttribute("aria-pressed", String(button.dataset.sample === series.sample));
     }
     const columns = file && answer ? answer.columns ?? [] : [];
-    const names = (kind) => columns.filter((column) => column.kind === kind).map(({ name }) => name);
-    offer("timestamp", names("dates"), answer?.timestamp);
+    const names = (...kinds) => columns.filter(({ kind }) => kinds.includes(kind)).map(({ name }) => name);
+    offer("timestamp", names("dates", "times"), answer?.timestamp);
     offer("value", names("numbers"), series.name);
     // Only what reads both ways has something to choose.
     const decided = file && answer && typeof answer.dayFirst === "boolean";

@@ -15,13 +15,18 @@ const BOUNDS = {
  * @returns {import("./request.js").Options} those that the address has
  */
 export function readOptions(state) {
-  const options = { ...DEFAULTS };
+  return { ...DEFAULTS, ...valid(state.get) };
+}
+
+/** Those of the options that `get` has by their names, and that are within their bounds. */
+function valid(get) {
+  const options = {};
   for (const [name, [least, most, whole]] of Object.entries(BOUNDS)) {
-    const text = state.get(name);
-    const value = text === null || text.trim() === "" ? NaN : Number(text);
+    const text = String(get(name) ?? "").trim();
+    const value = text === "" ? NaN : Number(text);
     if (value >= least && value <= most && (!whole || Number.isInteger(value))) options[name] = value;
   }
-  const mode = state.get("imputeMode");
+  const mode = get("imputeMode");
   if (IMPUTE_MODES.includes(mode)) options.imputeMode = mode;
   return options;
 }
@@ -70,12 +75,17 @@ export function createOptions(words, state, onChange) {
     }
   }
 
+  /** For the address: what is not as it is by default. */
+  function kept() {
+    const changed = {};
+    for (const name of Object.keys(DEFAULTS)) changed[name] = options[name] === DEFAULTS[name] ? null : options[name];
+    if (options.imputeMode !== "fixed") changed.imputeFixedValue = null;
+    return changed;
+  }
+
   function set(changes) {
     options = { ...options, ...changes };
-    const kept = {};
-    for (const name of Object.keys(DEFAULTS)) kept[name] = options[name] === DEFAULTS[name] ? null : options[name];
-    if (options.imputeMode !== "fixed") kept.imputeFixedValue = null;
-    state.set(kept);
+    state.set(kept());
     showTexts();
     onChange();
   }
@@ -115,6 +125,7 @@ export function createOptions(words, state, onChange) {
 
   return {
     get: () => options,
+    kept,
     /** Take a sensitivity that was chosen elsewhere. */
     setSensitivity(value) {
       field.sensitivity.value = value;
@@ -125,12 +136,15 @@ export function createOptions(words, state, onChange) {
       options = readOptions(state);
       show();
     },
-    /** Forget what belongs to the series before: its period, its window, its threshold. */
-    forget() {
-      const changes = { period: null, stableTrendWindow: null, threshold: null };
-      options = { ...options, ...changes };
+    /**
+     * Begin with another series: forget the period, the window and the threshold of the one before,
+     * and take the options that came with this one. The address is left to the caller, who makes it
+     * one step with the series.
+     * @param {Object<string, any>} [given]
+     */
+    begin(given = {}) {
       foundPeriod = null;
-      state.set(changes);
+      options = { ...options, period: null, stableTrendWindow: null, threshold: null, ...valid((name) => given[name]) };
       show();
     },
     setMode(to) {

@@ -217,7 +217,7 @@ export function findings(data) {
  * @returns {string}
  */
 export function moment(timestamp) {
-  return timestamp.replace("T00:00:00Z", "").replace("T", " ").replace(/(\.0+)?Z$/, "");
+  return timestamp.replace("T00:00:00Z", "").replace("T", " ").replace(/(:00)?(\.0+)?Z$/, "");
 }
 
 /**

@@ -92,7 +92,7 @@ def test_an_environment_without_it_gives_the_same_bits() -> None:
 
 def test_a_logged_model_carries_python_code_alone() -> None:
     suffixes = {path.suffix for path in (ROOT / "app" / "detector").rglob("*") if path.is_file()}
-    assert suffixes <= {".py", ".pyc", ".pyx", ".pxd", ".html", ".xml", ".js", ".css"}
+    assert suffixes <= {".py", ".pyc", ".pyx", ".pxd", ".html", ".xml", ".js", ".css", ".svg"}
 
 
 def test_without_a_compiler_one_sentence_says_what_to_install(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""Files that are made to take memory or time: refused in a sentence, and soon."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+
+import pyarrow as pa
+import pytest
+from files.workbooks import zipped
+
+from detector import files
+from detector.errors import DetectionError
+
+BOUNDS = files.Bounds(bytes=1_000_000, cells=100_000, old_excel=False)
+ZEROS = bytes(20_000_000)
+
+
+def zstd(content: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(content)
+    return bytes(sink.getvalue())
+
+
+def strong(content: bytes) -> bytes:
+    """Return a zip whose part says how much memory it takes."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.csv", content)
+    return file.getvalue()
+
+
+def book(sheet: str) -> bytes:
+    return zipped({"[Content_Types].xml": "<Types/>", "xl/worksheets/sheet1.xml": sheet})
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (gzip.compress(ZEROS), "unpacked, the most that is read"),
+        (gzip.compress(gzip.compress(ZEROS)), "unpacked, the most that is read"),
+        (bz2.compress(ZEROS), "unpacked, the most that is read"),
+        (lzma.compress(ZEROS), "unpacked, the most that is read"),
+        (zstd(ZEROS), "unpacked, the most that is read"),
+        (zipped({"a.csv": ZEROS}), "unpacked, the most that is read"),
+        (book(" " * 20_000_000), "unpacked, the most that is read"),
+        (book('<c r="A1"/><c r="XFD1048576"/>'), "a sheet of 1048576 rows and 16384 columns"),
+        (strong(b"a,b\n"), "packed with method 14"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1000), "save it as .xlsx"),
+        (b"," * 200_000, "more than 100000 cells"),
+        (b"[" * 200_000, "is no JSON"),
+        (b"a," * 50_000, "columns"),
+        (b'date,v\n"' + b"2021-01-01\n" * 80_000, "."),
+        (b"date,v\n2021-01-01,$" + b" " * 400_000 + b"x\n", "no column of numbers"),
+        (b"date,v\n2021-01-01" + b" " * 400_000 + b"x,5\n", "must be a date"),
+        (b'[{"timestamp": 1' + b"0" * 400 + b', "value": 5}]', "must be a date"),
+        (b'[{"timestamp": "2021-01-01", "value": 1' + b"0" * 400 + b"}]", "must be a number"),
+        (b"x" * 1_000_001, "the most that is read"),
+    ],
+    ids=range(19),
+)
+def test_it_is_refused_in_a_sentence(content: bytes, says: str) -> None:
+    with pytest.raises(DetectionError) as caught:
+        files.read(content, bounds=BOUNDS)
+    assert says in caught.value.message
+    assert "\n" not in caught.value.message
