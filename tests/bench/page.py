@@ -91,7 +91,11 @@ def loads(driver: webdriver.Chrome, service: services.Service, folder: Path) -> 
                 page.cdp("Network.clearBrowserCache")
             page.open()
             time = page.until(lambda: page.js(PAINTED), "the page is painted")  # noqa: B023
-            page.until(lambda: page.js("return !!globalThis.Plotly"), "Plotly is there")  # noqa: B023
+            page.find(CHART)
+            # All that there is: the other views come when they are opened.
+            for view in ("variables", "models"):
+                page.click(f"nav [data-view={view}]")
+                page.find(f"#view-{view} > *")
             loaded[kind] = page.js(LOADED)
             page.close()
             if count >= 0:
@@ -137,13 +141,15 @@ def take_picture(
 ) -> None:
     """Take the picture of the README: a sample with its anomalies, 1200 pixels wide."""
     page = Page(driver, service, folder)
-    size = {"width": 1200, "height": 900, "deviceScaleFactor": 1}
+    size = {"width": 1200, "height": 1400, "deviceScaleFactor": 1}
     page.cdp("Emulation.setDeviceMetricsOverride", mobile=False, **size)
-    page.open("#series?sample=elnino")
+    page.open("#series?sample=daily")
     page.find(CHART)
     page.until(lambda: page.js("return document.getAnimations().length === 0"), "all is still")
+    bottom = page.js("return document.querySelector('.result').getBoundingClientRect().bottom")
     # 128 colours are enough for lines, and a third of the bytes.
-    page.picture().quantize(128).save(path, optimize=True)
+    shown = page.picture().crop((0, 0, size["width"], int(bottom) + 24)).quantize(128)
+    shown.save(path, optimize=True)
     page.close()
     print(f"{path}: {path.stat().st_size / 1000:.0f} KB")
 

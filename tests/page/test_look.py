@@ -112,3 +112,19 @@ def test_a_sample_is_taken_by_keyboard(page: Page) -> None:
     page.open()
     page.find("[data-sample=fault]").send_keys(Keys.ENTER)
     page.says("#summary", "20 points")
+
+
+def test_the_chart_fills_its_place_when_the_window_becomes_higher(page: Page) -> None:
+    take(page, "fault")
+    size = {"width": 1200, "deviceScaleFactor": 1, "mobile": False}
+    for height in (600, 1400):
+        page.cdp("Emulation.setDeviceMetricsOverride", height=height, **size)
+        page.until(
+            lambda: page.js(
+                "const chart = document.getElementById('chart');"
+                "return Math.abs(chart.querySelector('.main-svg').clientHeight"
+                " - chart.clientHeight) < 3"
+            ),
+            f"the chart fills its place at {height}",
+            5,
+        )

@@ -75,17 +75,17 @@ export function createOptions(words, state, onChange) {
     }
   }
 
-  /** Write into the address what is not as it is by default. */
-  function keep() {
-    const kept = {};
-    for (const name of Object.keys(DEFAULTS)) kept[name] = options[name] === DEFAULTS[name] ? null : options[name];
-    if (options.imputeMode !== "fixed") kept.imputeFixedValue = null;
-    state.set(kept);
+  /** For the address: what is not as it is by default. */
+  function kept() {
+    const changed = {};
+    for (const name of Object.keys(DEFAULTS)) changed[name] = options[name] === DEFAULTS[name] ? null : options[name];
+    if (options.imputeMode !== "fixed") changed.imputeFixedValue = null;
+    return changed;
   }
 
   function set(changes) {
     options = { ...options, ...changes };
-    keep();
+    state.set(kept());
     showTexts();
     onChange();
   }
@@ -125,6 +125,7 @@ export function createOptions(words, state, onChange) {
 
   return {
     get: () => options,
+    kept,
     /** Take a sensitivity that was chosen elsewhere. */
     setSensitivity(value) {
       field.sensitivity.value = value;
@@ -137,13 +138,13 @@ export function createOptions(words, state, onChange) {
     },
     /**
      * Begin with another series: forget the period, the window and the threshold of the one before,
-     * and take the options that came with this one.
+     * and take the options that came with this one. The address is left to the caller, who makes it
+     * one step with the series.
      * @param {Object<string, any>} [given]
      */
     begin(given = {}) {
       foundPeriod = null;
       options = { ...options, period: null, stableTrendWindow: null, threshold: null, ...valid((name) => given[name]) };
-      keep();
       show();
     },
     setMode(to) {

@@ -35,6 +35,8 @@ export async function mount(root, { api, words, state }) {
   let again = false;
   // While the address is being followed, it is not written.
   let following = false;
+  // The series as the address has it.
+  let packed = null;
 
   const input = createInput({ api, words, onSeries: takeSeries });
   const options = createOptions(words, state, run);
@@ -54,6 +56,7 @@ export async function mount(root, { api, words, state }) {
     // The parts of an id: a series, and how often its step was changed since.
     const isOther = series?.id.split("+")[0] !== next.id.split("+")[0];
     series = next;
+    packed = null;
     whole = grid(series);
     if (!following && isOther) options.begin(series.options);
     options.setGranularity(series.granularity);
@@ -65,12 +68,14 @@ export async function mount(root, { api, words, state }) {
     const mine = series;
     const original = series.sample && series.id === series.sample;
     if (original) {
-      state.set({ sample: series.sample, data: null }, { push: true });
+      state.set({ ...options.kept(), sample: series.sample, data: null }, { push: true });
       return;
     }
     const { name, timestamps, values, granularity, interval } = series;
-    const packed = await pack({ name, times: timestamps && deltas(timestamps), values, granularity, interval });
-    if (mine === series) state.set({ sample: null, data: packed }, { push: true });
+    const text = await pack({ name, times: timestamps && deltas(timestamps), values, granularity, interval });
+    if (mine !== series) return;
+    packed = text;
+    state.set({ ...options.kept(), sample: null, data: packed }, { push: true });
   }
 
   /** Follow the address: at the start, and at back and forward. */
@@ -80,24 +85,29 @@ export async function mount(root, { api, words, state }) {
     try {
       options.reread();
       setMode(MODES.includes(state.get("tab")) ? state.get("tab") : "entire");
-      const packed = state.get("data");
-      const sample = state.get("sample");
-      if (packed) await takePacked(packed);
-      else await input.takeSample(sample && Object.hasOwn(SAMPLES, sample) ? sample : "fault");
+      const data = state.get("data");
+      const named = state.get("sample");
+      const sample = named && Object.hasOwn(SAMPLES, named) ? named : "fault";
+      // What is there already still has its file, and the columns to choose from.
+      if (series && data ? data === packed : series?.id === sample) run();
+      else if (data) await takePacked(data);
+      else await input.takeSample(sample);
     } finally {
       following = false;
     }
   }
 
-  async function takePacked(packed) {
+  async function takePacked(text) {
     let shared;
     try {
-      shared = fromLink(await unpack(packed));
+      shared = fromLink(await unpack(text));
     } catch {
       input.fail(words.brokenLink);
       return;
     }
-    input.takeShared({ ...shared, sample: null, about: fill(words.sharedSeries, { n: shared.values.length.toLocaleString(), name: shared.name }) });
+    const about = fill(words.sharedSeries, { n: shared.values.length.toLocaleString(), name: shared.name });
+    input.takeShared({ ...shared, sample: null, about });
+    packed = text;
   }
 
   function setMode(to) {
@@ -205,6 +215,8 @@ export async function mount(root, { api, words, state }) {
   });
   byId("copy-link").addEventListener("click", () => copy(byId("copy-link"), state.link(), words));
   state.onChange(follow);
+  // After the first paint, and while the first answer is on its way.
+  requestAnimationFrame(() => setTimeout(() => loadPlotly().catch(() => {})));
   await follow();
 }
 

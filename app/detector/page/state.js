@@ -23,6 +23,8 @@ export function createState() {
   let { view, values } = read();
   let written = null;
   let pushing = false;
+  // What each view had when it was left for another.
+  const left = new Map();
 
   function read() {
     const [name, query = ""] = location.hash.slice(1).split(/\?(.*)/s);
@@ -66,8 +68,9 @@ export function createState() {
     go(to) {
       if (to === view) return;
       write();
+      left.set(view, values);
       view = to;
-      values = new URLSearchParams();
+      values = left.get(to) ?? new URLSearchParams();
       pushing = true;
       write();
       for (const listener of listeners) listener();
