@@ -28,6 +28,21 @@ def test_a_point_between_two_gaps_is_seen(page: Page) -> None:
     assert page.until(lambda: page.js(mode), "the grid is drawn") == "lines+markers"
 
 
+def test_a_series_that_is_refused_is_shown_and_nothing_of_the_one_before(page: Page) -> None:
+    page.refusals.add(400)
+    page.open("#series?sample=fault")
+    page.says("#summary", "of 20 points")
+    page.find("#found")
+    page.click("#paste-open")
+    page.type("#paste-text", "Date,Value\n" + "\n".join(f"2021-01-0{day},5" for day in range(1, 7)))
+    page.click("#paste-read")
+    page.says("#result-error", "at least 12 points")
+    values = "return document.querySelector('#chart > div').data.map(({y}) => [...y])"
+    page.until(lambda: page.js(values) == [[5] * 6], "the values are drawn")
+    assert not any(part.is_displayed() for part in page.all("#found, #tune"))
+    assert "2021-01-06" in page.text("#code-text")
+
+
 def test_the_chart_is_read_by_keyboard(page: Page) -> None:
     page.open("#series?sample=fault")
     page.says("#summary", "of 20 points")

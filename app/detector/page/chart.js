@@ -6,7 +6,7 @@
 /**
  * What is drawn: parallel arrays, one entry for each point.
  * @typedef {Object} ChartData
- * @property {"entire"|"latest"|"changepoint"} mode
+ * @property {"entire"|"latest"|"changepoint"|"values"} mode `values` where nothing is known of them
  * @property {string[]|null} timestamps ISO 8601; null where points have none and are counted
  * @property {(number|null)[]} values null where the series lacks a point of its grid
  * @property {(number|null)[]} [expected] null where nothing is known of a point
@@ -146,8 +146,8 @@ function traces(chart) {
   if (data.filled?.some((value) => value !== null)) drawn.push(gaps(data, x, words, colour));
   drawn.push(line(chart, x, colour));
   if (data.mode === "latest") drawn.push(...latest(data, x, words, colour));
-  if (data.mode === "changepoint") drawn.push(...changes(data, x, words, colour));
-  else drawn.push(anomalies(data, x, words, colour));
+  if (data.isChangePoint) drawn.push(...changes(data, x, words, colour));
+  if (data.isAnomaly) drawn.push(anomalies(data, x, words, colour));
   return drawn;
 }
 
