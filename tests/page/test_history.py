@@ -61,23 +61,3 @@ def test_a_link_that_was_cut_is_said_to_be(page: Page, request_file: Path) -> No
     page.until(lambda: "data=" in page.driver.current_url, "the address has the series")
     page.js("location.hash = location.hash.slice(0, -9)")
     page.says("#input-error", "cannot be read")
-
-
-def test_the_chart_is_read_by_keyboard(page: Page) -> None:
-    page.open("#series?sample=fault")
-    page.says("#summary", "of 20 points")
-    page.until(
-        lambda: page.js("return document.querySelector('#panel').dataset.state") == "done", "done"
-    )
-    spoken = "return document.querySelector('#chart [aria-live]').textContent"
-    for key, said in (
-        ("Home", "1962-01-31: 1;"),
-        ("ArrowRight", "1962-02-28: 1;"),
-        ("ArrowDown", "1963-08-31: 0; expected 1; between 0.992 and 1.008; anomaly, too low"),
-    ):
-        page.js(
-            "document.querySelector('#chart').dispatchEvent("
-            "new KeyboardEvent('keydown', {key: arguments[0], bubbles: true}))",
-            key,
-        )
-        assert said in page.js(spoken)

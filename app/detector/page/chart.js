@@ -6,7 +6,7 @@
 /**
  * What is drawn: parallel arrays, one entry for each point.
  * @typedef {Object} ChartData
- * @property {"entire"|"latest"|"changepoint"} mode
+ * @property {"entire"|"latest"|"changepoint"|"values"} mode `values` where nothing is known of them
  * @property {string[]|null} timestamps ISO 8601; null where points have none and are counted
  * @property {(number|null)[]} values null where the series lacks a point of its grid
  * @property {(number|null)[]} [expected] null where nothing is known of a point
@@ -27,7 +27,6 @@
  * @property {string} [id] another id forgets the zoom
  * @property {"light"|"dark"} [theme] by default that of the browser
  * @property {any} [plotly] by default `globalThis.Plotly`
- * @property {(index: number) => void} [onSelect] a point was chosen by click or Enter
  * @property {(from: number, to: number) => void} [onRange] another part is shown, as `range` takes it
  */
 
@@ -53,6 +52,7 @@ const PALETTES = {
   },
 };
 const NARROW = 560;
+const FEW_POINTS = 120;
 const HIDDEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap";
 const CONFIG = { displayModeBar: false, scrollZoom: true, doubleClick: "reset", responsive: false, showTips: false };
 
@@ -105,11 +105,10 @@ function create(element) {
     reset: () => reset(chart),
     zoom: (factor) => zoom(chart, factor),
     range: (from, to) => move(chart, ...[from, to].map((share) => at(chart, share))),
-    image: (width = 1200, height = 600) =>
-      chart.Plotly.toImage(
-        { data: chart.plot.data, layout: { ...chart.plot.layout, paper_bgcolor: colours(chart).paper } },
-        { format: "png", width, height, scale: 2 },
-      ),
+    image: (width = 1200, height = 600) => {
+      const layout = { ...chart.plot.layout, paper_bgcolor: colours(chart).paper };
+      return chart.Plotly.toImage({ data: chart.plot.data, layout }, { format: "png", width, height, scale: 2 });
+    },
   };
   return chart;
 }
@@ -123,7 +122,6 @@ async function render(chart) {
   if (chart.drawn) return;
   chart.drawn = true;
   plot.on("plotly_relayout", () => tellRange(chart));
-  plot.on("plotly_click", ({ points }) => select(chart, points[0]?.pointIndex));
 }
 
 /** Plotly shows `<b>` as bold and `<a href>` as a link: neither may come from a person's text. */
@@ -144,13 +142,12 @@ function traces(chart) {
   const { data, words } = chart;
   const colour = colours(chart);
   const x = positions(chart);
-  const drawn = [];
-  if (data.mode === "entire") drawn.push(...band(data, x, words, colour));
+  const drawn = data.mode === "entire" ? band(data, x, words, colour) : [];
   if (data.filled?.some((value) => value !== null)) drawn.push(gaps(data, x, words, colour));
   drawn.push(line(chart, x, colour));
   if (data.mode === "latest") drawn.push(...latest(data, x, words, colour));
-  if (data.mode === "changepoint") drawn.push(...changes(data, x, words, colour));
-  else drawn.push(anomalies(data, x, words, colour));
+  if (data.isChangePoint) drawn.push(...changes(data, x, words, colour));
+  if (data.isAnomaly) drawn.push(anomalies(data, x, words, colour));
   return drawn;
 }
 
@@ -169,10 +166,15 @@ function band(data, x, words, colour) {
 
 function line(chart, x, colour) {
   const { data, words } = chart;
-  const few = data.values.length <= 120;
+  const has = (at) => data.values[at] !== null && data.values[at] !== undefined;
+  const few = data.values.filter((_, at) => has(at)).length <= FEW_POINTS;
+  // A point between two gaps has no line to be seen by.
+  const alone = data.values.map((_, at) => has(at) && !has(at - 1) && !has(at + 1));
+  const marked = few || alone.includes(true);
   return {
-    x, y: data.values, type: "scatter", mode: few ? "lines+markers" : "lines", name: words.chartValue,
-    line: { color: colour.line, width: few ? 2 : 1.4 }, marker: { size: 5, color: colour.line },
+    x, y: data.values, type: "scatter", mode: marked ? "lines+markers" : "lines", name: words.chartValue,
+    line: { color: colour.line, width: few ? 2 : 1.4 },
+    marker: { size: few || !marked ? 5 : alone.map((each) => (each ? 4 : 0)), color: colour.line, opacity: 1 },
     customdata: figures(chart), hovertemplate: template(data, words), meta: "values",
   };
 }
@@ -327,7 +329,7 @@ function short(value) {
 }
 
 function moment({ data, words }, at) {
-  if (!data.timestamps) return words.chartPoint.replace("{n}", String(at + 1));
+  if (!data.timestamps) return words.chartPoint.replace("{n}", at + 1);
   return data.timestamps[at].replace("T00:00:00Z", "").replace("T", " ").replace(/(:00)?(\.0+)?Z$/, "");
 }
 
@@ -347,12 +349,6 @@ function sentence(chart, at) {
     parts.push(flagText(data, words, at));
   }
   return parts.join("; ");
-}
-
-function select(chart, index) {
-  if (index === undefined) return;
-  chart.at = Math.min(index, chart.data.values.length - 1);
-  chart.options.onSelect?.(chart.at);
 }
 
 function show(chart, index, near = false) {
@@ -436,7 +432,6 @@ function onKey(chart, event) {
     "+": () => zoom(chart, 1.6),
     "=": () => zoom(chart, 1.6),
     "-": () => zoom(chart, 1 / 1.6),
-    Enter: () => select(chart, at ?? undefined),
     Escape: () => {
       chart.at = null;
       chart.spoken.textContent = "";

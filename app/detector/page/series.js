@@ -179,6 +179,16 @@ export async function mount(root, { api, words, state }) {
     }, 30);
   }
 
+  /** Show what was read where the service cannot answer it: the reason is often seen there. */
+  async function showValues() {
+    const nothing = { isChangePoint: [], confidenceScores: [], period: 0 };
+    const { timestamps, values, filled } = chartData("changepoint", series, whole, options.get(), nothing);
+    overview.show(values, []);
+    chart = await draw(chartBox, { mode: "values", timestamps, values, filled }, words, {
+      name: series.name, id: series.id.split("+")[0], plotly: await loadPlotly(), onRange: overview.setRange,
+    });
+  }
+
   function summarize() {
     const text = summary(data, series.values.length, words);
     if (byId("summary").textContent !== text) byId("summary").textContent = text;
@@ -192,6 +202,12 @@ export async function mount(root, { api, words, state }) {
     panel.dataset.state = "failed";
     byId("summary").textContent = "\u00a0";
     byId("answered").textContent = "\u00a0";
+    clearTimeout(show.later);
+    byId("found").hidden = true;
+    tune.hide();
+    code.show({ mode, series, options: options.get(), address: serviceAddress() });
+    // Without Plotly there is no chart, and a sentence is there already.
+    if (error.status === 400) showValues().catch(console.warn);
     const retry = el("button", { type: "button", id: "retry" }, words.retry);
     retry.addEventListener("click", run);
     alert.replaceChildren(el("span", {}, error.message), retry);
