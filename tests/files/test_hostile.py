@@ -57,11 +57,13 @@ def book(sheet: str) -> bytes:
         (b'date,v\n"' + b"2021-01-01\n" * 80_000, "."),
         (b"date,v\n2021-01-01,$" + b" " * 400_000 + b"x\n", "no column of numbers"),
         (b"date,v\n2021-01-01" + b" " * 400_000 + b"x,5\n", "must be a date"),
-        (b'[{"timestamp": 1' + b"0" * 400 + b', "value": 5}]', "must be a date"),
-        (b'[{"timestamp": "2021-01-01", "value": 1' + b"0" * 400 + b"}]", "must be a number"),
+        (b'[{"timestamp": 1' + b"0" * 400 + b', "value": 5}]', "is out of range"),
+        (b'[{"timestamp": "2021-01-01", "value": 1' + b"0" * 400 + b"}]", "is out of range"),
+        (b'[{"timestamp": "2021-01-01", "value": Infinity}]', "inf in 'value' must be a number"),
+        (b'{"series": [{"value": 1}], "x": "\\ud800"}', "is out of range"),
         (b"x" * 1_000_001, "the most that is read"),
     ],
-    ids=range(19),
+    ids=range(21),
 )
 def test_it_is_refused_in_a_sentence(content: bytes, says: str) -> None:
     with pytest.raises(DetectionError) as caught:

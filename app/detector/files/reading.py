@@ -54,7 +54,7 @@ class Reading:
     day_first : bool or None
         None where there was nothing to decide.
     notation : str or None
-        Of the dates: how the last moment but some of 2021 is written in it, or its name.
+        How the dates are written: 31 December 2021 in the same way, or the name of a unit.
     columns : list of dict
         ``name`` and ``kind`` of each column: ``dates``, ``times``, ``numbers`` or ``text``.
     options : dict

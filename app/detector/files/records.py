@@ -45,7 +45,7 @@ def read_json(content: Content, text: str) -> Table:
         if len(lines) > 1 and lines[0][1].strip()[-1:] in "}]":
             return _of_lines(content, lines)
         where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        why = error.msg if isinstance(error, json.JSONDecodeError) else "it is nested too deep"
+        why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise content.problem(f"is no JSON{where}: {why}. It must be {_FORMS}.") from None
 
 
@@ -56,9 +56,14 @@ def _parsed(text: str) -> Any:
         pass
     try:
         # It knows NaN, which Python and pandas write.
-        return json.loads(text)
+        read = json.loads(text)
+        orjson.dumps(read)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+    except TypeError:
+        # What cannot be answered with is not read.
+        raise ValueError("an integer, or half of a character, is out of range") from None
+    return read
 
 
 def _of_lines(content: Content, lines: list[tuple[int, str]]) -> Table:

@@ -154,9 +154,10 @@ def read_numbers(table: Table, name: str, mark: str) -> Floats:
     cells = table.column(name)
     dtype = getattr(cells, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind in "fiu":
-        return np.array(cells, dtype=float)
-    quick = _quickly(cells, mark)
-    if quick is not None:
+        quick: Floats | None = np.array(cells, dtype=float)
+    else:
+        quick = _quickly(cells, mark)
+    if quick is not None and not np.isinf(quick).any():
         return quick
     notation = _Notation(mark)
     numbers = np.empty(len(cells))
