@@ -24,6 +24,7 @@ def test_each_model_has_its_version_that_answers(service: Any) -> None:
         assert "granularity" in version["description"]
         assert version["link"] is None
         assert not each["more"]
+    assert told["trainingEpochs"] == 100
     # It is a file.
     assert told["mlflow"] is None
 

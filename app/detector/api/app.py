@@ -192,7 +192,6 @@ def _add_pages(app: FastAPI) -> None:
             "kernel": "numpy" if native.reason else "native",
             **({"kernelReason": native.reason} if native.reason else {}),
             # A page tells from it how long a training goes on.
-            "trainingEpochs": settings.epochs,
             "documentation": "/docs",
         }
 

@@ -43,6 +43,7 @@ _EXAMPLE: dict[str, Any] = {
         }
     ],
     "mlflow": "http://localhost:5000",
+    "trainingEpochs": 100,
 }
 
 
@@ -82,6 +83,7 @@ class RegisteredModels(Wire):
 
     models: list[RegisteredModel]
     mlflow: str | None = Field(description="Where MLflow's pages are; null where it is a file.")
+    training_epochs: _Count = Field(description="How many a training of many variables has.")
 
 
 _RESPONSES = answers(
@@ -101,7 +103,13 @@ async def registered_models(
         _told(kind, each, models, settings.model_alias)
         for kind, each in zip(_KINDS, found, strict=True)
     ]
-    return Json({"models": told, "mlflow": server.public_address()})
+    return Json(
+        {
+            "models": told,
+            "mlflow": server.public_address(),
+            "trainingEpochs": settings.epochs,
+        }
+    )
 
 
 def _told(kind: str, model: Registered, models: ServedModels, alias: str) -> dict[str, Any]:

@@ -100,7 +100,7 @@ export function mount(root, { api, words, state }) {
   function onAddress() {
     if (state.view() !== "variables") return;
     const isEmpty = NAMES.every((name) => state.get(name) === null);
-    if (isEmpty && context.table) {
+    if (isEmpty && Object.values(address).some(Boolean)) {
       // Another view took the address; this one still shows what it did.
       state.set(address);
       return;

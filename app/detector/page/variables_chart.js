@@ -150,7 +150,7 @@ function variablesFigure(drawing, words, colour, width) {
   const data = [];
   variables.forEach((name, place) => {
     const { id, name: own } = numbered(place);
-    layout[own] = axis(colour, part(place * ROW + 20, (place + 1) * ROW - 6));
+    layout[own] = { ...axis(colour, part(place * ROW, (place + 1) * ROW)), ...scaleOf(drawing.values[name]) };
     layout.annotations.push(heading(escape(name), part(place * ROW, place * ROW)[1], colour));
     data.push(line(name, drawing, id, colour));
   });
@@ -171,9 +171,28 @@ function dragging({ onChoose }) {
 
 function axis(colour, domain) {
   return {
-    domain, gridcolor: colour.faint, zeroline: false, nticks: 3, fixedrange: true, tickfont: { size: 10 },
+    domain, gridcolor: colour.faint, zeroline: false, fixedrange: true, tickfont: { size: 10 },
     anchor: "x", automargin: false, ticks: "outside", ticklen: 5, tickcolor: "rgba(0,0,0,0)",
   };
+}
+
+// Each chart is as high as its row, so that dragging begins anywhere; its name has room above. Only
+// where there are values are there ticks.
+function scaleOf(values) {
+  let [least, most] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value === null) continue;
+    if (value < least) least = value;
+    if (value > most) most = value;
+  }
+  if (least > most) return { range: [0, 1], tickvals: [] };
+  const span = most - least || Math.abs(most) || 1;
+  const power = 10 ** Math.floor(Math.log10(span / 2));
+  const step = power * [5, 2, 1].find((each) => each * power <= span / 2);
+  const first = Math.ceil(least / step);
+  const count = Math.min(5, Math.floor(most / step) - first + 1);
+  const tickvals = Array.from({ length: Math.max(0, count) }, (_, at) => (first + at) * step);
+  return { range: [least - 0.12 * span, most + 0.42 * span], tickvals };
 }
 
 function heading(text, y, colour) {
@@ -200,7 +219,7 @@ function shaded({ chosen }, colour) {
 function addFound(data, layout, { variables, found }, words, colour, part) {
   const above = variables.length * ROW;
   const severity = numbered(variables.length);
-  layout[severity.name] = { ...axis(colour, part(above + 22, above + BELOW)), range: [0, 1.02], tickvals: [0, 0.5, 1] };
+  layout[severity.name] = { ...axis(colour, part(above, above + BELOW)), range: [0, 1.25], tickvals: [0, 0.5, 1] };
   layout.annotations.push(heading(words.varSeverity, part(above, above)[1], colour));
   const lines = numbered(variables.length + 1);
   layout[lines.name] = { domain: [0, 1], range: [0, 1], visible: false, fixedrange: true, anchor: "x" };

@@ -42,17 +42,13 @@ export function detectionPart(context) {
     const usable = data && !missing.length;
     about.textContent = usable ? words.varDetectHint
       : data ? fill(words.varMissing, { names: missing.join(", ") }) : words.varNoTable;
-    span.set(usable ? usualSpan(model, data) : [after(model), null]);
+    span.set(usable ? usualSpan(model, data) : [model.modelInfo.startTime, null]);
   }
 
   function usualSpan(model, data) {
     const end = Date.parse(model.modelInfo.endTime);
     const next = data.timestamps.find((time) => Date.parse(time) > end);
     return next ? [next, data.timestamps[data.timestamps.length - 1]] : split(data).detect;
-  }
-
-  function after(model) {
-    return new Date(Date.parse(model.modelInfo.endTime) + 1000).toISOString();
   }
 
   async function begin(event) {

@@ -49,7 +49,7 @@ export function progressPart(context, onReady, onGone) {
     element.hidden = false;
     details.hidden = true;
     // A first trial of both: the page shows a training without them, too.
-    total ??= await api.get("").then(({ body }) => body.trainingEpochs ?? null, () => null);
+    total ??= await api.get("models").then(({ body }) => body.trainingEpochs ?? null, () => null);
     const began = Date.now();
     while (!signal.aborted) {
       try {
