@@ -111,11 +111,12 @@ test-stack: .venv/dev ## the end-to-end tests of the stack, on a stack of their 
 	@.ci/engine
 	.venv/bin/python -m pytest -m stack
 
-bench: .venv/dev .venv/native ## measure detection, of one series and many, against the package; and the endpoint
+bench: .venv/dev .venv/native ## measure detection, of one series and many, against the package; the endpoint, and its page
 	.venv/bin/python tests/bench/detection.py
 	.venv/bin/python tests/bench/many.py
 	.venv/bin/python tests/bench/api.py
 	.venv/bin/python tests/bench/multivariate.py
+	.venv/bin/python tests/bench/page.py
 
 prove: .venv/dev .venv/native ## compare 2,000 generated series with the package; find planted faults (15 minutes)
 	.venv/bin/python tests/bench/equality.py
