@@ -59,6 +59,7 @@ def test_a_column_must_be_chosen_from_those_that_there_are(service: Any) -> None
     assert error["code"] == "BadArgument"
     assert error["message"].startswith("'sales.csv' has several columns of numbers")
     assert [column["name"] for column in error["columns"]] == ["Date", "Sales", "Costs", "Shop"]
+    assert error["choose"] == "value"
 
 
 def test_all_columns_of_numbers_may_be_asked_for(service: Any) -> None:

@@ -86,10 +86,22 @@ def test_of_several_columns_one_is_chosen(page: Page, tmp_path: Path) -> None:
     give(page, tmp_path / "two.csv")
     choices = page.until(lambda: page.all("#input-choices button"), "the columns are shown")
     assert [choice.text for choice in choices] == ["Sales", "Cost"]
+    page.says("#input-error", "Which column holds the values?")
     choices[1].click()
     page.says("#description", "'Cost'")
     drawn(page, 60)
     assert values(page)[:3] == [1, 2, 3]
+
+
+def test_of_several_columns_of_dates_one_is_chosen(page: Page, tmp_path: Path) -> None:
+    page.refusals.add(400)
+    lines = [f"2021-02-{day:02},2021-03-{day:02},{day}" for day in range(1, 13)]
+    (tmp_path / "two.csv").write_text("\n".join(["begin,end,count", *lines]))
+    give(page, tmp_path / "two.csv")
+    choices = page.until(lambda: page.all("#input-choices button"), "the columns are shown")
+    assert [choice.text for choice in choices] == ["begin", "end"]
+    choices[1].click()
+    page.says("#description", "12 daily points from 'end'")
 
 
 def test_dates_that_can_be_read_two_ways_are_asked_about(page: Page, tmp_path: Path) -> None:

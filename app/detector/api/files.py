@@ -1,6 +1,6 @@
 """``/files/read``: the series of a file as people have them, for the page."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -63,7 +63,10 @@ class Reason(Wire):
 
     code: str
     message: str
-    columns: list[Column] | None = Field(None, description="Where one must be chosen.")
+    columns: list[Column] | None = Field(None, description="Those that the file has.")
+    choose: Literal["timestamp", "value"] | None = Field(
+        None, description="Which of these must be given: several columns would do."
+    )
     readings: list[Choice] | None = Field(None, description="Where `dayFirst` must be given.")
     sheets: list[str] | None = Field(None, description="Where `sheet` must be given.")
 

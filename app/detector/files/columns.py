@@ -109,6 +109,7 @@ def _dates(table: Table, kinds: dict[str, str], taken: set[str]) -> str | None:
             f"has several columns of dates: {listed(found)}. Choose one by --timestamp NAME "
             "(timestamp over HTTP).",
             columns=columns_of(kinds),
+            choose="timestamp",
         )
     if found:
         return found[0]
@@ -166,6 +167,7 @@ def _numbers(
             f"has several columns of numbers: {listed(found, 10)}. Choose one by --value NAME, or "
             "take all in turn by --each (value over HTTP).",
             columns=columns_of(kinds),
+            choose="value",
         )
     raise table.content.problem(
         f"has no column of numbers: it has {listed(table.names, 10)}.", columns=columns_of(kinds)

@@ -18,7 +18,8 @@ class FileError(DetectionError):
     message : str
         One sentence, which names the file and, where there is one, the line.
     details : object
-        What a program may offer to choose from: ``columns`` or ``readings``.
+        What a program may offer to choose from: ``columns`` (and ``choose``, which of the two that
+        are needed), ``readings`` or ``sheets``.
     """
 
     def __init__(self, message: str, **details: Any) -> None:

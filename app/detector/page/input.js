@@ -44,27 +44,32 @@ export function createInput({ api, words, onSeries }) {
       if (mine !== reading || error.name === "AbortError") return;
       if (series) show();
       else byId("understood").hidden = true;
-      fail(error.message, choicesOf(error.details ?? {}));
+      // Where one is asked to choose, the service's sentence names options of the command line.
+      const { question = error.message, choices } = choicesOf(error.details ?? {});
+      fail(question, choices);
       byId("input").scrollIntoView({ block: "nearest" });
     }
   }
 
-  /** Buttons for what the service could not decide by itself. */
-  function choicesOf({ columns, readings, sheets }) {
+  /** What the service could not decide by itself: a question, and a button for each answer. */
+  function choicesOf({ columns, choose, readings, sheets }) {
     const button = (text, changes) => el("button", { type: "button", onclick: () => read(changes) }, text);
     if (Array.isArray(readings) && readings.length) {
       const texts = { true: words.dayFirstTrue, false: words.dayFirstFalse };
-      return [
-        el("span", {}, words.chooseReading),
-        ...readings.map(({ dayFirst, example }) => button([texts[dayFirst], example].filter(Boolean).join(": "), { dayFirst })),
-      ];
+      const choices = readings.map(({ dayFirst, example }) =>
+        button([texts[dayFirst], example].filter(Boolean).join(": "), { dayFirst }));
+      return { question: words.chooseReading, choices };
     }
     if (Array.isArray(sheets) && sheets.length) {
-      return [el("span", {}, words.chooseSheet), ...sheets.map((sheet) => button(sheet, { sheet }))];
+      return { question: words.chooseSheet, choices: sheets.map((sheet) => button(sheet, { sheet })) };
     }
-    const numbers = (Array.isArray(columns) ? columns : []).filter(({ kind }) => kind === "numbers");
-    if (!numbers.length) return [];
-    return [el("span", {}, words.chooseColumn), ...numbers.map(({ name }) => button(name, { value: name }))];
+    if (!Array.isArray(columns) || !choose) return { choices: [] };
+    const kind = choose === "value" ? "numbers" : "dates";
+    return {
+      question: choose === "value" ? words.chooseColumn : words.chooseTimes,
+      choices: columns.filter((column) => column.kind === kind)
+        .map(({ name }) => button(name, { [choose]: name })),
+    };
   }
 
   function take(body) {

@@ -73,6 +73,7 @@ export const words = {
   brokenLink: "The series in this link cannot be read. Ask for the link again.",
   tooManyPoints: "The series has {n} points; the service takes 8,640 at most. The last 8,640 are shown.",
   chooseColumn: "Which column holds the values?",
+  chooseTimes: "Which column holds the times?",
   chooseSheet: "Which sheet is it?",
   chooseReading: "How are the dates to be read?",
   reading: "Reading {name} …",

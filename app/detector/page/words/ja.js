@@ -73,6 +73,7 @@ export const words = {
   brokenLink: "このリンクの系列を読み取れません。リンクをもう一度受け取ってください。",
   tooManyPoints: "系列は {n} 点ありますが、サービスが受け付けるのは 8,640 点までです。最後の 8,640 点を表示します。",
   chooseColumn: "どの列が値ですか？",
+  chooseTimes: "日時はどの列ですか？",
   chooseSheet: "どのシートですか？",
   chooseReading: "日付をどう読みますか？",
   reading: "{name} を読み込んでいます…",
