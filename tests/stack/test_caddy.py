@@ -36,6 +36,8 @@ SERIES = [{"value": float(place % 5)} for place in range(30)]
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
 MODELS = f"{URL}/anomalydetector/v1.1/multivariate/models"
 HEALTH = {"/health", "/health/live", "/health/ready", "/status", "/ready"}
+# The endpoint's pages and what describes it: they hold no data.
+PAGES = {f"/detector/{page}" for page in ("", "docs", "swagger", "openapi.json")}
 # Every path and method that MLflow's server answers, printed in its container.
 MLFLOW_PATHS = """
 import json, os
@@ -240,7 +242,7 @@ def test_http_is_redirected(stack: Stack) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (308, f"{URL}/a?b=c")
 
 
-def test_without_a_key_or_an_account_nothing_but_health_is_served(
+def test_without_a_key_or_an_account_nothing_but_health_and_pages_is_served(
     stack: Stack, authority: Path
 ) -> None:
     python = ["python", "-W", "ignore", "-c"]
@@ -256,8 +258,11 @@ def test_without_a_key_or_an_account_nothing_but_health_is_served(
         for path in (
             "/static-files/index.html", "//version", "/VERSION", "/anomalydetector/../docs",
             "/datasets/%2e%2e/metrics", "/health/../version", "//metrics", "/Metrics/",
+            "/detector/metrics", "/detector//metrics", "/detector/page/../metrics",
+            "/detector/docs/%2e%2e/metrics", "/detector/detector/metrics",
         )
     ]  # fmt: skip
+    own += [[f"/detector{path}", method] for path, method in own]
     served = []
     with requests.Session() as session:
         for path, method in [*paths, *own]:
@@ -270,7 +275,26 @@ def test_without_a_key_or_an_account_nothing_but_health_is_served(
             status = answer.status_code
             if status not in (401, 404, 405):
                 served.append(concrete)
-    assert set(served) == HEALTH
+    assert set(served) == HEALTH | PAGES
+
+
+def test_the_page_of_the_endpoint_works_below_its_path(stack: Stack) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    with requests.Session() as session:
+        answer = session.get(f"{URL}/detector", headers=browser, timeout=10)
+        assert (answer.url, answer.status_code) == (f"{URL}/detector/", 200)
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        main = re.search(r'src="(page/\w+/main\.js)"', answer.text)
+        assert main
+        assert session.get(f"{URL}/detector/{main[1]}", timeout=10).text.startswith("//")
+        for path, body in ((f"/detector{ENTIRE}", {"series": SERIES}), ("/detector/models", None)):
+            method = "POST" if body else "GET"
+            assert session.request(method, URL + path, json=body, timeout=30).status_code == 401
+            headers = {HEADER: KEY, "Origin": URL, "Sec-Fetch-Site": "same-origin"}
+            answer = session.request(method, URL + path, json=body, headers=headers, timeout=30)
+            assert answer.status_code == 200, answer.text
+        assert answer.json()["mlflow"] == URL
 
 
 def test_a_log_in_opens_what_mlflow_leaves_open(stack: Stack) -> None:
