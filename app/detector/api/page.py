@@ -31,7 +31,8 @@ class Page:
         files = {
             path.relative_to(_FOLDER).as_posix(): path
             for path in _FOLDER.rglob("*")
-            if path.is_file()
+            # An editor may keep files of its own beside them.
+            if path.suffix in (".css", ".html", ".js", ".svg")
         }
         index = files.pop("index.html")
         plotly = installed("plotly", f"package_data/{_PLOTLY}")
