@@ -198,7 +198,21 @@ READ: list[tuple[str, str | bytes, str]] = [
     (
         "three digits behind every point, between semicolons",
         lines("Date;Sales", value=lambda each: f"{each / 100:.3f}", between=";"),
-        DAILY,
+        f"{DAILY}, the point in 1.234 is read as a decimal point",
+    ),
+    (
+        "pasted thousands of Germany beside hundreds",
+        lines(
+            "Date\tSales",
+            value=lambda each: f"{int(each - 100) * 300 + 300:,}".replace(",", "."),
+            between="\t",
+        ),
+        f"{DAILY}, decimal comma, 1.234 is read as 1234",
+    ),
+    (
+        "yens",
+        lines(value=lambda each: f'"1,{each:03.0f}円"'),
+        f"{DAILY}, 1,234 is read as 1234",
     ),
     ("ends of months", lines(days=every("ME")), "24 monthly points from 'Date' and 'Sales'"),
     (
@@ -592,3 +606,17 @@ def test_paths_that_lead_nowhere_get_one_sentence(tmp_path: Path) -> None:
     for path, why in ((tmp_path, "Is a directory"), (tmp_path / "x.csv", "No such file")):
         with pytest.raises(DetectionError, match=f"cannot be read: {why}"):
             files.read(path)
+
+
+@pytest.mark.parametrize(
+    ("between", "thousands"), [(",", '"1,{:03.0f}"'), (";", "1.{:03.0f}"), ("\t", "1.{:03.0f}")]
+)
+def test_the_numbers_of_shops_do_not_make_thousands_decimals(between: str, thousands: str) -> None:
+    rows = [
+        between.join([day, "10115", thousands.format(each) if at else "900"])
+        for at, (day, each) in enumerate(zip(ISO, VALUES, strict=True))
+    ]
+    header = between.join(["Date", "Shop", "Sales"])
+    reading = files.read("\n".join([header, *rows]).encode(), values="Sales")
+    assert reading.values["Sales"].tolist()[:3] == [900, 1102, 1102]
+    assert "234 is read as 1234" in reading.description

@@ -215,7 +215,7 @@ def read(
     table = _table(source, name, sheet, bounds or Bounds())
     wanted = [values] if isinstance(values, str) else values
     chosen = choose(table, timestamp, wanted, by)
-    mark, sure = decimal_mark(
+    mark, read_as = decimal_mark(
         [table.column(each) for each, kind in chosen.kinds.items() if kind == "numbers"],
         table.delimiter,
     )
@@ -223,8 +223,8 @@ def read(
     notes = [*table.content.notes, *table.notes]
     if mark == ",":
         notes.append("decimal comma")
-    if not sure:
-        notes.append(f"1{'.' if mark == ',' else ','}234 is read as 1234")
+    if read_as:
+        notes.append(read_as)
     told_apart = zip(by, chosen.keys, strict=True)
     keys = pd.DataFrame(
         {given: _key(table.column(each)) for given, each in told_apart}, index=range(len(table))
