@@ -173,6 +173,7 @@ def _columns(
     place: Callable[[int], str],
     delimiter: str,
 ) -> list[Sequence[Any]]:
+    content.check_cells(len(body), width)
     found = [rows[at] for at in body] if len(body) < len(rows) else rows
     if set(map(len, found)) != {width}:
         even: list[list[Any]] = [*map(list, found)]
