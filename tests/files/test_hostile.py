@@ -10,6 +10,7 @@ import lzma
 import zipfile
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from files.workbooks import xlsx, zipped
 
@@ -53,6 +54,12 @@ def shared(text: str, cells: int) -> bytes:
     return zipped(parts)
 
 
+def parquet(text: str, rows: int) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"date": [text] * rows, "v": [1.0] * rows}), file)
+    return file.getvalue()
+
+
 def aliased(count: int) -> bytes:
     """Return a workbook of many sheets that are all the same part, with one cell far off."""
     book = zipfile.ZipFile(io.BytesIO(xlsx({"A": [("x",), *[()] * 900, ("y",) * 26]})))
@@ -67,6 +74,7 @@ def aliased(count: int) -> bytes:
     ("content", "says"),
     [
         (shared("x" * 500_000, 1000), "more text in its cells than is read"),
+        (parquet("x" * 200_000, 200), "more text in its cells than is read"),
         (aliased(30), "more than 100000 cells"),
         (
             zipped(
@@ -108,7 +116,7 @@ def aliased(count: int) -> bytes:
         (b'{"series": [{"value": 1}], "x": "\\ud800"}', "is out of range"),
         (b"x" * 1_000_001, "the most that is read"),
     ],
-    ids=range(29),
+    ids=range(30),
 )
 def test_it_is_refused_in_a_sentence(content: bytes, says: str) -> None:
     with pytest.raises(DetectionError) as caught:

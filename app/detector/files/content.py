@@ -34,6 +34,7 @@ _MOST_MEMORY = 128 * 1024 * 1024
 # What is packed in what is packed.
 _DEEPEST = 3
 _BLOCK = 1024 * 1024
+_TEXTS = 16
 _FIRST_STEP = 4096
 _SUFFIXES = (".gz", ".gzip", ".bz2", ".xz", ".lzma", ".zst", ".zstd", ".zip")
 
@@ -56,6 +57,11 @@ class Bounds:
     bytes: int = 512 * 1024 * 1024
     cells: int = 50_000_000
     old_excel: bool = True
+
+    @property
+    def texts(self) -> int:
+        """How much text the cells of a table may have: many of them may share one."""
+        return _TEXTS * self.bytes
 
 
 @dataclass(frozen=True)

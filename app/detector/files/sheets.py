@@ -22,8 +22,6 @@ _PASSWORD = "EncryptedPackage".encode("utf-16-le")
 _CELL = re.compile(rb"""\br\s*=\s*["']\$?([A-Za-z]{1,7})\$?(\d{1,10})["']""")
 _SHARED = re.compile(rb"""\bt\s*=\s*["']s["']""")
 _END_OF_TEXT = re.compile(rb"/(?:\w+:)?si\s*>")
-# What the texts of cells may take, by the bytes of a workbook: many cells share one text.
-_TEXTS = 16
 _ERRORS = (*BROKEN, CalamineError, TypeError)
 _BLOCK = 1024 * 1024
 _SAMPLE = 100
@@ -67,7 +65,7 @@ def _only(content: Content, names: list[str], book: CalamineWorkbook) -> Table:
         cells += sum(map(len, rows))
         content.check_cells(cells, 1)
         letters += sum(len(cell) for row in rows for cell in row if isinstance(cell, str))
-        if letters > _TEXTS * content.bounds.bytes:
+        if letters > content.bounds.texts:
             raise _too_much_text(content)
         if rows:
             found[name] = rows
@@ -150,7 +148,7 @@ def _check(content: Content, bounds: Bounds) -> None:
             part = _unpacked(content, archive, entry, budget, bounds)
             budget -= part.size
             longest, strings = max(longest, part.longest), strings + part.strings
-        if longest * strings > _TEXTS * bounds.bytes:
+        if longest * strings > bounds.texts:
             raise _too_much_text(content)
     except FileError:
         raise
