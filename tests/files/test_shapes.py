@@ -702,3 +702,20 @@ def test_dates_of_people_keep_their_offset() -> None:
     assert reading.granularity == "monthly"
     assert reading.times is not None
     assert str(reading.times[0]) == "2021-01-01 00:00:00+09:00"
+
+
+def test_brackets_are_less_than_zero() -> None:
+    reading = files.read(lines(value=lambda each: f"({each})" if each < 102 else "$5").encode())
+    assert reading.values["Sales"].tolist()[:3] == [-100.5, -101.5, 5]
+
+
+def test_the_hour_that_summer_time_leaves_out_is_no_gap() -> None:
+    hours = pd.date_range("2021-03-27", periods=48, freq="h", tz="Europe/Berlin")
+    table = "Date,v\n" + "".join(f"{hour.isoformat()},{at}\n" for at, hour in enumerate(hours))
+    assert files.read(table.encode()).gaps == 0
+
+
+def test_a_duration_that_may_be_a_year_is_no_date() -> None:
+    table = "response time,v\n" + "".join(f"{2000 + at * 7 % 12},{at}\n" for at in range(12))
+    with pytest.raises(DetectionError, match="several columns of numbers: 'response time', 'v'"):
+        files.read(table.encode())
