@@ -5,12 +5,14 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
 import zipfile
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from files.workbooks import zipped
+from files.workbooks import xlsx, zipped
 
 from detector import files
 from detector.errors import DetectionError
@@ -38,9 +40,60 @@ def book(sheet: str) -> bytes:
     return zipped({"[Content_Types].xml": "<Types/>", "xl/worksheets/sheet1.xml": sheet})
 
 
+def shared(text: str, cells: int) -> bytes:
+    """Return a workbook whose cells share one text."""
+    book = zipfile.ZipFile(io.BytesIO(xlsx({"A": [("x",)]})))
+    parts = {name: book.read(name).decode() for name in book.namelist()}
+    [sheet] = [name for name in parts if name.startswith("xl/worksheets/")]
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    rows = "".join(
+        f'<row r="{row}"><c r="A{row}" t="s"><v>0</v></c></row>' for row in range(1, cells + 1)
+    )
+    parts[sheet] = f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>'
+    parts["xl/sharedStrings.xml"] = f'<sst xmlns="{main}"><si><t>{text}</t></si></sst>'
+    return zipped(parts)
+
+
+def parquet(text: str, rows: int) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"date": [text] * rows, "v": [1.0] * rows}), file)
+    return file.getvalue()
+
+
+def aliased(count: int) -> bytes:
+    """Return a workbook of many sheets that are all the same part, with one cell far off."""
+    book = zipfile.ZipFile(io.BytesIO(xlsx({"A": [("x",), *[()] * 900, ("y",) * 26]})))
+    parts = {name: book.read(name).decode() for name in book.namelist()}
+    sheets = "".join(f'<sheet name="s{at}" sheetId="{at}" r:id="r1"/>' for at in range(1, count))
+    before, _, after = parts["xl/workbook.xml"].partition("<sheets>")
+    parts["xl/workbook.xml"] = f"{before}<sheets>{sheets}</sheets>{after.partition('</sheets>')[2]}"
+    return zipped(parts)
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        (shared("x" * 500_000, 1000), "more text in its cells than is read"),
+        (parquet("x" * 200_000, 200), "more text in its cells than is read"),
+        (aliased(30), "more than 100000 cells"),
+        (
+            zipped(
+                {
+                    "[Content_Types].xml": "<Types/>",
+                    "xl/worksheets/sheet1.xml": "<worksheet/>",
+                    "xl/other/sheet1.xml": '<c r="A1"/><c r="XFD1048576"/>',
+                }
+            ),
+            "a sheet of 1048576 rows and 16384 columns",
+        ),
+        (json.dumps([{f"c{at}": 1} for at in range(1000)]).encode(), "more than 100000 cells"),
+        (json.dumps([[1] * 1000, *[[1]] * 1000]).encode(), "more than 100000 cells"),
+        (
+            json.dumps({f"c{at}": {f"r{at}": 1} for at in range(1000)}).encode(),
+            "more than 100000 cells",
+        ),
+        (b"1\n" * 1000 + b"1" + b",1" * 999 + b"\n" + b"1\n" * 900, "more than 100000 cells"),
+        (gzip.compress(b"") * 20_000, "is empty"),
         (gzip.compress(ZEROS), "unpacked, the most that is read"),
         (gzip.compress(gzip.compress(ZEROS)), "unpacked, the most that is read"),
         (bz2.compress(ZEROS), "unpacked, the most that is read"),
@@ -63,7 +116,7 @@ def book(sheet: str) -> bytes:
         (b'{"series": [{"value": 1}], "x": "\\ud800"}', "is out of range"),
         (b"x" * 1_000_001, "the most that is read"),
     ],
-    ids=range(21),
+    ids=range(30),
 )
 def test_it_is_refused_in_a_sentence(content: bytes, says: str) -> None:
     with pytest.raises(DetectionError) as caught:

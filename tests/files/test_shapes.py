@@ -198,7 +198,21 @@ READ: list[tuple[str, str | bytes, str]] = [
     (
         "three digits behind every point, between semicolons",
         lines("Date;Sales", value=lambda each: f"{each / 100:.3f}", between=";"),
-        DAILY,
+        f"{DAILY}, the point in 1.234 is read as a decimal point",
+    ),
+    (
+        "pasted thousands of Germany beside hundreds",
+        lines(
+            "Date\tSales",
+            value=lambda each: f"{int(each - 100) * 300 + 300:,}".replace(",", "."),
+            between="\t",
+        ),
+        f"{DAILY}, decimal comma, 1.234 is read as 1234",
+    ),
+    (
+        "yens",
+        lines(value=lambda each: f'"1,{each:03.0f}円"'),
+        f"{DAILY}, 1,234 is read as 1234",
     ),
     ("ends of months", lines(days=every("ME")), "24 monthly points from 'Date' and 'Sales'"),
     (
@@ -221,6 +235,11 @@ READ: list[tuple[str, str | bytes, str]] = [
         "milliseconds",
         lines(day="%Y-%m-%dT%H:%M:%S.%f", days=every("250ms")),
         "24 points every 250 milliseconds from 'Date' and 'Sales'",
+    ),
+    (
+        "steps that have no name",
+        lines(day="%Y-%m-%d %H:%M:%S.%f", days=every("250us")),
+        "24 points from 'Date' and 'Sales', at uneven steps, most of 250 microseconds",
     ),
     (
         "first days of months, day first",
@@ -270,6 +289,32 @@ READ: list[tuple[str, str | bytes, str]] = [
         "missing values",
         PLAIN.replace("103.5", "NA").replace("105.5", "-"),
         "10 daily points from 'Date' and 'Sales', 2 gaps",
+    ),
+    (
+        "the first values and the last ones missing",
+        lines(value=lambda each: str(each) if 102 < each < 109 else ""),
+        "7 daily points from 'Date' and 'Sales', 5 without a value left out",
+    ),
+    (
+        "the euros of France in Windows",
+        lines(
+            "Date;CA",
+            "%d/%m/%Y",
+            lambda each: f"1\u00a0{each:.0f},50 €",
+            ";",
+        ).encode("cp1252"),
+        "12 daily points from 'Date' and 'CA', day first, decimal comma",
+    ),
+    (
+        "a column that is called by a number",
+        lines("Date,101"),
+        "12 daily points from 'Date' and '101'",
+    ),
+    (
+        "a table of Markdown",
+        "| Date | Sales |\n|---|---|\n"
+        + "".join(f"| {day} | {each} |\n" for day, each in zip(ISO, VALUES, strict=True)),
+        f"{DAILY}, line 2 left out as a title or a unit",
     ),
     ("working days", lines(days=every("B")), "24 daily points from 'Date' and 'Sales', 10 gaps"),
     (
@@ -340,7 +385,7 @@ READ: list[tuple[str, str | bytes, str]] = [
     (
         "NaN as Python writes it",
         json.dumps([*records()[:-1], {"timestamp": ISO[-1], "value": float("nan")}]),
-        "11 daily points from 'timestamp' and 'value'",
+        "11 daily points from 'timestamp' and 'value', 1 without a value left out",
     ),
     # Workbooks and Parquet.
     ("Excel", xlsx({"Sheet1": [("Date", "Sales"), *zip(DAYS, VALUES, strict=True)]}), DAILY),
@@ -484,6 +529,35 @@ REFUSED: list[tuple[str, str | bytes, str]] = [
         "The file has no column of numbers: it has 'Date', 'Shop'.",
     ),
     (
+        "a day that its month has not",
+        lines(day="%d.%m.%Y").replace("27.12.2021", "32.12.2021"),
+        "The file, line 13: '32.12.2021' in 'Date' must be a date as 31.12.2021 is.",
+    ),
+    (
+        "days without a year",
+        lines(day="%b %d"),
+        "The file, line 2: 'Dec 16' in 'Date' may be a day without a year, or a month: write it as "
+        "in 2021-12-31, or as in 2021-12.",
+    ),
+    (
+        "days without a year, into the next one",
+        lines(day="%b-%d", days=every("D", start="2021-12-30")),
+        "The file, line 2: 'Dec-30' in 'Date' may be a day without a year, or a month: write it as "
+        "in 2021-12-31, or as in 2021-12.",
+    ),
+    (
+        "some times with an offset",
+        lines(day=lambda day: f"{day}{'+09:00' if day.day % 2 else ''}"),
+        "The file, line 2: '2021-12-16 00:00:00' in 'Date' has no time zone, and others have one: "
+        "write it in all of them, or in none.",
+    ),
+    (
+        "many series by numbers, with equal values",
+        "Date,Shop,v\n" + "".join(f"{day},{shop},5\n" for shop in (1, 2) for day in ISO),
+        "The file has several columns of numbers: 'Shop', 'v'. Choose one by --value NAME, or take "
+        "all in turn by --each (value over HTTP).",
+    ),
+    (
         "two values of one time",
         PLAIN + f"{ISO[3]},7\n",
         "The file, line 14: 2021-12-19 is there twice in 'Date', with 7 here and 103.5 in line 5: "
@@ -592,3 +666,56 @@ def test_paths_that_lead_nowhere_get_one_sentence(tmp_path: Path) -> None:
     for path, why in ((tmp_path, "Is a directory"), (tmp_path / "x.csv", "No such file")):
         with pytest.raises(DetectionError, match=f"cannot be read: {why}"):
             files.read(path)
+
+
+@pytest.mark.parametrize(
+    ("between", "thousands"), [(",", '"1,{:03.0f}"'), (";", "1.{:03.0f}"), ("\t", "1.{:03.0f}")]
+)
+def test_the_numbers_of_shops_do_not_make_thousands_decimals(between: str, thousands: str) -> None:
+    rows = [
+        between.join([day, "10115", thousands.format(each) if at else "900"])
+        for at, (day, each) in enumerate(zip(ISO, VALUES, strict=True))
+    ]
+    header = between.join(["Date", "Shop", "Sales"])
+    reading = files.read("\n".join([header, *rows]).encode(), values="Sales")
+    assert reading.values["Sales"].tolist()[:3] == [900, 1102, 1102]
+    assert "234 is read as 1234" in reading.description
+
+
+def test_shops_by_numbers_are_no_duplicates() -> None:
+    table = "Date,Shop,v\n" + "".join(f"{day},{shop},5\n" for shop in (1, 2) for day in ISO)
+    with pytest.raises(DetectionError, match="such as --by 'Shop'"):
+        files.read(table.encode(), values="v")
+    assert files.read(table.encode(), values="v", by=["Shop"]).duplicates == 0
+
+
+def test_the_number_of_a_row_makes_no_difference() -> None:
+    twice = [day for day in ISO for _ in range(2)]
+    table = "Date,id,v\n" + "".join(f"{day},{at},5\n" for at, day in enumerate(twice))
+    assert files.read(table.encode(), values="v").duplicates == 12
+
+
+def test_dates_of_people_keep_their_offset() -> None:
+    reading = files.read(
+        lines(day="%m/01/2021 00:00:00 +09:00", days=every("MS", 12)).encode(), day_first=False
+    )
+    assert reading.granularity == "monthly"
+    assert reading.times is not None
+    assert str(reading.times[0]) == "2021-01-01 00:00:00+09:00"
+
+
+def test_brackets_are_less_than_zero() -> None:
+    reading = files.read(lines(value=lambda each: f"({each})" if each < 102 else "$5").encode())
+    assert reading.values["Sales"].tolist()[:3] == [-100.5, -101.5, 5]
+
+
+def test_the_hour_that_summer_time_leaves_out_is_no_gap() -> None:
+    hours = pd.date_range("2021-03-27", periods=48, freq="h", tz="Europe/Berlin")
+    table = "Date,v\n" + "".join(f"{hour.isoformat()},{at}\n" for at, hour in enumerate(hours))
+    assert files.read(table.encode()).gaps == 0
+
+
+def test_a_duration_that_may_be_a_year_is_no_date() -> None:
+    table = "response time,v\n" + "".join(f"{2000 + at * 7 % 12},{at}\n" for at in range(12))
+    with pytest.raises(DetectionError, match="several columns of numbers: 'response time', 'v'"):
+        files.read(table.encode())

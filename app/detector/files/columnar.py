@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from detector.files.content import Bounds, Content
@@ -55,7 +56,7 @@ def _read(content: Content, bounds: Bounds) -> pa.Table:
     words = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_binary(f.type)]
     # A word that all rows share is held once.
     file = pq.ParquetFile(pa.BufferReader(content.data), read_dictionary=words)
-    batches, cells = [], 0
+    batches, cells, letters = [], 0, 0
     for batch in file.iter_batches(_ROWS_AT_ONCE, columns=wanted):
         cells += batch.num_rows * batch.num_columns
         if cells > bounds.cells:
@@ -63,8 +64,22 @@ def _read(content: Content, bounds: Bounds) -> pa.Table:
                 f"holds more than {bounds.cells} cells, the most that are read: cut out the time "
                 "or the columns that matter."
             )
+        letters += sum(map(_letters, batch.columns))
+        if letters > bounds.texts:
+            raise content.problem(
+                "has more text in its cells than is read: cut out the time or the columns that "
+                "matter."
+            )
         batches.append(batch)
     return pa.Table.from_batches(batches) if batches else schema.empty_table()
+
+
+def _letters(column: pa.Array) -> int:
+    """Return how long the texts of a column are, counted for each row that has them."""
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    lengths = pc.take(pc.binary_length(column.dictionary), column.indices)
+    return int(pc.sum(pc.cast(lengths, pa.int64())).as_py() or 0)
 
 
 def _cells(column: pa.ChunkedArray) -> Any:

@@ -34,6 +34,8 @@ _MOST_MEMORY = 128 * 1024 * 1024
 # What is packed in what is packed.
 _DEEPEST = 3
 _BLOCK = 1024 * 1024
+_TEXTS = 16
+_FIRST_STEP = 4096
 _SUFFIXES = (".gz", ".gzip", ".bz2", ".xz", ".lzma", ".zst", ".zstd", ".zip")
 
 
@@ -56,6 +58,11 @@ class Bounds:
     cells: int = 50_000_000
     old_excel: bool = True
 
+    @property
+    def texts(self) -> int:
+        """How much text the cells of a table may have: many of them may share one."""
+        return _TEXTS * self.bytes
+
 
 @dataclass(frozen=True)
 class Content:
@@ -69,16 +76,26 @@ class Content:
         The ending of the name in lower case, without that of a compression.
     data : bytes
     notes : list of str
+    bounds : Bounds
     """
 
     name: str
     suffix: str
     data: bytes
     notes: list[str]
+    bounds: Bounds
 
     def problem(self, says: str, **details: Any) -> FileError:
         """Return the error that the file is refused with: its name, and what is wrong."""
         return FileError(f"{self.name} {says}", **details)
+
+    def check_cells(self, rows: int, columns: int) -> None:
+        """Refuse a table of more cells than are read, before short rows are filled up."""
+        if rows * columns > self.bounds.cells:
+            raise self.problem(
+                f"holds more than {self.bounds.cells} cells, the most that are read: cut out the "
+                "time or the columns that matter."
+            )
 
 
 def load(source: Source, name: str | None, bounds: Bounds) -> Content:
@@ -102,17 +119,18 @@ def load(source: Source, name: str | None, bounds: Bounds) -> Content:
     if isinstance(source, str) and source == STANDARD_INPUT and name is None:
         file_name, called = "", "Standard input"
     data = _read(source, called, bounds)
-    content = Content(called, "", data, [])
+    content = Content(called, "", data, [], bounds)
     for _ in range(_DEEPEST):
         unpacked = _unpacked(content, bounds)
         if unpacked is None:
             break
         data, inner = unpacked
-        content = Content(called, "", data, content.notes)
+        content = Content(called, "", data, content.notes, bounds)
         file_name = inner or _without(file_name)
     if not data.strip(b"\0 \t\r\n"):
         raise content.problem("is empty: it must hold dates and numbers.")
-    return Content(called, Path(_without(file_name)).suffix.lower(), data, content.notes)
+    suffix = Path(_without(file_name)).suffix.lower()
+    return Content(called, suffix, data, content.notes, bounds)
 
 
 def _name_of(source: Source) -> str:
@@ -180,18 +198,22 @@ _UNPACKERS: dict[bytes, Callable[[], Any]] = {
 
 def _joined(content: Content, bounds: Bounds, begin: bytes, unpacker: Callable[[], Any]) -> bytes:
     """Unpack what may be several packed files one behind the other."""
-    rest, out, size = content.data, [], 0
+    data, at, out, size = content.data, 0, [], 0
     try:
-        while rest.startswith(begin):
-            unpack = unpacker()
-            block = unpack.decompress(rest, bounds.bytes + 1 - size)
-            size += len(block)
-            if size > bounds.bytes:
-                raise _too_large(content, bounds)
-            if not unpack.eof:
-                raise EOFError("it is cut off")
-            out.append(block)
-            rest = unpack.unused_data
+        while data.startswith(begin, at):
+            unpack, step = unpacker(), _FIRST_STEP
+            while not unpack.eof:
+                # What lies behind the end is given back: of many small files, only a little.
+                given = data[at : at + step]
+                if not given:
+                    raise EOFError("it is cut off")
+                at, step = at + len(given), min(2 * step, _BLOCK)
+                block = unpack.decompress(given, bounds.bytes + 1 - size)
+                size += len(block)
+                if size > bounds.bytes:
+                    raise _too_large(content, bounds)
+                out.append(block)
+            at -= len(unpack.unused_data)
     except FileError:
         raise
     except BROKEN as error:

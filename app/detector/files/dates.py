@@ -12,11 +12,12 @@ import pandas as pd
 
 from detector.arrays import Floats
 from detector.errors import shown
+from detector.files.notations import COARSE, SHORT, formats_of, is_day_first, is_zoned
 from detector.files.stamps import Dates, parsed, read_stamps
 from detector.files.steps import find_steps
 from detector.files.table import Table, is_missing
 from detector.files.values import looks_number
-from detector.series.dates import is_written, notations, plain
+from detector.series.dates import is_written, plain
 from detector.series.timestamps import read_plain
 
 __all__ = ["is_dated", "looks_date", "looks_time", "read_dates"]
@@ -38,18 +39,6 @@ _ISO = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _TIME = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[ap]m)?", re.IGNORECASE)
-_SHORT = re.compile(
-    r"(?P<first>\d{1,2})(?P<mark>[./-])(?P<second>\d{1,2}|[a-z]{3})(?P=mark)\d{1,2}(?P<time> .*)?",
-    re.IGNORECASE,
-)
-_COARSE = (
-    (re.compile(r"\d{1,2}([./-])\d{4}"), "%m{}%Y"),
-    (re.compile(r"\d{4}([./])\d{1,2}"), "%Y{}%m"),
-    (re.compile(r"[a-z]{3}([ -])\d{4}", re.IGNORECASE), "%b{}%Y"),
-    (re.compile(r"[a-z]{4,9}([ -])\d{4}", re.IGNORECASE), "%B{}%Y"),
-    (re.compile(r"[a-z]{3}([ -])\d{2}", re.IGNORECASE), "%b{}%y"),
-    (re.compile(r"\d{4}-W\d{1,2}(-)1", re.IGNORECASE), "%G-W%V{}%u"),
-)
 _QUARTER = re.compile(r"(?:(\d{4})[ /-]?Q([1-4])|Q([1-4])[ /-]?(\d{4}))", re.IGNORECASE)
 _WEEK = re.compile(r"\d{4}-W\d{1,2}", re.IGNORECASE)
 _OFFSET = re.compile(r" ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?)$", re.IGNORECASE)
@@ -60,6 +49,9 @@ _EXAMPLE = pd.Timestamp("2021-12-31 16:39:32")
 # and the other has not.
 _CLEAR, _UNCLEAR = 0.9, 0.5
 _FEWEST_IN_ORDER = 4
+# Dec-16 may be in 2016, or the sixteenth.
+_MAY_BE_DAYS = ("%b %y", "%b-%y")
+_FEWEST_YEARS = 2
 
 
 def is_dated(name: str) -> bool:
@@ -83,8 +75,8 @@ def looks_date(cell: Any) -> bool:
         return True
     if is_written(text):
         return True
-    short = _SHORT.fullmatch(text) is not None and not looks_number(text)
-    return short or any(pattern.fullmatch(text) for pattern, _ in _COARSE)
+    short = SHORT.fullmatch(text) is not None and not looks_number(text)
+    return short or any(pattern.fullmatch(text) for pattern, _ in COARSE)
 
 
 def _neat(cell: str) -> str:
@@ -100,33 +92,6 @@ def _with_month(text: str) -> str:
         year, number = quarter[1] or quarter[4], quarter[2] or quarter[3]
         return f"{year}-{3 * int(number) - 2:02}"
     return f"{text}-1" if _WEEK.fullmatch(text) else text
-
-
-def _formats(text: str) -> list[str]:
-    """Return the notations that a text may be in beside ISO 8601, as of ``strptime``."""
-    found = notations(text)
-    if found:
-        return found
-    for pattern, notation in _COARSE:
-        matched = pattern.fullmatch(text)
-        if matched:
-            return _that_read(text, [notation.format(matched[1])])
-    short = _SHORT.fullmatch(text)
-    if not short:
-        return []
-    mark = short["mark"]
-    orders = ["%m{0}%d{0}%y", "%d{0}%m{0}%y", "%y{0}%m{0}%d"]
-    if short["second"].isalpha():
-        orders = ["%d{0}%b{0}%y", "%y{0}%b{0}%d"]
-    times = [""]
-    if short["time"]:
-        # As of a date with a long year.
-        times = [each.removeprefix("%Y-%m-%d") for each in notations(f"2021-12-31{short['time']}")]
-    return _that_read(text, [order.format(mark) + time for order in orders for time in times])
-
-
-def _that_read(text: str, formats: list[str]) -> list[str]:
-    return [each for each in formats if not parsed([text], each).hasnans]
 
 
 def read_dates(table: Table, name: str, day_first: bool | None) -> Dates:
@@ -280,32 +245,76 @@ def _otherwise(
     table: Table, name: str, texts: Sequence[str], rows: Any, day_first: bool | None
 ) -> Dates:
     """Read dates in a notation of people."""
-    shapes = {re.sub(r"\d", "0", text): text for text in _sampled(texts)}
-    formats = list(dict.fromkeys(each for text in shapes.values() for each in _formats(text)))
+    shapes: dict[str, list[str]] = {}
+    for text in _sampled(texts):
+        shape = re.sub(r"\d", "0", text)
+        # One that is no day of its month says nothing of the others.
+        if not shapes.get(shape):
+            shapes[shape] = formats_of(text)
+    formats = list(dict.fromkeys(each for found in shapes.values() for each in found))
     if not formats:
         wrong = next((at for at, text in enumerate(texts) if not looks_date(text)), 0)
         raise _no_date(table, int(rows[wrong]), name, texts[wrong], "")
     readings: dict[bool | None, Dates] = {}
     refused: list[tuple[int, str]] = []
     for same in _orders(_sampled(texts), formats):
-        order, read = _day_first(same[0]), _in_any(texts, same)
+        order, read = is_day_first(same[0]), _in_any(texts, same)
         example = _EXAMPLE.strftime(same[0])
+        zoned = [each for each in same if is_zoned(each)]
         if read.hasnans:
             refused.append((int(read.isna().argmax()), example))
+        elif zoned and len(zoned) < len(same) and _in_any(texts, zoned).hasnans:
+            without = int(_in_any(texts, zoned).isna().argmax())
+            raise table.problem(
+                int(rows[without]),
+                f"{shown(texts[without].strip())} in '{name}' has no time zone, and others have "
+                "one: write it in all of them, or in none.",
+            )
         else:
-            zoned = "%z" in same[0] or same[0].endswith(("Z", "UTC", "GMT", "z"))
-            readings[order] = Dates(read if zoned else read.tz_convert(None), example, order)
+            readings[order] = (
+                _in_zone(texts, read, example, order)
+                if zoned
+                else Dates(read.tz_convert(None), example, order)
+            )
     if not readings:
         wrong, example = max(refused)
         raise _no_date(table, int(rows[wrong]), name, texts[wrong], example)
+    if formats[0] in _MAY_BE_DAYS:
+        _refuse_days(table, int(rows[0]), name, texts, readings)
     return _decided(table, name, texts, readings, day_first)
+
+
+def _refuse_days(
+    table: Table, row: int, name: str, texts: Sequence[str], readings: dict[bool | None, Dates]
+) -> None:
+    """Refuse dates that are rather days without a year, as in Dec 30, Dec 31, Jan 01."""
+    for dates in readings.values():
+        index = dates.index
+        one_month = len(index) > _FEWEST_YEARS and len(set(index.month)) == 1
+        if one_month or not _is_in_order(dates):
+            raise table.problem(
+                row,
+                f"{shown(texts[0].strip())} in '{name}' may be a day without a year, or a month: "
+                "write it as in 2021-12-31, or as in 2021-12.",
+            )
+
+
+def _in_zone(
+    texts: Sequence[str], read: pd.DatetimeIndex, example: str, order: bool | None
+) -> Dates:
+    """Return times by the clock of their offset, where there is but one."""
+    offsets = {_offset(text) or "Z" for text in set(texts)}
+    if len(offsets) == 1:
+        return Dates(read.tz_convert(_zone(offsets.pop())), example, order)
+    note = "the offsets differ, so the times are in UTC"
+    return Dates(read, example, order, (note,))
 
 
 def _orders(sample: Sequence[str], formats: list[str]) -> list[list[str]]:
     """Return the notations by which of day and month comes first; those that read the sample."""
     orders = [
-        [each for each in formats if _day_first(each) == order]
-        for order in dict.fromkeys(map(_day_first, formats))
+        [each for each in formats if is_day_first(each) == order]
+        for order in dict.fromkeys(map(is_day_first, formats))
     ]
     return [same for same in orders if not _in_any(sample, same).hasnans] or orders
 
@@ -318,13 +327,6 @@ def _in_any(texts: Sequence[str], formats: list[str]) -> pd.DatetimeIndex:
             break
         read = read.where(read.notna(), parsed(texts, other))
     return read
-
-
-def _day_first(notation: str) -> bool | None:
-    places = [notation.find(part) for part in ("%d", "%m")]
-    if min(places) < 0 or "%Y" in notation[:2]:
-        return None
-    return places[0] < places[1] if notation[:2] != "%y" else None
 
 
 def _no_date(table: Table, row: int, name: str, text: str, example: str) -> Exception:

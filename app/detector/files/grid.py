@@ -143,17 +143,33 @@ def _header(
     titles = enumerate(filled[:_MOST_TITLES])
     # Where nothing fits, the first row is the header: what is below it will be said to be wrong.
     start = next((number for number, at in titles if _fits(rows[at], kinds)), 1)
+    if start == 0 and len(filled) > 1 and _names_dates(rows[filled[0]]):
+        # The names of the other columns are numbers, such as years.
+        return 1, filled[0], []
     if start == 0:
         return 0, None, ["there is no header"]
     before = filled[:start]
     header = before[-1]
-    wide = [at for at in before if sum(map(_is_there, rows[at])) >= max(1, len(kinds) - 1)]
+    needed = max(1, len(kinds) - kinds.count("missing") - 1)
+    wide = [at for at in before if sum(map(_is_name, rows[at])) >= needed]
     if wide:
         dated = [at for at in wide if any(is_dated(str(cell)) for cell in rows[at])]
         header = (dated or wide)[-1]
     left_out = [place(at) for at in before if at != header]
     notes = [f"{', '.join(left_out[:5])} left out as a title or a unit"] if left_out else []
     return start, header, notes
+
+
+def _is_name(cell: Any) -> bool:
+    # No line of dashes, as below the header of Markdown.
+    return _is_there(cell) and any(map(str.isalnum, str(cell)))
+
+
+def _names_dates(row: Sequence[Any]) -> bool:
+    """Say whether a row has a name of dates and no date."""
+    kinds = list(map(kind_of, row))
+    named = any(kind == "text" and is_dated(cell) for cell, kind in zip(row, kinds, strict=True))
+    return named and "dates" not in kinds
 
 
 def _fits(row: Sequence[Any], kinds: list[str]) -> bool:
@@ -173,6 +189,7 @@ def _columns(
     place: Callable[[int], str],
     delimiter: str,
 ) -> list[Sequence[Any]]:
+    content.check_cells(len(body), width)
     found = [rows[at] for at in body] if len(body) < len(rows) else rows
     if set(map(len, found)) != {width}:
         even: list[list[Any]] = [*map(list, found)]

@@ -215,7 +215,7 @@ def read(
     table = _table(source, name, sheet, bounds or Bounds())
     wanted = [values] if isinstance(values, str) else values
     chosen = choose(table, timestamp, wanted, by)
-    mark, sure = decimal_mark(
+    mark, read_as = decimal_mark(
         [table.column(each) for each, kind in chosen.kinds.items() if kind == "numbers"],
         table.delimiter,
     )
@@ -223,8 +223,8 @@ def read(
     notes = [*table.content.notes, *table.notes]
     if mark == ",":
         notes.append("decimal comma")
-    if not sure:
-        notes.append(f"1{'.' if mark == ',' else ','}234 is read as 1234")
+    if read_as:
+        notes.append(read_as)
     told_apart = zip(by, chosen.keys, strict=True)
     keys = pd.DataFrame(
         {given: _key(table.column(each)) for given, each in told_apart}, index=range(len(table))
@@ -259,6 +259,10 @@ def _key(cells: Sequence[Any]) -> Any:
     ):
         return pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
     return pd.Series(cells, dtype=None if hasattr(cells, "dtype") else object)
+
+
+def _differ(cell: Any, other: Any) -> bool:
+    return bool(cell != other) and not (is_missing(cell) and is_missing(other))
 
 
 def _clock(times: pd.DatetimeIndex) -> Ints:
@@ -326,6 +330,12 @@ class _Points:
             steps = replace(find_steps(times[codes == longest].sort_values()), gaps=0)
         else:
             steps = find_steps(times)
+        lost = index[missing & ~undated]
+        if steps.granularity != "none" and not self.keys.shape[1]:
+            # Those between others are gaps.
+            lost = lost[(lost < times[0]) | (lost > times[-1])]
+        if len(lost):
+            notes.append(f"{len(lost)} without a value left out")
         return Reading(
             times,
             {name: each[rows] for name, each in self.values.items()},
@@ -380,29 +390,42 @@ class _Points:
         """Return which points stay; refuse those of one time that differ."""
         again = np.zeros(len(rows), dtype=bool)
         again[1:] = (np.diff(_clock(times)) == 0) & (np.diff(codes) == 0)
-        words = [
-            self.table.column(name)
-            for name, kind in self.chosen.kinds.items()
-            if kind == "text" and name not in self.chosen.values
-        ]
+        words = self._others()
         for place in np.flatnonzero(again):
             now, before = rows[place], rows[place - 1]
             for each in self.values.values():
                 if each[now] != each[before] and not np.isnan([each[now], each[before]]).all():
                     raise self._twice(rows, int(place), times)
-            if any(cells[now] != cells[before] for cells in words):
+            if any(_differ(cells[now], cells[before]) for cells in words.values()):
                 raise self._twice(rows, int(place), times)
         return ~again
+
+    def _others(self) -> dict[str, Any]:
+        """Return the columns that may tell series apart; one that only counts rows does not."""
+        names = {*self.chosen.values, self.chosen.timestamp, *self.chosen.keys}
+        found = {
+            name: self.table.column(name)
+            for name, kind in self.chosen.kinds.items()
+            if name not in names and kind in ("text", "numbers")
+        }
+        return {
+            name: cells
+            for name, cells in found.items()
+            if self.chosen.kinds[name] == "text" or len(set(cells)) < len(cells)
+        }
 
     def _twice(self, rows: Ints, place: int, times: pd.DatetimeIndex) -> Exception:
         both = [
             ", ".join(f"{each[row]:g}" for each in self.values.values())
             for row in rows[[place - 1, place]]
         ]
-        text = [each for each, kind in self.chosen.kinds.items() if kind == "text"]
+        now, before = rows[[place, place - 1]]
+        apart = [
+            name for name, cells in self._others().items() if _differ(cells[now], cells[before])
+        ]
         hint = "keep one of them"
-        if text and not self.keys.shape[1]:
-            hint += f", or say which column tells series apart, such as --by {shown(text[0])}"
+        if apart:
+            hint += f", or say which column tells series apart, such as --by {shown(apart[0])}"
         elif (times != times.normalize()).any():
             hint += ", or write the offset where a clock was set back, as in 02:00+01:00"
         moment = str(times[place]).removesuffix(" 00:00:00")

@@ -127,6 +127,7 @@ def _of_object(content: Content, body: Mapping[str, Any]) -> Table:
 def _of_nested(content: Content, body: Mapping[str, Any]) -> Table:
     """Read objects of columns, each an object of rows, as pandas writes them by default."""
     rows = list(dict.fromkeys(row for column in body.values() for row in column))
+    content.check_cells(len(rows), len(body))
     columns = [[column.get(row) for row in rows] for column in body.values()]
     table = _checked(content, list(map(str, body)), columns)
     if all(row.isdigit() for row in rows) and rows[:1] == ["0"]:
@@ -146,10 +147,12 @@ def _of_points(content: Content, points: list[Any], names: list[str] | None = No
     kinds = set(map(type, points))
     if kinds == {dict}:
         found = list(dict.fromkeys(name for point in points for name in point))
+        content.check_cells(len(points), len(found))
         columns: list[Any] = [[point.get(name) for point in points] for name in found]
         return _checked(content, found, columns)
     if kinds == {list}:
         width = max(map(len, points))
+        content.check_cells(len(points), width)
         given = names or (["timestamp", "value"] if width == _PAIR else [])
         if len(given) != width:
             given = [f"column {number}" for number in range(1, width + 1)]

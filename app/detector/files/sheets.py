@@ -3,7 +3,7 @@
 import io
 import re
 import zipfile
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import time, timedelta
 from typing import Any
 
@@ -20,6 +20,8 @@ __all__ = ["is_workbook", "read_sheet"]
 _ZIP, _OLD = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PASSWORD = "EncryptedPackage".encode("utf-16-le")
 _CELL = re.compile(rb"""\br\s*=\s*["']\$?([A-Za-z]{1,7})\$?(\d{1,10})["']""")
+_SHARED = re.compile(rb"""\bt\s*=\s*["']s["']""")
+_END_OF_TEXT = re.compile(rb"/(?:\w+:)?si\s*>")
 _ERRORS = (*BROKEN, CalamineError, TypeError)
 _BLOCK = 1024 * 1024
 _SAMPLE = 100
@@ -50,13 +52,23 @@ def read_sheet(content: Content, sheet: str | None, bounds: Bounds) -> Table:
         if sheet not in names:
             raise content.problem(f"has no sheet {sheet!r}: it has {listed(names)}.")
         return _table(content, sheet, _rows(content, book, sheet))
-    return _only(content, names, lambda name: _rows(content, book, name))
+    return _only(content, names, book)
 
 
-def _only(content: Content, names: list[str], rows: Callable[[str], Any]) -> Table:
+def _only(content: Content, names: list[str], book: CalamineWorkbook) -> Table:
     """Return the one sheet that holds dates and numbers, or the only one that holds anything."""
-    found = {name: rows(name) for name in names}
-    found = {name: each for name, each in found.items() if each}
+    found: dict[str, Any] = {}
+    cells = letters = 0
+    for name in names:
+        rows = _rows(content, book, name)
+        # Several may be of one part of the workbook.
+        cells += sum(map(len, rows))
+        content.check_cells(cells, 1)
+        letters += sum(len(cell) for row in rows for cell in row if isinstance(cell, str))
+        if letters > content.bounds.texts:
+            raise _too_much_text(content)
+        if rows:
+            found[name] = rows
     if not found:
         raise content.problem("is empty: it must hold dates and numbers.")
     chosen = [name for name, each in found.items() if _holds_series(each)] or list(found)
@@ -131,12 +143,42 @@ def _check(content: Content, bounds: Bounds) -> None:
         for entry in entries:
             check_method(content, entry)
         budget = bounds.bytes
+        longest = strings = 0
         for entry in entries:
-            budget -= _unpacked(content, archive, entry, budget, bounds)
+            part = _unpacked(content, archive, entry, budget, bounds)
+            budget -= part.size
+            longest, strings = max(longest, part.longest), strings + part.strings
+        if longest * strings > bounds.texts:
+            raise _too_much_text(content)
     except FileError:
         raise
     except BROKEN as error:
         raise _broken(content, error) from error
+
+
+def _too_much_text(content: Content) -> FileError:
+    return content.problem(
+        "has more text in its cells than is read: cut out the time or the columns that matter."
+    )
+
+
+@dataclass
+class _Part:
+    """What a part of a workbook holds.
+
+    Attributes
+    ----------
+    size : int
+        Bytes, unpacked.
+    longest : int
+        Of the texts that cells share, in bytes.
+    strings : int
+        How many cells have such a text.
+    """
+
+    size: int = 0
+    longest: int = 0
+    strings: int = 0
 
 
 def _unpacked(
@@ -145,20 +187,23 @@ def _unpacked(
     entry: zipfile.ZipInfo,
     budget: int,
     bounds: Bounds,
-) -> int:
-    """Return the bytes of a part, refusing what is too much; a sheet is held by its corners."""
-    size, tail, rows, columns = 0, b"", 1, 1
-    is_sheet = entry.filename.startswith("xl/worksheets/")
+) -> _Part:
+    """Return what a part holds, refusing what is too much; a sheet is held by its corners."""
+    part, tail, rows, columns = _Part(), b"", 1, 1
+    shared = bytearray() if entry.filename.lower().endswith("sharedstrings.xml") else None
     with archive.open(entry) as stream:
         while block := stream.read(_BLOCK):
-            size += len(block)
-            if size > budget:
+            part.size += len(block)
+            if part.size > budget:
                 raise content.problem(
                     f"holds more than {bounds.bytes // 1024 // 1024} MiB unpacked, the most that "
                     "is read: cut out the time or the columns that matter."
                 )
-            if not is_sheet:
+            if shared is not None:
+                shared += block
                 continue
+            # Any part may be a sheet, whatever it is called.
+            part.strings += len(_SHARED.findall(tail + block))
             for letters, digits in _CELL.findall(tail + block):
                 rows = max(rows, int(digits))
                 columns = max(columns, _number(letters))
@@ -168,7 +213,9 @@ def _unpacked(
                     f"has a sheet of {rows} rows and {columns} columns, more than the "
                     f"{bounds.cells} cells that are read: delete what lies far off."
                 )
-    return size
+    if shared is not None:
+        part.longest = max(map(len, _END_OF_TEXT.split(bytes(shared))))
+    return part
 
 
 def _number(letters: bytes) -> int:

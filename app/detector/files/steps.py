@@ -18,7 +18,6 @@ _UNITS = (
     ("secondly", 1_000_000),
     # By this name the service counted milliseconds.
     ("microsecond", 1_000),
-    ("microsecond", 1),
 )
 _NAMES = {
     "yearly": "years",
@@ -91,9 +90,11 @@ def find_steps(times: pd.DatetimeIndex) -> Steps:
     places = span // base + 1
     usual = _usual(steps)
     taken = len(times) / places
-    if base != usual and taken < _LEAST_TAKEN:
-        return Steps("none", 1, 0, 0.0, _in_words(*_unit(usual)))
-    return Steps(*_unit(base), places - len(times), taken)
+    unit = _unit(base)
+    if unit is None or (base != usual and taken < _LEAST_TAKEN):
+        most = _unit(usual)
+        return Steps("none", 1, 0, 0.0, _in_words(*most) if most else f"{usual} microseconds")
+    return Steps(*unit, places - len(times), taken)
 
 
 def _usual(steps: Ints) -> int:
@@ -101,8 +102,9 @@ def _usual(steps: Ints) -> int:
     return int(values[counts.argmax()])
 
 
-def _unit(step: int) -> tuple[str, int]:
-    return next((name, step // size) for name, size in _UNITS if step % size == 0)
+def _unit(step: int) -> tuple[str, int] | None:
+    """Return a step in the longest unit that measures it, None where none does."""
+    return next(((name, step // size) for name, size in _UNITS if step % size == 0), None)
 
 
 def _in_words(granularity: str, interval: int) -> str:

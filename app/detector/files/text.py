@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -29,6 +30,8 @@ _MARKS = (
 )
 _HEAD = 65_536
 _LEAST_ZEROS = 0.3
+# A euro, or the blank that groups digits, as Windows of the West writes them: no letter elsewhere.
+_EUROS = re.compile(rb"[0-9 ][\x80\xa0]")
 # What begins so is no table, whatever it is called.
 _OTHERS = {
     b"\x89PNG": "a PNG picture",
@@ -87,6 +90,11 @@ def _without_mark(head: bytes) -> str | None:
 def _guessed(content: Content) -> str:
     """Decode what is not in UTF-8: as Excel of Japan writes it, or of the West."""
     data = content.data
+    if _EUROS.search(data[:_HEAD]):
+        try:
+            return data.decode("cp1252")
+        except UnicodeDecodeError:
+            pass
     high = [byte for byte in data[:_HEAD] if byte >= 0x80]
     try:
         text = data.decode("cp932")

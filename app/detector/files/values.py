@@ -17,7 +17,7 @@ from detector.files.table import MISSING, Table, is_missing
 __all__ = ["decimal_mark", "looks_number", "read_numbers"]
 
 _PLAIN = frozenset("0123456789.-+eE")
-_SIGNS = "$€£¥₹₩₽%"
+_SIGNS = "$€£¥₹₩₽円%"
 _BLANKS = " \u00a0\u202f\u2009'\u2019"
 _NUMBER = re.compile(
     rf"""
@@ -34,6 +34,8 @@ _NUMBER = re.compile(
 )
 _POINTS, _COMMA = re.compile(r"\d{1,3}(\.\d{3})+"), re.compile(r"\d{1,3}(,\d{3})+")
 _ENOUGH = 1000
+# Digits between two marks that group thousands.
+_GROUP = 3
 # A number has fewer digits; a long text of blanks would take long to tell from one.
 _LONGEST = 400
 
@@ -50,45 +52,72 @@ def looks_number(cell: Any) -> bool:
     return isinstance(cell, int | float | np.number) and not isinstance(cell, bool)
 
 
-def decimal_mark(columns: Iterable[Sequence[Any]], delimiter: str) -> tuple[str, bool]:
-    """Return the decimal mark of a file, and whether its numbers say so beyond doubt.
+def decimal_mark(columns: Iterable[Sequence[Any]], delimiter: str) -> tuple[str, str]:
+    """Return the decimal mark of a file, and a word on what its numbers leave open, or nothing.
 
     Parameters
     ----------
     columns : iterable of sequences
         Those that hold numbers.
     delimiter : str
-        Programs that write a decimal comma put semicolons between columns.
+        Programs that write a decimal comma put semicolons between columns; pasted columns have
+        tabs.
     """
     marks: set[str] = set()
     grouped: set[str] = set()
     ungrouped_long = ungrouped = False
     for column in columns:
-        for cell in _written(column):
-            digits = _digits(cell)
-            comma, point = digits.rfind(","), digits.rfind(".")
-            if comma < 0 and point < 0:
-                ungrouped |= bool(digits)
-                ungrouped_long |= len(digits) > 3
-            elif comma >= 0 and point >= 0:
-                marks.add("," if comma > point else ".")
-            elif _COMMA.fullmatch(digits) or _POINTS.fullmatch(digits):
-                mark = "," if comma >= 0 else "."
-                if digits.count(mark) > 1:
-                    marks.add("." if mark == "," else ",")
-                elif digits.startswith("0"):
-                    marks.add(mark)
-                else:
-                    grouped.add(mark)
-            else:
-                marks.add("," if comma >= 0 else ".")
+        whole, threes, decided = _marks(column)
+        marks |= decided
+        grouped |= threes
+        if threes:
+            # Years and numbers of shops in another column say nothing about this one.
+            ungrouped |= bool(whole)
+            ungrouped_long |= max(whole, default=0) > _GROUP
     if marks:
-        return (marks.pop(), True) if len(marks) == 1 else (".", False)
-    if grouped == {","} and not ungrouped_long and delimiter != ";":
-        return ".", False
-    if grouped == {"."} and ungrouped and not ungrouped_long and delimiter == ";":
-        return ",", False
-    return ("," if grouped == {","} else "."), len(grouped) < len(".,")
+        return (marks.pop(), "") if len(marks) == 1 else (".", "1,234 is read as 1234")
+    if len(grouped) > 1 or (grouped == {","} and not ungrouped_long and delimiter != ";"):
+        return ".", "1,234 is read as 1234"
+    if grouped != {"."} or delimiter not in (";", "\t"):
+        return ("," if grouped == {","} else "."), ""
+    if ungrouped and not ungrouped_long:
+        return ",", "1.234 is read as 1234"
+    return ".", "the point in 1.234 is read as a decimal point"
+
+
+def _marks(column: Sequence[Any]) -> tuple[set[int], set[str], set[str]]:
+    """Return what the numbers of a column say of their marks.
+
+    Returns
+    -------
+    whole : set of int
+        How many digits those without a mark have.
+    threes : set of str
+        The marks with three digits behind them, which may group thousands.
+    decided : set of str
+        The marks that can only be decimal ones.
+    """
+    whole: set[int] = set()
+    threes: set[str] = set()
+    decided: set[str] = set()
+    for cell in _written(column):
+        digits = _digits(cell)
+        comma, point = digits.rfind(","), digits.rfind(".")
+        if comma < 0 and point < 0:
+            whole |= {len(digits)} - {0}
+        elif comma >= 0 and point >= 0:
+            decided.add("," if comma > point else ".")
+        elif _COMMA.fullmatch(digits) or _POINTS.fullmatch(digits):
+            mark = "," if comma >= 0 else "."
+            if digits.count(mark) > 1:
+                decided.add("." if mark == "," else ",")
+            elif digits.startswith("0"):
+                decided.add(mark)
+            else:
+                threes.add(mark)
+        else:
+            decided.add("," if comma >= 0 else ".")
+    return whole, threes, decided
 
 
 def _written(column: Sequence[Any]) -> Iterable[str]:
