@@ -61,3 +61,14 @@ def test_the_chart_is_read_by_keyboard(page: Page) -> None:
             key,
         )
         assert said in page.js(spoken)
+
+
+def test_what_the_last_point_rests_on_is_named_within_the_chart(page: Page) -> None:
+    page.open("#series?sample=elnino&tab=latest")
+    label = page.find("#chart .shape-label text")
+    chart = page.find("#chart .main-svg")
+    assert label.text == "what the answer rests on"
+    plot = page.find("#chart .nsewdrag")
+    for box in (chart, plot):
+        assert box.rect["x"] <= label.rect["x"]
+        assert label.rect["x"] + label.rect["width"] <= box.rect["x"] + box.rect["width"]

@@ -44,6 +44,17 @@ def test_the_right_key_is_asked_for_once_and_kept_in_the_tab(guarded_page: Page)
     ask(page)
 
 
+def test_no_request_is_sent_before_there_is_a_key(guarded_page: Page) -> None:
+    for _ in range(2):
+        ask(guarded_page)
+    asked = [path for path, _ in guarded_page.answers()]
+    assert asked
+    assert all(path == "/" or path.startswith("/page/") for path in asked), asked
+    # Not even one that is refused: each would make the next wrong key wait longer.
+    guarded_page.click("#key-cancel")
+    guarded_page.says("#result-error", "Without a key")
+
+
 def test_a_key_can_be_forgotten(guarded_page: Page) -> None:
     page = guarded_page
     page.refusals.add(401)

@@ -36,6 +36,21 @@ def test_it_says_which_versions_answer(page: Page, service: Service) -> None:
         assert model["versions"][0]["created"][:10] in text
 
 
+@pytest.mark.parametrize("languages", [("en-GB", "en"), ("ja-JP", "ja")])
+def test_what_a_card_says_stays_within_it(page: Page, languages: tuple[str, ...]) -> None:
+    page.language(*languages)
+    page.open("#models")
+    page.find("#models-series .card table")
+    wide = page.js(
+        "return [...document.querySelectorAll('#models-series .card')].map((card) => "
+        "[card.scrollWidth - card.clientWidth,"
+        " card.querySelector('.about').clientWidth / card.clientWidth])"
+    )
+    assert wide
+    # What a version is for is read in lines, not in a column of single words.
+    assert all(over <= 0 and share > 0.5 for over, share in wide), wide
+
+
 def test_it_asks_for_a_key_and_lists_nothing_without(guarded_page: Page) -> None:
     page = guarded_page
     page.refusals.add(401)

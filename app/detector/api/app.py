@@ -51,9 +51,9 @@ _READ_BY_PAGES = [
 # As the service's own container wrote it.
 _SERVICE = "anomalydetector"
 _ABOUT_KEYS = (
-    "*Authorize* takes a key of this service, or any word where it has none (`API_KEYS`). The "
-    "examples go together: upload `pump`, train a model on it, and copy its `modelId` to where one "
-    "is asked for."
+    "*Authorize* takes a key of this service; where it has none (`API_KEYS`), a word stands there "
+    "already. The examples go together: upload `pump`, train a model on it, and copy its `modelId` "
+    "to where one is asked for."
 )
 _PAGE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}}}
 _NOT_READY = openapi.answers({}, refusals=(503,))
@@ -106,7 +106,7 @@ def create() -> FastAPI:
     _add_middleware(app, settings)
     errors.add_handlers(app)
     _add_guarded_routes(app)
-    _add_pages(app)
+    _add_pages(app, asks_for_key=bool(settings.api_keys))
     _add_service_routes(app)
     _add_container_routes(app)
     upload = f"{examples.NAME}.csv"
@@ -167,9 +167,9 @@ def _add_service_routes(app: FastAPI) -> None:
         )
 
 
-def _add_pages(app: FastAPI) -> None:
+def _add_pages(app: FastAPI, *, asks_for_key: bool) -> None:
     """Add what people look at in a browser, which needs no key."""
-    page = Page()
+    page = Page(asks_for_key=asks_for_key)
 
     # Of what browsers ask, the page; of programs, this.
     @app.head("/", include_in_schema=False)
@@ -200,7 +200,7 @@ def _add_pages(app: FastAPI) -> None:
     async def file_of_page(request: Request, digest: str, name: str) -> Response:
         return await page.file(request, digest, name)
 
-    swagger = Swagger(app.title)
+    swagger = Swagger(app.title, asks_for_key=asks_for_key)
 
     @app.head("/docs", include_in_schema=False)
     @app.get("/docs", include_in_schema=False)

@@ -25,9 +25,15 @@ _POLICY = (
 
 
 class Page:
-    """The page and its files, as they were when the service started."""
+    """The page and its files, as they were when the service started.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    asks_for_key : bool
+        Whether the service has keys. The page then asks for one, and does not try without.
+    """
+
+    def __init__(self, *, asks_for_key: bool) -> None:
         files = {
             path.relative_to(_FOLDER).as_posix(): path
             for path in _FOLDER.rglob("*")
@@ -40,7 +46,8 @@ class Page:
             files[_PLOTLY] = plotly
         self._assets = Assets(files, {} if plotly else {_PLOTLY: _NO_PLOTLY})
         # Relative, so that the page also works behind a proxy that puts a path before it.
-        self._html = index.read_text().replace("{{base}}", f"page/{self._assets.digest}")
+        base, keys = f"page/{self._assets.digest}", "asked" if asks_for_key else "none"
+        self._html = index.read_text().replace("{{base}}", base).replace("{{keys}}", keys)
 
     def answer(self, request: Request) -> Response:
         """Return the page itself."""

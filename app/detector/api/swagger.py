@@ -28,13 +28,23 @@ _PARAMETERS = {
     # It would send the description elsewhere.
     "validatorUrl": None,
 }
+# Once the description is read; `key` is what it calls the header. No parameter can be a function.
+_ANY_KEY = 'onComplete: () => ui.preauthorizeApiKey("key", "any"),'
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 class Swagger:
-    """Swagger UI and its files, as they were when the service started."""
+    """Swagger UI and its files, as they were when the service started.
 
-    def __init__(self, title: str) -> None:
+    Parameters
+    ----------
+    title : str
+        Of the page.
+    asks_for_key : bool
+        Whether the service has keys. Without, any word is one, and is given beforehand.
+    """
+
+    def __init__(self, title: str, *, asks_for_key: bool) -> None:
         found = {name: installed("fastapi_offline", f"static/{name}") for name in _FILES}
         missing = {name: _MISSING for name, path in found.items() if path is None}
         self._assets = Assets({name: path for name, path in found.items() if path}, missing)
@@ -50,6 +60,8 @@ class Swagger:
             swagger_ui_parameters=_PARAMETERS,
         )
         self._html = bytes(page.body).decode().strip().replace("<html>", '<html lang="en">', 1)
+        if not asks_for_key:
+            self._html = self._html.replace("presets:", f"{_ANY_KEY}\n    presets:", 1)
         scripts = " ".join(_hash(each) for each in _INLINE.findall(self._html))
         self._policy = (
             f"default-src 'none'; script-src 'self' {scripts}; style-src 'self'; "

@@ -28,6 +28,9 @@ export function serviceAddress() {
   return new URL(".", document.baseURI).href.replace(/[?#].*$/, "").replace(/\/$/, "");
 }
 
+/** Whether the service has keys, as it says in the page. */
+const isKeyAsked = () => document.documentElement.dataset.keys === "asked";
+
 /** The key of this tab, or null. It is in no cookie and outlives no tab. */
 export const key = {
   get: () => sessionStorage.getItem(KEPT),
@@ -104,6 +107,8 @@ export function createApi(words, askForKey) {
     for (;;) {
       const sent = key.get() ?? NO_KEY;
       try {
+        // A try without a key counts as a wrong one, and each of those waits longer.
+        if (sent === NO_KEY && isKeyAsked()) throw new ApiError("401", words.keyNeeded, 401);
         return await once(path, sending, sent);
       } catch (error) {
         if (!(error instanceof ApiError) || error.status !== 401) throw error;

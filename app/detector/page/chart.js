@@ -293,7 +293,8 @@ function layout(chart) {
   const shapes = data.mode === "latest" && data.window ? [{
     type: "rect", layer: "below", yref: "paper", y0: 0, y1: 1, line: { width: 0 }, fillcolor: colour.window,
     x0: x[Math.max(0, x.length - data.window)], x1: x[x.length - 1],
-    label: { text: narrow ? "" : words.chartWindow, textposition: "top left", font: { size: 11, color: colour.text } },
+    // Towards the left, where there is room however few points these are.
+    label: { text: narrow ? "" : words.chartWindow, textposition: "top right", font: { size: 11, color: colour.text } },
   }] : [];
   return {
     // Room for the legend, and none for a title: the page says what this is.

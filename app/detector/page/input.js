@@ -9,7 +9,7 @@ const READ_PATH = "files/read";
 
 /**
  * @param {{api: any, words: Object<string, string>,
- *   onSeries: (series: import("./samples.js").Series) => void}} page
+ *   onSeries: (series: import("./samples.js").Series, isFollowing: boolean) => void}} page
  */
 export function createInput({ api, words, onSeries }) {
   // What was sent last, to read it again with other columns; null where there is no file.
@@ -19,6 +19,8 @@ export function createInput({ api, words, onSeries }) {
   let series = null;
   let count = 0;
   let reading = null;
+  // Of what is chosen one after the other, the last counts, however long the others take.
+  let turn = 0;
 
   function fail(message, choices = []) {
     const alert = byId("input-error");
@@ -29,23 +31,31 @@ export function createInput({ api, words, onSeries }) {
     box.hidden = choices.length === 0;
   }
 
-  async function read(changes = {}) {
-    asked = { ...asked, ...changes };
+  function begin() {
     reading?.abort();
+    turn += 1;
+    return turn;
+  }
+
+  async function read(changes = {}) {
+    const before = asked;
+    asked = { ...asked, ...changes };
+    const mine = begin();
     reading = new AbortController();
-    const mine = reading;
     fail("");
     say(fill(words.reading, { name: file.name }));
     try {
-      const sent = { method: "POST", body: file.blob, query: { name: file.name, ...asked }, signal: mine.signal };
+      const sent = { method: "POST", body: file.blob, query: { name: file.name, ...asked }, signal: reading.signal };
       const { body } = await api.send(READ_PATH, sent);
-      if (mine === reading) take(body);
+      if (mine === turn) take(body);
     } catch (error) {
-      if (mine !== reading || error.name === "AbortError") return;
+      if (mine !== turn || error.name === "AbortError") return;
       if (series) show();
       else byId("understood").hidden = true;
       // Where one is asked to choose, the service's sentence names options of the command line.
       const { question = error.message, choices } = choicesOf(error.details ?? {});
+      // What was refused is not asked again with the next change; what is part of an answer is.
+      if (!choices.length) asked = before;
       fail(question, choices);
       byId("input").scrollIntoView({ block: "nearest" });
     }
@@ -95,11 +105,12 @@ export function createInput({ api, words, onSeries }) {
     }, notes);
   }
 
-  function use(next, notes = []) {
+  // Whoever follows the address does not write it.
+  function use(next, notes = [], isFollowing = false) {
     series = { ...next, notes };
     fail("");
     show();
-    onSeries(series);
+    onSeries(series, isFollowing);
   }
 
   function say(text) {
@@ -147,11 +158,20 @@ export function createInput({ api, words, onSeries }) {
     read();
   }
 
-  async function takeSample(name) {
-    const next = await SAMPLES[name](words);
+  async function takeSample(name, isFollowing = false) {
+    const mine = begin();
+    let next;
+    try {
+      next = await SAMPLES[name](words);
+    } catch {
+      // One of them is a file of its own.
+      if (mine === turn) fail(words.unreachable);
+      return;
+    }
+    if (mine !== turn) return;
     file = null;
     answer = null;
-    use(next);
+    use(next, [], isFollowing);
   }
 
   function changeStep() {
@@ -199,10 +219,11 @@ export function createInput({ api, words, onSeries }) {
     takeSample,
     /** Show a series that came by a link. */
     takeShared(next) {
+      begin();
       file = null;
       answer = null;
       count += 1;
-      use({ ...next, id: `link-${count}` });
+      use({ ...next, id: `link-${count}` }, [], true);
     },
     fail,
     series: () => series,

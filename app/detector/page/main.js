@@ -61,7 +61,11 @@ async function showView() {
   const root = byId(`view-${view}`);
   try {
     const module = await import(VIEW_MODULES[view]);
-    await module.mount(root, { api, words, state });
+    const mounting = module.mount(root, { api, words, state });
+    // From here on the view listens itself.
+    const again = globalThis.endEarly();
+    await mounting;
+    again?.();
   } catch (error) {
     mounted.delete(view);
     console.error(error);

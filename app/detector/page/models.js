@@ -76,14 +76,14 @@ export function mount(root, { api, words, state }) {
     const names = [words.modVersion, words.modCreatedAt, words.modMetrics, ""];
     const versions = el("table", { class: "plain stack" },
       el("thead", {}, el("tr", {}, ...names.map((text) => el("th", { scope: "col" }, text || el("span", { class: "visually-hidden" }, words.modActions))))),
-      el("tbody", {}, ...model.versions.map((version) => versionRow(version, model.version))));
+      el("tbody", {}, ...model.versions.flatMap((version) => versionRows(version, model.version))));
     return el("section", { class: "card", "data-kind": model.kind },
       el("h3", {}, words[KINDS[model.kind]] ?? model.kind), el("p", { class: "hint" }, el("code", {}, model.name)),
       answers, refused, model.versions.length ? versions : el("p", { class: "hint" }, words.modNoVersions),
       model.more ? el("p", { class: "hint" }, words.modOlder) : null);
   }
 
-  function versionRow(version, answering) {
+  function versionRows(version, answering) {
     const metrics = Object.entries(version.metrics ?? {});
     const tags = (version.aliases ?? []).map((alias) => el("span", { class: "tag" }, `@${alias}`));
     const isOn = version.version === answering;
@@ -91,10 +91,14 @@ export function mount(root, { api, words, state }) {
     const told = metrics.length
       ? el("dl", { class: "metrics" }, ...metrics.flatMap(([key, value]) => [el("dt", {}, key), el("dd", {}, typeof value === "number" ? short(value) : String(value))]))
       : "–";
-    return el("tr", { class: isOn ? "best" : "" },
-      cell(words.modVersion, name, version.description ? el("span", { class: "hint about" }, ...marked(version.description)) : null),
+    const row = el("tr", { class: isOn ? "best" : "", "data-version": version.version },
+      cell(words.modVersion, name),
       cell(words.modCreatedAt, version.created ? when(version.created.slice(0, 19)) : "–"), cell(words.modMetrics, told),
       cell("", outside(version.link)));
+    if (!version.description) return [row];
+    // A row of its own: in a column it would be as narrow as the number of the version.
+    const about = el("span", { class: "hint about" }, ...marked(version.description));
+    return [row, el("tr", { class: "described" }, el("td", { colspan: "4" }, about))];
   }
 
   // MLflow shows descriptions as Markdown; of that, only what stands between backticks is marked.

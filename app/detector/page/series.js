@@ -33,8 +33,6 @@ export async function mount(root, { api, words, state }) {
   let chart = null;
   let flying = null;
   let again = false;
-  // While the address is being followed, it is not written.
-  let following = false;
   // The series as the address has it.
   let packed = null;
 
@@ -52,15 +50,15 @@ export async function mount(root, { api, words, state }) {
   });
   const answered = createModelLine({ api, words });
 
-  function takeSeries(next) {
+  function takeSeries(next, isFollowing) {
     // The parts of an id: a series, and how often its step was changed since.
     const isOther = series?.id.split("+")[0] !== next.id.split("+")[0];
     series = next;
     packed = null;
     whole = grid(series);
-    if (!following && isOther) options.begin(series.options);
+    if (!isFollowing && isOther) options.begin(series.options);
     options.setGranularity(series.granularity);
-    if (!following) remember();
+    if (!isFollowing) remember();
     run();
   }
 
@@ -81,20 +79,15 @@ export async function mount(root, { api, words, state }) {
   /** Follow the address: at the start, and at back and forward. */
   async function follow() {
     if (state.view() !== "series") return;
-    following = true;
-    try {
-      options.reread();
-      setMode(MODES.includes(state.get("tab")) ? state.get("tab") : "entire");
-      const data = state.get("data");
-      const named = state.get("sample");
-      const sample = named && Object.hasOwn(SAMPLES, named) ? named : "fault";
-      // What is there already still has its file, and the columns to choose from.
-      if (series && data ? data === packed : series?.id === sample) run();
-      else if (data) await takePacked(data);
-      else await input.takeSample(sample);
-    } finally {
-      following = false;
-    }
+    options.reread();
+    setMode(MODES.includes(state.get("tab")) ? state.get("tab") : "entire");
+    const data = state.get("data");
+    const named = state.get("sample");
+    const sample = named && Object.hasOwn(SAMPLES, named) ? named : "fault";
+    // What is there already still has its file, and the columns to choose from.
+    if (series && data ? data === packed : series?.id === sample) run();
+    else if (data) await takePacked(data);
+    else await input.takeSample(sample, true);
   }
 
   async function takePacked(text) {
@@ -102,9 +95,11 @@ export async function mount(root, { api, words, state }) {
     try {
       shared = fromLink(await unpack(text));
     } catch {
-      input.fail(words.brokenLink);
+      if (state.get("data") === text) input.fail(words.brokenLink);
       return;
     }
+    // The address may have moved on meanwhile.
+    if (state.get("data") !== text) return;
     const about = fill(words.sharedSeries, { n: shared.values.length.toLocaleString(), name: shared.name });
     input.takeShared({ ...shared, sample: null, about });
     packed = text;
@@ -140,7 +135,7 @@ export async function mount(root, { api, words, state }) {
       const wanted = options.get();
       const sent = { method: "POST", body: body(mode, series, wanted), signal: mine.abort.signal };
       const answer = await api.send(PATHS[mode], sent);
-      if (mine.series === series && mine.mode === mode) await show(answer, wanted);
+      if (mine.series === series && mine.mode === mode) await show(answer, wanted, mine);
     } catch (error) {
       if (error.name !== "AbortError" && mine.series === series && mine.mode === mode) fail(error);
     } finally {
@@ -152,7 +147,7 @@ export async function mount(root, { api, words, state }) {
     }
   }
 
-  async function show(answer, wanted) {
+  async function show(answer, wanted, mine) {
     data = chartData(mode, series, whole, wanted, answer.body);
     fail(null);
     options.setPeriod(answer.body.period);
@@ -165,6 +160,8 @@ export async function mount(root, { api, words, state }) {
       fail(new Error(words.chartFailed));
       return;
     }
+    // It is large: something else may have been chosen while it came.
+    if (mine.series !== series || mine.mode !== mode) return;
     overview.show(data.values, mode === "changepoint" ? data.isChangePoint : data.isAnomaly);
     chart = await draw(chartBox, data, words, {
       name: series.name, id: series.id.split("+")[0], plotly: Plotly, onRange: overview.setRange,

@@ -49,6 +49,15 @@ export function createTune({ api, words, onSensitivity }) {
     drawCurrent();
   }
 
+  // The curve of another series, or of other options, would say something wrong of these.
+  function forget() {
+    curve = asked = null;
+    sending?.abort();
+    sending = null;
+    take.hidden = true;
+    box.classList.add("waiting");
+  }
+
   function drawCurrent() {
     if (!curve) return;
     const count = curve.anomalies[current];
@@ -119,6 +128,7 @@ export function createTune({ api, words, onSensitivity }) {
       const answer = await api.send(TUNE_PATH, sent);
       if (mine !== sending) return;
       curve = answer.body;
+      box.classList.remove("waiting");
       say("");
       take.hidden = false;
       take.dataset.sensitivity = curve.sensitivity;
@@ -126,7 +136,7 @@ export function createTune({ api, words, onSensitivity }) {
       draw();
     } catch (error) {
       if (mine !== sending || error.name === "AbortError") return;
-      asked = null;
+      forget();
       if (!(error instanceof ApiError)) throw error;
       say(error.message);
     }
@@ -146,6 +156,7 @@ export function createTune({ api, words, onSensitivity }) {
      */
     show(series, options) {
       byId("tune").hidden = false;
+      if (input?.series.id !== series.id) forget();
       input = { series, options };
       current = options.sensitivity;
       drawCurrent();

@@ -93,7 +93,7 @@ export function detectionPart(context) {
     busy(words.varDetecting);
     for (;;) {
       try {
-        const { body } = await api.get(`${RESULTS}/${resultId}`, { signal });
+        const { body } = await api.get(`${RESULTS}/${encodeURIComponent(resultId)}`, { signal });
         problem.clear();
         const { status, errors } = body.summary;
         if (status === "READY") return show(body);
@@ -141,9 +141,10 @@ export function detectionPart(context) {
     const anomalies = found.filter((each) => each.isAnomaly);
     const unscored = found.length - scored ? ` ${fill(words.varUnscored, { n: whole(found.length - scored) })}` : "";
     if (!anomalies.length) return fill(words.varNothing, { rows: whole(scored) }) + unscored;
+    const sentence = anomalies.length === 1 ? words.varFoundOne : words.varFound;
     const worst = anomalies.reduce((one, other) => (other.severity > one.severity ? other : one));
     const values = { n: whole(anomalies.length), rows: whole(scored), when: when(worst.timestamp), who: worst.contributors[0]?.variable ?? "–" };
-    return fill(words.varFound, values) + unscored;
+    return fill(sentence, values) + unscored;
   }
 
   // The variables that most anomalies are due to come first where not all are shown.

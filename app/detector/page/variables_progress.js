@@ -53,7 +53,7 @@ export function progressPart(context, onReady, onGone) {
     const began = Date.now();
     while (!signal.aborted) {
       try {
-        const { body } = await api.get(models(`/${modelId}`), { signal });
+        const { body } = await api.get(models(`/${encodeURIComponent(modelId)}`), { signal });
         problem.clear();
         if (signal.aborted) return;
         show(body, Date.now() - began);

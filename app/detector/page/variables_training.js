@@ -81,6 +81,11 @@ export function trainingPart(context, onRange, onModel) {
 
   function rememberedOptions() {
     const found = Object.fromEntries(["window", "from", "to", "align", "fill", "padding"].map((key) => [key, state.get(key) ?? undefined]));
+    // A stranger's link may say anything.
+    if (!["Outer", "Inner"].includes(found.align)) delete found.align;
+    if (!FILL_METHODS.includes(found.fill)) delete found.fill;
+    if (!/^\d{2,4}$/.test(found.window)) delete found.window;
+    if (!Number.isFinite(Number(found.padding))) delete found.padding;
     for (const key of ["from", "to"]) if (Number.isNaN(Date.parse(found[key]))) delete found[key];
     try {
       const only = JSON.parse(state.get("only") ?? "null");

@@ -260,6 +260,7 @@ export const words = {
   varDetect: "検知する",
   varDetecting: "検知しています …",
   varFound: "{rows} 行のうち {n} 行が異常です。最も重大なのは {when} で、{who} の寄与が最大です。",
+  varFoundOne: "{rows} 行のうち 1 行（{when}）が異常です。{who} の寄与が最大です。",
   varNothing: "{rows} 行に異常はありません。",
   varUnscored: "{n} 行はスコアを計算できませんでした。",
   varWholeSpan: "全期間",
