@@ -11,6 +11,13 @@ from services import KEYS, Service, training, until
 
 ENTIRE = "univariate-entire"
 HOSTILE = "<img src=x onerror=alert(1)>" * 9
+# What is wider than the card that it is in.
+STICK_OUT = """
+    const right = (each) => each.getBoundingClientRect().right;
+    return [...document.querySelectorAll("#models-series .card *")]
+        .filter((each) => right(each) > right(each.closest(".card")))
+        .map((each) => each.textContent);
+"""
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 
 
@@ -62,6 +69,7 @@ def test_what_others_wrote_stays_text_and_in_its_place(page: Page, hostile: str,
     for part in (HOSTILE.strip(), "1.798E308", "1E-300", "m" * 250):
         assert part in text
     assert not page.all("#models-series img")
+    assert page.js(STICK_OUT) == []
     assert page.js("return document.documentElement.scrollWidth <= innerWidth")
 
 
