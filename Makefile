@@ -16,7 +16,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 quoted = '$(subst ','\'',$(value $1))'
 
 help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-14s %s\n", $$1, $$2}'
 
 demo: .venv/native ## the walk-throughs and a real series, embedded: no Docker, no server
 	.venv/bin/python app/test.py
@@ -43,7 +43,7 @@ tests/clients/python/beta-5: tests/clients/python/beta-5.txt .venv/dev
 	.venv/bin/pip install -q --no-deps --require-hashes --upgrade --target $@ -r $<
 	@touch $@
 
-serve: .venv/native ## the endpoint for Azure's clients, embedded (PORT, API_KEYS)
+serve: .venv/native ## the endpoint for Azure's clients, with its page for people, embedded (PORT, API_KEYS)
 	PYTHONPATH=app .venv/bin/python -m detector serve
 
 lint: .venv/dev ## ruff, mypy, import-linter, hadolint, shellcheck, and Compose's own check where it is there

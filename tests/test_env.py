@@ -83,7 +83,7 @@ def test_accounts_and_a_key_are_made_where_caddy_is_used(checkout: Path, has_cad
     assert names & made.keys() == (names if has_caddy else set())
     assert len({made[name] for name in names & made.keys()}) == (5 if has_caddy else 0)
     told = called(checkout, "addresses").stdout
-    assert ("https://plant.example:443" in told) == has_caddy
+    assert ("https://plant.example:443/detector/" in told) == has_caddy
     assert ("http://localhost:5000" in told) == (not has_caddy)
     assert not [name for name in names & made.keys() if made[name] in told]
 

@@ -226,6 +226,14 @@ def test_another_content_has_another_address(tmp_path: Path) -> None:
     assert Assets({"main.js": file}, {}).digest != first
 
 
+def test_the_address_of_another_version_has_nothing(tmp_path: Path) -> None:
+    (tmp_path / "main.js").write_text("1")
+    assets = Assets({"main.js": tmp_path / "main.js"}, {})
+    request = Request({"type": "http", "headers": [], "path": "/page/0123456789abcdef/main.js"})
+    with pytest.raises(GatewayError, match="there is no /page/0123456789abcdef/main"):
+        anyio.run(assets.answer, request, "0123456789abcdef", "main.js")
+
+
 def test_a_package_that_is_not_installed_is_named() -> None:
     assert installed("no_such_package", "file.js") is None
     assert installed("plotly", "no-such-file.js") is None

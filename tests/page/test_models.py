@@ -6,8 +6,18 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from chromium import Page
+from mlflow import MlflowClient
 from services import KEYS, Service, training, until
 
+ENTIRE = "univariate-entire"
+HOSTILE = "<img src=x onerror=alert(1)>" * 9
+# What is wider than the card that it is in.
+STICK_OUT = """
+    const right = (each) => each.getBoundingClientRect().right;
+    return [...document.querySelectorAll("#models-series .card *")]
+        .filter((each) => right(each) > right(each.closest(".card")))
+        .map((each) => each.textContent);
+"""
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 
 
@@ -49,6 +59,33 @@ def test_what_a_card_says_stays_within_it(page: Page, languages: tuple[str, ...]
     assert wide
     # What a version is for is read in lines, not in a column of single words.
     assert all(over <= 0 and share > 0.5 for over, share in wide), wide
+
+
+@pytest.fixture
+def hostile(service: Service) -> Iterator[str]:
+    """Return a version whose description looks like HTML, and whose metrics are very long."""
+    store = f"sqlite:///{service.folder / 'mlflow.db'}"
+    client = MlflowClient(store, store)
+    run = client.create_run("0").info.run_id
+    client.log_metric(run, "loss", float("inf"))
+    client.log_metric(run, "m" * 250, 1e-300)
+    version = client.create_model_version(ENTIRE, f"runs:/{run}/model", run, description=HOSTILE)
+    yield str(version.version)
+    client.delete_model_version(ENTIRE, version.version)
+
+
+@pytest.mark.parametrize("look", ["wide", "narrow"])
+def test_what_others_wrote_stays_text_and_in_its_place(page: Page, hostile: str, look: str) -> None:
+    if look == "narrow":
+        page.narrow()
+    page.open("#models")
+    text = page.text("#models-series [data-kind=entire] tbody tr")
+    assert text.startswith(hostile)
+    for part in (HOSTILE.strip(), "1.798E308", "1E-300", "m" * 250):
+        assert part in text
+    assert not page.all("#models-series img")
+    assert page.js(STICK_OUT) == []
+    assert page.js("return document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_it_asks_for_a_key_and_lists_nothing_without(guarded_page: Page) -> None:

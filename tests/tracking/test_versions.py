@@ -10,7 +10,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from detector.tracking import server, versions
+from detector.tracking import versions
 
 NAME = "univariate-entire"
 FILE = "file:///nowhere"
@@ -90,17 +90,3 @@ def test_a_run_of_very_many_metrics_shows_the_first(client: MlflowClient) -> Non
     add(client, run.info.run_id)
     (found,) = versions.registered([NAME])
     assert list(found.versions[0].metrics) == [f"m{place:03}" for place in range(50)]
-
-
-def test_the_public_address_has_no_log_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = mlflow.get_tracking_uri()
-    monkeypatch.delenv("MLFLOW_PUBLIC_URL", raising=False)
-    try:
-        mlflow.set_tracking_uri("http://user:secret@mlflow:5000/")
-        assert server.public_address() == "http://mlflow:5000"
-        monkeypatch.setenv("MLFLOW_PUBLIC_URL", "http://localhost:5000/")
-        assert server.public_address() == "http://localhost:5000"
-        mlflow.set_tracking_uri("sqlite:///mlflow.db")
-        assert server.public_address() is None
-    finally:
-        mlflow.set_tracking_uri(before)

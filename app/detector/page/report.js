@@ -2,8 +2,9 @@
 // service. `report.py` puts this file, what it imports and the data into one page.
 
 import { draw } from "./chart.js";
-import { byId, download, el, fill, translate } from "./dom.js";
-import { createFound, fileName, summary } from "./found.js";
+import { chartButtons } from "./chart_buttons.js";
+import { byId, el, fill, translate } from "./dom.js";
+import { createFound, summary } from "./found.js";
 import { allowStyleAttributes } from "./plotly.js";
 import { chartData, grid } from "./request.js";
 import { words as english } from "./words/en.js";
@@ -47,16 +48,7 @@ try {
   byId("failed").textContent = words.reportFailed;
   byId("failed").hidden = false;
 }
-byId("zoom-in").addEventListener("click", () => chart?.zoom(1.6));
-byId("zoom-out").addEventListener("click", () => chart?.zoom(1 / 1.6));
-byId("zoom-reset").addEventListener("click", () => chart?.reset());
-byId("save-png").addEventListener("click", async () => {
-  if (!chart) return;
-  // The policy lets no request read a data address.
-  const [, base64] = (await chart.image()).split(",");
-  const bytes = Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
-  download(fileName(series.name, "png"), new Blob([bytes], { type: "image/png" }));
-});
+chartButtons(() => chart, () => series.name);
 
 /** The options that counted, by the names that the page has for them. */
 function settings() {

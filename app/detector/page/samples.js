@@ -70,7 +70,7 @@ async function shift(words) {
 }
 
 /** Normal random numbers from a seed, so that everybody sees the same sample (mulberry32, Box-Muller). */
-function normals(seed) {
+export function normals(seed) {
   let state = seed;
   const uniform = () => {
     state = (state + 0x6d2b79f5) | 0;

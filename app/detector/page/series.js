@@ -3,9 +3,10 @@
 
 import { serviceAddress } from "./api.js";
 import { draw } from "./chart.js";
+import { chartButtons } from "./chart_buttons.js";
 import { createCode, tabsByKeys } from "./code.js";
-import { byId, copy, download, el, fill } from "./dom.js";
-import { createFound, fileName, summary } from "./found.js";
+import { byId, copy, el, fill } from "./dom.js";
+import { createFound, summary } from "./found.js";
 import { createInput } from "./input.js";
 import { createModelLine } from "./answered.js";
 import { createOptions } from "./options.js";
@@ -216,16 +217,7 @@ export async function mount(root, { api, words, state }) {
     state.set({ tab: mode === "entire" ? null : mode }, { push: true });
     run();
   });
-  byId("zoom-in").addEventListener("click", () => chart?.zoom(1.6));
-  byId("zoom-out").addEventListener("click", () => chart?.zoom(1 / 1.6));
-  byId("zoom-reset").addEventListener("click", () => chart?.reset());
-  byId("save-png").addEventListener("click", async () => {
-    if (!chart) return;
-    // The policy lets no request read a data address.
-    const [, base64] = (await chart.image()).split(",");
-    const bytes = Uint8Array.from(atob(base64), (each) => each.charCodeAt(0));
-    download(fileName(series.name, "png"), new Blob([bytes], { type: "image/png" }));
-  });
+  chartButtons(() => chart, () => series.name);
   byId("copy-link").addEventListener("click", () => copy(byId("copy-link"), state.link(), words));
   state.onChange(follow);
   // After the first paint, and while the first answer is on its way.

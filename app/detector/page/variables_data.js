@@ -1,6 +1,8 @@
 // Tables of many variables: read from a file by the service, made as a sample, and written as the
 // CSV that the service trains on.
 
+import { normals } from "./samples.js";
+
 const DETECT = "anomalydetector/v1.1/multivariate";
 const KEPT = "detector-table";
 // Browsers keep some 5 MB for a page.
@@ -27,7 +29,7 @@ export const models = (/** @type {string} */ rest = "") => `${DETECT}/models${re
  * @returns {Table}
  */
 export function pump() {
-  const draw = normal(2026);
+  const draw = normals(2026);
   const demand = (minute) => {
     const angle = (2 * Math.PI * minute) / 60;
     return Math.sin(angle) + 0.4 * Math.sin(angle / 2);
@@ -50,18 +52,6 @@ export function pump() {
     table.values[name] = minutes.map((minute) => rounded(middle + swing * (shape(minute) + 0.08 * draw())));
   }
   return table;
-}
-
-/** Normal numbers by Box and Muller, from the generator mulberry32. */
-function normal(seed) {
-  let state = seed;
-  const uniform = () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
 /**

@@ -9,7 +9,10 @@ export function when(/** @type {string} */ time) {
 
 /** A number with a few digits. */
 export function short(value, digits = 4) {
-  return Number(value).toLocaleString(document.documentElement.lang, { maximumSignificantDigits: digits });
+  const size = Math.abs(value);
+  // Written out, the largest number has 309 digits.
+  const notation = size >= 1e15 || (size > 0 && size < 1e-6) ? "scientific" : "standard";
+  return Number(value).toLocaleString(document.documentElement.lang, { maximumSignificantDigits: digits, notation });
 }
 
 /** Whole numbers, with their thousands apart. */

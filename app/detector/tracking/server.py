@@ -52,25 +52,27 @@ def connect(*, patient: bool = False) -> str:
     environment.set_tries(patient=patient)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
+    # It may hold a log-in, and messages reach logs.
+    shown = redacted(uri)
     try:
         with _alone(uri):
             _check_file(uri)
             MlflowClient().search_experiments(max_results=1)
     except RestException as error:
         raise TrackingError(
-            f"The MLflow tracking server at {uri} refuses this client: {error.message} "
+            f"The MLflow tracking server at {shown} refuses this client: {error.message} "
             "(a host name is allowed with MLFLOW_SERVER_ALLOWED_HOSTS on the server, a log-in is "
             "given with MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD here)."
         ) from error
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         if not uri.startswith("http"):
             raise TrackingError(
-                f"The runs kept at {uri} cannot be opened: {_root_cause(error)}. Is the folder "
+                f"The runs kept at {shown} cannot be opened: {_root_cause(error)}. Is the folder "
                 "writable, with space left, and the file one that MLflow made? Work in another "
                 "folder, or name a server with MLFLOW_TRACKING_URI."
             ) from error
         raise TrackingError(
-            f"No MLflow tracking server answers at {uri} (MLFLOW_TRACKING_URI): "
+            f"No MLflow tracking server answers at {shown} (MLFLOW_TRACKING_URI): "
             f"{_root_cause(error)}. Start the stack with `make up`, name another server, or unset "
             "MLFLOW_TRACKING_URI to keep everything in this folder."
         ) from error
@@ -123,7 +125,7 @@ def public_address() -> str | None:
     if not uri.startswith("http"):
         return None
     # Inside the stack the server has another name than outside. What logs in is not shown.
-    return os.environ.get("MLFLOW_PUBLIC_URL", redacted(uri)).rstrip("/")
+    return (os.environ.get("MLFLOW_PUBLIC_URL") or redacted(uri)).rstrip("/")
 
 
 def run_address(run: mlflow.entities.Run) -> str:
