@@ -39,8 +39,9 @@ class Checkout:
         self.programs.mkdir()
         for place in ("/usr/bin", "/bin"):
             for program in Path(place).iterdir():
-                if "docker" not in program.name and not (self.programs / program.name).exists():
-                    (self.programs / program.name).symlink_to(program)
+                link = self.programs / program.name
+                if program.is_file() and "docker" not in program.name and not link.exists():
+                    link.symlink_to(program)
 
     def settings(self, text: str, mode: int = 0o600) -> None:
         (self.folder / ".env").write_text(text)
