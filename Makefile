@@ -26,11 +26,11 @@ demo: .venv/native ## the walk-throughs and a real series, embedded: no Docker, 
 fleet: .venv/spark .venv/native ## 10,000 series on Apache Spark, on this machine: needs Java 17
 	.venv/bin/python app/fleet.py
 
-# Four processes for two cores, because tests wait for services much of their time. A file's tests
+# Three processes for two cores, because tests wait for services much of their time. A file's tests
 # stay in one, with the services they share (tests/conftest.py has the folders that do), and files
 # begin in their order: few tests may be long. Hundreds of programs start: compiled code is kept.
 test: clients .venv/native ## every test that runs here; the stack's too where a Docker engine answers
-	PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -m 'not stack' -n 4 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -m 'not stack' -n 3 --dist loadfile --no-loadscope-reorder
 	@if docker version >/dev/null 2>&1; then $(MAKE) --no-print-directory test-stack; \
 	else echo 'The stack tests were not run: no Docker engine answers (make engine, then make test-stack).'; fi
 
