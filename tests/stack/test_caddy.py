@@ -358,7 +358,8 @@ def test_http_2_and_the_headers(stack: Stack, authority: Path) -> None:
     ("path", "size", "status"),
     [
         (ENTIRE, 60_000, 413),
-        ("/health/live", 60_000, 413),
+        # One that refuses the method may answer before so much has been read.
+        ("/detector/files/read", 60_000, 413),
         ("/api/2.0/mlflow/runs/log-batch", 60_000, 413),
         ("/api/2.0/mlflow-artifacts/artifacts/0/large", 110_000, 413),
         ("/api/2.0/mlflow-artifacts/artifacts/0/fits", 90_000, 200),
