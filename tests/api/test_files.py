@@ -51,6 +51,12 @@ def test_what_is_understood_of_a_file_is_answered(service: Any) -> None:
     }
 
 
+def test_times_keep_the_offset_that_they_have(service: Any) -> None:
+    times = [f"2021-12-{day}T09:30:00+09:00" for day in (16, 17, 18)]
+    table = "".join(f"{time},{place}\n" for place, time in enumerate(times))
+    assert read(service, f"time,value\n{table}").json["timestamps"] == times
+
+
 def test_a_column_must_be_chosen_from_those_that_there_are(service: Any) -> None:
     answer = read(service, TABLE)
     assert answer.status == 400

@@ -81,7 +81,7 @@ export function summary(data, count, words) {
 }
 
 /** What a place is called: its time, or its number. */
-export function placeName(data, place, words) {
+function placeName(data, place, words) {
   return data.timestamps ? moment(data.timestamps[place]) : fill(words.chartPoint, { n: place + 1 });
 }
 

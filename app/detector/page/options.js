@@ -14,7 +14,7 @@ const BOUNDS = {
  * @param {import("./state.js").State} state
  * @returns {import("./request.js").Options} those that the address has
  */
-export function readOptions(state) {
+function readOptions(state) {
   return { ...DEFAULTS, ...valid(state.get) };
 }
 

@@ -238,7 +238,7 @@ function deltas(timestamps) {
  * @returns {{name: string, timestamps: string[]|null, values: number[], granularity: string, interval: number}}
  * @throws {Error} where it is none
  */
-export function fromLink(value) {
+function fromLink(value) {
   const { name, times, values, granularity, interval } = value;
   const isValid =
     typeof name === "string" && name.length <= 1000 && GRANULARITIES.includes(granularity) &&
