@@ -68,11 +68,14 @@ def main() -> None:
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-filer",
-        # One master, which waits for no others; as many volumes as the disk has room for.
+        # One master, which waits for no others; as many volumes as the disk has room for. No two
+        # buckets share one, so they are small: a disk of a few GB has some for each.
         "-master.peers=none",
-        "-master.volumeSizeLimitMB=1024",
+        "-master.volumeSizeLimitMB=256",
         "-volume.max=0",
     ]
+    # By itself a bucket takes seven volumes at once, which may be all that are left.
+    os.environ["WEED_MASTER_VOLUME_GROWTH_COPY_1"] = "1"
     os.execv(command[0], command)  # noqa: S606
 
 

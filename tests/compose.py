@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 ROOT = Path(__file__).parents[1]
 LASTING = ("db", "minio", "mlflow", "workspace", "detector", "worker")
@@ -30,6 +30,9 @@ print(json.dumps(model.predict(series), default=str))
 class Stack:
     """A Compose project beside that of a person: its name, ports, secrets and settings."""
 
+    # Of all stacks that were begun.
+    projects: ClassVar[set[str]] = set()
+
     def __init__(
         self,
         project: str,
@@ -39,6 +42,7 @@ class Stack:
         **environment: str,
     ) -> None:
         self.project = project
+        self.projects.add(project)
         self.secrets = {
             # Characters that must be escaped in an address.
             "MYSQL_PASSWORD": "p@ss:/%" + secrets.token_hex(8),
@@ -159,6 +163,15 @@ class Stack:
         wait_until(
             lambda: self.container(service)["State"]["Pid"] not in (0, pid), f"{service} is back"
         )
+
+
+def compose_files() -> str:
+    """Return the Compose files that this machine uses, as COMPOSE_FILE names them."""
+    given = os.environ.get("COMPOSE_FILE")
+    if not given and (ROOT / ".env").exists():
+        found = re.findall(r"^COMPOSE_FILE=(.+)$", (ROOT / ".env").read_text(), re.MULTILINE)
+        given = found[-1] if found else None
+    return given or "docker-compose.yml"
 
 
 def run_on_cluster(

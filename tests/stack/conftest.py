@@ -16,6 +16,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("stack")
 
 
+def pytest_sessionfinish() -> None:
+    """Remove images that a newer one of these stacks took the name of; they fill the disk."""
+    for project in Stack.projects:
+        label = f"label=com.docker.compose.project={project}"
+        subprocess.run(
+            ["docker", "image", "prune", "--force", "--filter", label],
+            capture_output=True,
+            check=False,
+        )
+
+
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The running stack with one walk-through done; removed with its data afterwards."""

@@ -18,7 +18,7 @@ import pytest
 import quick_starts
 import requests
 import services
-from compose import ROOT, Stack, wait_until
+from compose import ROOT, Stack, compose_files, wait_until
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from services import HEADER
@@ -60,24 +60,15 @@ print(json.dumps([*found, *([path, "GET"] for path in ("/docs", "/openapi.json",
 """
 
 
-def compose_files() -> str:
-    """Return the Compose files that are used here, with the overlay."""
-    found = os.environ.get("COMPOSE_FILE")
-    if not found and (ROOT / ".env").exists():
-        named = re.findall(r"^COMPOSE_FILE=(.+)$", (ROOT / ".env").read_text(), re.MULTILINE)
-        found = named[-1] if named else None
-    files = (found or "docker-compose.yml").split(":")
-    return ":".join(files if OVERLAY in files else [*files, OVERLAY])
-
-
 @pytest.fixture(scope="module")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """Return a stack behind Caddy with a local authority, in which no one has worked yet."""
+    files = compose_files().split(":")
     stack = Stack(
         "anomaly-detector-caddy-test",
         port=0,
         detector_port=0,
-        COMPOSE_FILE=compose_files(),
+        COMPOSE_FILE=":".join(files if OVERLAY in files else [*files, OVERLAY]),
         COMPOSE_PROJECT_NAME="anomaly-detector-caddy-test",
         CADDY_HOST="localhost",
         CADDY_TLS="internal",

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
-from compose import ROOT, Stack, wait_until
+from compose import ROOT, Stack, compose_files, wait_until
 from services import HEADER
 
 FOLDER = ROOT / "prometheus"
@@ -63,7 +63,7 @@ class Watched:
         volumes = [f"{file}:/etc/prometheus/{file.name}:ro" for file in (rules, config)]
         override.write_text(json.dumps({"services": {"prometheus": {"volumes": volumes}}}))
         self._environment = {
-            "COMPOSE_FILE": f"{compose_files(stack)}:{override}",
+            "COMPOSE_FILE": f"{compose_files()}:{override}",
             "PROMETHEUS_PORT": str(PORT),
             "BACKUP_FOLDER": str(backups),
         }
@@ -106,16 +106,6 @@ class Watched:
             return error.code
         except OSError:
             return 0
-
-
-def compose_files(stack: Stack) -> str:
-    """Return the Compose files that the stack was started from."""
-    given = stack.environment.get("COMPOSE_FILE", "")
-    settings = ROOT / ".env"
-    if not given and settings.exists():
-        found = re.search(r"^COMPOSE_FILE=(.+)$", settings.read_text(), re.MULTILINE)
-        given = found[1] if found else ""
-    return given or "docker-compose.yml"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The store's volume: whose it is, and how one of a store that ran as root changes hands."""
+"""The store's volume: whose it is, how one of root changes hands, and a disk that is small."""
 
 from __future__ import annotations
 
@@ -7,9 +7,27 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from compose import ROOT, Stack
+from compose import ROOT, Stack, compose_files
+
+# Runs in a container with the keys of root: an object for each bucket, and for the store's own log.
+FILL = """
+import os, boto3
+from botocore.config import Config
+s3 = boto3.client(
+    "s3",
+    endpoint_url="http://minio:9000",
+    region_name="us-east-1",
+    aws_access_key_id=os.environ["MINIO_ROOT_USER"],
+    aws_secret_access_key=os.environ["MINIO_ROOT_PASSWORD"],
+    config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+)
+for bucket in ("mlflow", "datasets"):
+    s3.put_object(Bucket=bucket, Key="large", Body=bytes(100_000_000))
+    print(bucket, s3.head_object(Bucket=bucket, Key="large")["ContentLength"])
+"""
 
 
 @pytest.fixture
@@ -65,3 +83,16 @@ def test_the_health_check_names_the_part_that_does_not_answer(store: Stack) -> N
     assert done.returncode == 1
     assert "127.0.0.1:9333" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_each_bucket_has_room_on_a_small_disk(store: Stack, tmp_path: Path) -> None:
+    small = tmp_path / "small.yml"
+    small.write_text(
+        "services: {minio: {volumes: !override [], tmpfs: ['/data:size=2g,uid=1000,gid=1000']}}\n"
+    )
+    store.environment["COMPOSE_FILE"] = f"{compose_files()}:{small}"
+    store.compose("up", "-d", "--wait", "minio")
+    once = ("run", "--rm", "--no-deps")
+    store.compose(*once, "bucket")
+    printed = store.compose(*once, "--entrypoint", "python", "bucket", "-c", FILL).stdout
+    assert printed.split() == ["mlflow", "100000000", "datasets", "100000000"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import urllib.request
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from compose import ROOT, Stack, wait_until
+from compose import ROOT, Stack, compose_files, wait_until
 from trainings import MODELS, call, detect, state, train, upload
 
 OLDER = "3.16.1"
@@ -57,15 +56,6 @@ class Pair:
                 " UNION ALL ".join(f"SELECT '{each}', COUNT(*) FROM {each}" for each in TABLES)
             ),
         }
-
-
-def compose_files() -> str:
-    """The Compose files that this machine uses."""
-    given = os.environ.get("COMPOSE_FILE")
-    if not given and (ROOT / ".env").exists():
-        found = re.search(r"^COMPOSE_FILE=(.+)$", (ROOT / ".env").read_text(), re.MULTILINE)
-        given = found[1] if found else None
-    return given or "docker-compose.yml"
 
 
 def overlay(folder: Path, image: str) -> str:

@@ -110,7 +110,8 @@ def _failed(source: str, access: Access, code: str, reason: str) -> DetectionErr
     return DetectionError(
         code,
         f"The store at {access.store_url} does not serve '{shorten(source)}': {reason.rstrip('.')}."
-        " Its keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        " Check that it runs and its disk has room; its keys are AWS_ACCESS_KEY_ID and"
+        " AWS_SECRET_ACCESS_KEY.",
     )
 
 

@@ -160,8 +160,8 @@ def _failed(address: str, reason: str) -> DetectionError:
     return DetectionError(
         "GetDataError",
         f"The store at {endpoint()} does not serve '{address}': {reason.rstrip('.')}. Check that "
-        "it runs; its address is AWS_ENDPOINT_URL_S3, its keys are AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY.",
+        "it runs and its disk has room; its address is AWS_ENDPOINT_URL_S3, its keys are "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     )
 
 
