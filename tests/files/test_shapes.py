@@ -432,6 +432,8 @@ READ: list[tuple[str, str | bytes, str]] = [
         ),
         f"{DAILY}, day first, decimal comma",
     ),
+    # Written by xlwt 1.3.
+    ("old Excel", (Path(__file__).parent / "sales.xls").read_bytes(), DAILY),
     ("LibreOffice", ods([("Date", "Sales"), *zip(DAYS, VALUES, strict=True)]), DAILY),
     ("Parquet", parquet(FRAME), "12 daily points from 'timestamp' and 'value'"),
     (

@@ -141,6 +141,8 @@ def test_a_link_of_a_stranger_stays_text(page: Page, tmp_path: Path) -> None:
 
 
 def test_the_policy_allows_no_inline_script_or_style(page: Page) -> None:
+    # The picture that is planted is not there.
+    page.refusals.add(404)
     page.open()
     policy = page.service.call("/", headers={"Accept": "text/html"}).headers
     assert "unsafe" not in policy["Content-Security-Policy"]

@@ -135,7 +135,7 @@ client
 
 function csharp({ address, mode, series, named, long }) {
   const value = (name, each) => {
-    if (name === "granularity") return `TimeGranularity.${pascal(each)}`;
+    if (name === "granularity") return `TimeGranularity.${{ minutely: "PerMinute", secondly: "PerSecond" }[each] ?? pascal(each)}`;
     if (name === "imputeMode") return `ImputeMode.${pascal(each)}`;
     return Number.isInteger(each) && !["threshold", "maxAnomalyRatio", "imputeFixedValue"].includes(name) ? json(each) : `${json(each)}f`;
   };
