@@ -73,19 +73,19 @@ def test_a_long_series_is_read_from_a_file(page: Page, tmp_path: Path, language:
         assert part in printed
 
 
-def test_the_program_in_c_sharp_has_the_options_and_the_address(page: Page, service: Service) -> None:
+def test_csharp_has_the_options_and_the_address(page: Page, service: Service) -> None:
     page.open("#series?sample=fault&sensitivity=80&imputeMode=fixed&imputeFixedValue=2.5")
     program = shown(page, "csharp")
     assert f'new Uri("{service.url}")' in program
     assert "Sensitivity = 80," in program
     assert "ImputeMode = ImputeMode.Fixed," in program
     assert "ImputeFixedValue = 2.5f," in program
-    page.open("#series?sample=minutely")
+    page.open("#series?sample=daily")
     # As Azure's client calls it.
     assert "Granularity = TimeGranularity.PerMinute," in shown(page, "csharp")
 
 
-def test_the_query_has_the_options_and_the_address(page: Page, service: Service) -> None:
+def test_kql_has_the_options_and_the_address(page: Page, service: Service) -> None:
     page.open("#series?sample=fault&sensitivity=80&imputeMode=fixed&imputeFixedValue=2.5")
     program = shown(page, "kql")
     assert f'let uri = "{service.url}/anomalydetector/v1.1/timeseries/entire/detect";' in program
