@@ -21,6 +21,8 @@ gc.set_threshold(10_000)
 # Threads of torch that wait for one another let others have the core meanwhile. It has to be said
 # before torch is loaded, here and in what the tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Those of numpy and scipy wait for one another when they are loaded, in hundreds of processes.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Spark's Java runs for seconds here: what its second compiler and its threads that collect garbage
 # take is more than they save. The one that starts it has no settings but these.
 for each in ("SPARK_SUBMIT_OPTS", "SPARK_LAUNCHER_OPTS"):
