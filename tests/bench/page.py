@@ -143,12 +143,12 @@ def take_picture(
     page = Page(driver, service, folder)
     size = {"width": 1200, "height": 1400, "deviceScaleFactor": 1}
     page.cdp("Emulation.setDeviceMetricsOverride", mobile=False, **size)
-    page.open("#series?sample=daily")
+    page.open("#series?sample=daily&sensitivity=80")
     page.find(CHART)
     page.until(lambda: page.js("return document.getAnimations().length === 0"), "all is still")
     bottom = page.js("return document.querySelector('.result').getBoundingClientRect().bottom")
-    # 128 colours are enough for lines, and a third of the bytes.
-    shown = page.picture().crop((0, 0, size["width"], int(bottom) + 24)).quantize(128)
+    # A palette is enough for lines, and a third of the bytes. By clusters it has the dots too.
+    shown = page.picture().crop((0, 0, size["width"], int(bottom) + 24)).quantize(128, kmeans=1)
     shown.save(path, optimize=True)
     page.close()
     print(f"{path}: {path.stat().st_size / 1000:.0f} KB")
