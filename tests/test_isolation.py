@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import pytest
-from services import ROOT
+from services import ROOT, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux confines it")
 
@@ -90,6 +91,23 @@ def test_it_has_only_so_much_memory(tmp_path: Path) -> None:
 
 def test_it_has_only_so_much_time(tmp_path: Path) -> None:
     assert run(CONFINE + "while True: pass", tmp_path).returncode == -9
+
+
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    waits = CONFINE + "import time; print(os.getpid(), flush=True); time.sleep(600)"
+    starts = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {waits!r}, sys.argv[1]])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", starts, str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "app")},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdout
+        confined = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    until(lambda: not confined.is_running(), "the confined process has ended")
 
 
 READ_PARENT = (

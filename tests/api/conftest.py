@@ -28,7 +28,8 @@ MODELS = "/anomalydetector/v1.1/multivariate/models"
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Service]]:
     """Start at once, because each takes seconds: one plain service, one guarded, one follower."""
     folder = tmp_path_factory.mktemp("services")
-    keep_data(folder / "guarded")
+    for name in ("plain", "guarded"):
+        keep_data(folder / name)
     prepare(folder / "plain")
     mlflow = start_mlflow(folder / "mlflow", free_port())
     services = {
@@ -88,6 +89,41 @@ def follower(started: dict[str, Service]) -> Service:
 def mlflow_server(started: dict[str, Service]) -> Service:
     """Return the MLflow server that the follower follows."""
     return started["mlflow"]
+
+
+@pytest.fixture(scope="session")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return a service with one key, in which no detection waits and uploads have low limits.
+
+    It names pages that may call it, and proxies that it trusts.
+    """
+    with running(
+        tmp_path_factory.mktemp("keyed"),
+        API_KEYS=KEYS[0],
+        DETECTOR_CORS_ORIGINS="http://localhost:3000, https://plant.example.com",
+        DETECTOR_WAITING_DETECTIONS="0",
+        DETECTOR_DATA_FOLDERS="kept",
+        DETECTOR_MAX_DATA_BYTES="3000000",
+        DETECTOR_DATA_SECONDS="2",
+        DETECTOR_TRUSTED_PROXIES="127.0.0.2, 10.0.0.0/8",
+        MLFLOW_S3_ENDPOINT_URL="",
+    ) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def unready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return a service that waits for an MLflow server, as none answers; numpy computes in it."""
+    service = start_detector(
+        tmp_path_factory.mktemp("unready"),
+        MLFLOW_TRACKING_URI=f"http://127.0.0.1:{free_port()}",
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
+        DETECTOR_KERNEL="numpy",
+    )
+    try:
+        yield service.wait("/health/live")
+    finally:
+        service.stop()
 
 
 @pytest.fixture(scope="session")

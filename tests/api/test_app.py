@@ -20,11 +20,10 @@ def test_the_first_page_says_what_answers(service: Any) -> None:
     assert about["apiVersions"] == ["v1.0", "v1.1", "v1.1-preview", "v1.1-preview.1"]
 
 
-def test_the_first_page_says_which_kernel_computes_and_why_numpy(begin: Any) -> None:
-    service = begin(DETECTOR_KERNEL="numpy").wait()
-    about = service.call("/").json
+def test_the_first_page_says_which_kernel_computes_and_why_numpy(unready: Any) -> None:
+    about = unready.call("/").json
     assert (about["kernel"], about["kernelReason"]) == ("numpy", "DETECTOR_KERNEL asks for it")
-    (said,) = [line for line in service.log if line["logger"] == "detector.kernel"]
+    (said,) = [line for line in unready.log if line["logger"] == "detector.kernel"]
     assert (said["level"], said["reason"]) == ("info", about["kernelReason"])
 
 

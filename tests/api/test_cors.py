@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from services import HEADER, KEYS, Answer, Service, running
+from services import HEADER, KEYS, Answer, Service
 
 PAGE = "https://plant.example.com"
 OTHER = "https://other.example.com"
@@ -27,19 +26,7 @@ READ = {
 }
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return a service with a key, in which nothing waits."""
-    with running(
-        tmp_path_factory.mktemp("cors"),
-        API_KEYS=KEYS[0],
-        DETECTOR_CORS_ORIGINS=f"http://localhost:3000, {PAGE}",
-        DETECTOR_WAITING_DETECTIONS="0",
-    ) as begun:
-        yield begun
-
-
-def preflight(service: Service, path: str, method: str, headers: str, page: str = PAGE) -> Answer:
+def preflight(keyed: Service, path: str, method: str, headers: str, page: str = PAGE) -> Answer:
     """Ask as a browser does, which sends no key then."""
     asked = {
         "Origin": page,
@@ -49,7 +36,7 @@ def preflight(service: Service, path: str, method: str, headers: str, page: str 
         "Sec-Fetch-Site": "cross-site",
         HEADER: "",
     }
-    return service.call(path, method="OPTIONS", headers=asked)
+    return keyed.call(path, method="OPTIONS", headers=asked)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +53,9 @@ def preflight(service: Service, path: str, method: str, headers: str, page: str 
     ],
 )
 def test_a_preflight_passes_without_a_key(
-    service: Service, path: str, method: str, headers: str
+    keyed: Service, path: str, method: str, headers: str
 ) -> None:
-    answer = preflight(service, path, method, headers)
+    answer = preflight(keyed, path, method, headers)
     assert answer.status == 200
     assert answer.headers["Access-Control-Allow-Origin"] == PAGE
     assert method in answer.headers["Access-Control-Allow-Methods"].split(", ")
@@ -79,22 +66,22 @@ def test_a_preflight_passes_without_a_key(
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
-def test_a_public_page_that_is_named_may_call_a_private_address(service: Service) -> None:
+def test_a_public_page_that_is_named_may_call_a_private_address(keyed: Service) -> None:
     asked = {
         "Origin": PAGE,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Private-Network": "true",
     }
-    answer = service.call(ENTIRE, method="OPTIONS", headers=asked)
+    answer = keyed.call(ENTIRE, method="OPTIONS", headers=asked)
     assert answer.status == 200
     assert answer.headers["Access-Control-Allow-Private-Network"] == "true"
 
 
-def test_a_page_that_is_not_named_reads_nothing(service: Service, weeks: dict[str, Any]) -> None:
-    answer = preflight(service, ENTIRE, "POST", f"content-type,{KEY}", OTHER)
+def test_a_page_that_is_not_named_reads_nothing(keyed: Service, weeks: dict[str, Any]) -> None:
+    answer = preflight(keyed, ENTIRE, "POST", f"content-type,{KEY}", OTHER)
     assert answer.status != 200
     assert "Access-Control-Allow-Origin" not in answer.headers
-    answer = service.call(ENTIRE, weeks, headers={"Origin": OTHER, HEADER: KEYS[0]})
+    answer = keyed.call(ENTIRE, weeks, headers={"Origin": OTHER, HEADER: KEYS[0]})
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
@@ -103,28 +90,28 @@ def readable(answer: Answer) -> bool:
     return answer.headers["Access-Control-Allow-Origin"] == PAGE and exposed >= READ
 
 
-def test_a_page_reads_answers_and_refusals(service: Service, weeks: dict[str, Any]) -> None:
+def test_a_page_reads_answers_and_refusals(keyed: Service, weeks: dict[str, Any]) -> None:
     page = {"Origin": PAGE, HEADER: KEYS[0]}
     asked = {
-        200: service.call(ENTIRE, weeks, headers=page),
-        400: service.call(ENTIRE, {"series": []}, headers=page),
-        401: service.call(ENTIRE, weeks, headers=page | {HEADER: "wrong"}),
-        404: service.call(f"{MODELS}/none", headers=page),
-        405: service.call(ENTIRE, method="DELETE", headers=page),
-        413: service.call(ENTIRE, b" " * 4_200_000, headers=page),
+        200: keyed.call(ENTIRE, weeks, headers=page),
+        400: keyed.call(ENTIRE, {"series": []}, headers=page),
+        401: keyed.call(ENTIRE, weeks, headers=page | {HEADER: "wrong"}),
+        404: keyed.call(f"{MODELS}/none", headers=page),
+        405: keyed.call(ENTIRE, method="DELETE", headers=page),
+        413: keyed.call(ENTIRE, b" " * 4_200_000, headers=page),
     }
     assert {status: answer.status for status, answer in asked.items()} == {
         status: status for status in asked
     }
-    assert readable(service.call(ENTIRE, weeks, headers=page | {HEADER: ""}))
+    assert readable(keyed.call(ENTIRE, weeks, headers=page | {HEADER: ""}))
     assert not [status for status, answer in asked.items() if not readable(answer)]
 
 
-def test_a_page_reads_when_to_come_back(service: Service) -> None:
+def test_a_page_reads_when_to_come_back(keyed: Service) -> None:
     body = json.dumps({"series": [{"value": place % 24} for place in range(8640)]}).encode()
     page = {"Origin": PAGE, HEADER: KEYS[0]}
     with ThreadPoolExecutor(12) as threads:
-        answers = list(threads.map(lambda _: service.call(ENTIRE, body, headers=page), range(24)))
+        answers = list(threads.map(lambda _: keyed.call(ENTIRE, body, headers=page), range(24)))
     assert {answer.status for answer in answers} == {200, 429}
     assert all(readable(answer) for answer in answers)
     assert all(answer.headers["Retry-After"] for answer in answers if answer.status == 429)

@@ -27,41 +27,22 @@ EVER = {"start": pd.Timestamp("1900-01-01"), "end": pd.Timestamp("2200-01-01"), 
 MOST = 3_000_000
 
 
-@pytest.fixture(scope="module")
-def keeper(kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Return a service with a key and low limits, whose uploads lie in its folder ``kept``."""
-    folder = tmp_path_factory.mktemp("keeper")
-    kit.prepare(folder)
-    service = kit.start_detector(
-        folder,
-        API_KEYS=kit.KEYS[0],
-        DETECTOR_DATA_FOLDERS="kept",
-        DETECTOR_MAX_DATA_BYTES=str(MOST),
-        DETECTOR_DATA_SECONDS="2",
-        MLFLOW_S3_ENDPOINT_URL="",
-    )
-    try:
-        yield service.wait("/health/live")
-    finally:
-        service.stop()
-
-
 @pytest.fixture
-def call(keeper: Any, kit: Any) -> Iterator[Any]:
+def call(keyed: Any, kit: Any) -> Iterator[Any]:
     """Return what calls the service with its key; what was kept is gone after the test."""
 
     def ask(path: str, body: bytes | None = None, *, method: str = "GET", **headers: str) -> Any:
-        return keeper.call(path, body, method=method, headers={kit.HEADER: kit.KEYS[0], **headers})
+        return keyed.call(path, body, method=method, headers={kit.HEADER: kit.KEYS[0], **headers})
 
     yield ask
     for dataset in ask("/datasets").json["datasets"]:
         assert ask(f"/datasets/{dataset['name']}", method="DELETE").status == 204
-    assert not kept(keeper)
+    assert not kept(keyed)
 
 
-def kept(keeper: Any) -> list[str]:
+def kept(keyed: Any) -> list[str]:
     """Return the names of all files in the folder, hidden ones too."""
-    folder = keeper.folder / "kept"
+    folder = keyed.folder / "kept"
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
@@ -73,11 +54,11 @@ def packed(**files: bytes) -> bytes:
     return content.getvalue()
 
 
-def test_an_uploaded_table_can_be_read_at_once(keeper: Any, call: Any) -> None:
+def test_an_uploaded_table_can_be_read_at_once(keyed: Any, call: Any) -> None:
     answer = call("/datasets/machine-1", TABLE, method="PUT")
     assert answer.status == 201
     assert list(answer.json) == ["dataSource"]
-    access = Access(folders=(keeper.folder / "kept",))
+    access = Access(folders=(keyed.folder / "kept",))
     found = read(answer.json["dataSource"], access, **EVER)
     assert found["load"].tolist() == [10, 20]
     [listed] = call("/datasets").json["datasets"]
@@ -87,16 +68,16 @@ def test_an_uploaded_table_can_be_read_at_once(keeper: Any, call: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/csv; charset=utf-16", "nonsense"])
-def test_content_decides_and_not_its_type(keeper: Any, call: Any, kind: str) -> None:
+def test_content_decides_and_not_its_type(keyed: Any, call: Any, kind: str) -> None:
     zipped = packed(a=SERIES, b=SERIES)
     assert call("/datasets/x.csv", zipped, method="PUT", **{"Content-Type": kind}).status == 201
-    assert kept(keeper) == ["x.zip"]
+    assert kept(keyed) == ["x.zip"]
 
 
-def test_an_upload_takes_the_place_of_the_one_before(keeper: Any, call: Any) -> None:
+def test_an_upload_takes_the_place_of_the_one_before(keyed: Any, call: Any) -> None:
     call("/datasets/x", packed(a=SERIES, b=SERIES), method="PUT")
     assert call("/datasets/x", TABLE, method="PUT").json["dataSource"].endswith("x.csv")
-    assert kept(keeper) == ["x.csv"]
+    assert kept(keyed) == ["x.csv"]
 
 
 @pytest.mark.parametrize(
@@ -113,46 +94,46 @@ def test_an_upload_takes_the_place_of_the_one_before(keeper: Any, call: Any) -> 
     ],
     ids=range(8),
 )
-def test_what_is_no_data_is_refused(keeper: Any, call: Any, content: bytes, code: str) -> None:
+def test_what_is_no_data_is_refused(keyed: Any, call: Any, content: bytes, code: str) -> None:
     call("/datasets/x", TABLE, method="PUT")
     answer = call("/datasets/x", content, method="PUT")
     assert (answer.status, answer.json["code"]) == (400, code)
     assert answer.headers["x-ms-error-code"] == code
     # The one before is as it was.
-    assert (keeper.folder / "kept" / "x.csv").read_bytes() == TABLE
+    assert (keyed.folder / "kept" / "x.csv").read_bytes() == TABLE
 
 
 @pytest.mark.parametrize("name", ["%2e%2e", ".hidden", "a%20b", "%C3%A4", "a%00", "n" * 101])
-def test_a_name_is_checked(keeper: Any, call: Any, name: str) -> None:
+def test_a_name_is_checked(keyed: Any, call: Any, name: str) -> None:
     answer = call(f"/datasets/{name}", TABLE, method="PUT")
     assert answer.status in (400, 404)
     assert answer.status == 404 or answer.json["code"] == "BadArgument"
-    assert not kept(keeper)
+    assert not kept(keyed)
 
 
-def test_a_name_cannot_climb(keeper: Any, call: Any) -> None:
+def test_a_name_cannot_climb(keyed: Any, call: Any) -> None:
     for name in ("..%2fx", "../x", "a/b", "%2fetc%2fpasswd"):
         assert call(f"/datasets/{name}", TABLE, method="PUT").status in (400, 404, 405)
-    assert not kept(keeper)
-    assert not (keeper.folder / "x.csv").exists()
+    assert not kept(keyed)
+    assert not (keyed.folder / "x.csv").exists()
 
 
-def test_what_is_too_large_is_refused(keeper: Any, call: Any) -> None:
+def test_what_is_too_large_is_refused(keyed: Any, call: Any) -> None:
     line = b"2021-01-01T00:00:00Z,1,10\n"
     exactly = TABLE + line * ((MOST - len(TABLE)) // len(line))
     answer = call("/datasets/x", exactly + line, method="PUT")
     assert answer.status == 413
     assert answer.json["code"] == "InvalidFileSize"
     assert f"({MOST} bytes" in answer.json["message"]
-    assert not kept(keeper)
+    assert not kept(keyed)
     assert call("/datasets/x", exactly, method="PUT").status == 201
 
 
-def test_a_key_is_required(keeper: Any, call: Any) -> None:
+def test_a_key_is_required(keyed: Any, call: Any) -> None:
     for path, method in (("/x", "PUT"), ("/x", "DELETE"), ("", "GET")):
-        answer = keeper.call(f"/datasets{path}", TABLE if method == "PUT" else None, method=method)
+        answer = keyed.call(f"/datasets{path}", TABLE if method == "PUT" else None, method=method)
         assert answer.status == 401
-    assert not kept(keeper)
+    assert not kept(keyed)
 
 
 def test_what_is_not_there_cannot_be_deleted(call: Any) -> None:
@@ -160,8 +141,8 @@ def test_what_is_not_there_cannot_be_deleted(call: Any) -> None:
     assert (answer.status, answer.json["code"]) == (404, "FileNotExist")
 
 
-def connect(keeper: Any, kit: Any, *headers: str) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", keeper.port), timeout=20)
+def connect(keyed: Any, kit: Any, *headers: str) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", keyed.port), timeout=20)
     head = [
         "PUT /datasets/x HTTP/1.1",
         "Host: localhost",
@@ -176,26 +157,26 @@ def status(connection: socket.socket) -> int:
     return int(connection.recv(1000).split()[1])
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(keeper: Any, call: Any, kit: Any) -> None:
-    with connect(keeper, kit, "Content-Length: 2000000") as connection:
+def test_an_upload_that_breaks_off_leaves_nothing(keyed: Any, call: Any, kit: Any) -> None:
+    with connect(keyed, kit, "Content-Length: 2000000") as connection:
         connection.sendall(TABLE * 20_000)
 
     def noted() -> bool:
-        return any(line.get("status") == 499 for line in keeper.log)
+        return any(line.get("status") == 499 for line in keyed.log)
 
     kit.until(noted, "the service noticed")
-    assert not kept(keeper)
+    assert not kept(keyed)
 
 
-def test_a_slow_upload_is_given_up(keeper: Any, call: Any, kit: Any) -> None:
-    with connect(keeper, kit, "Content-Length: 100") as connection:
+def test_a_slow_upload_is_given_up(keyed: Any, call: Any, kit: Any) -> None:
+    with connect(keyed, kit, "Content-Length: 100") as connection:
         connection.sendall(TABLE[:20])
         assert status(connection) == 408
-    assert not kept(keeper)
+    assert not kept(keyed)
 
 
-def test_an_endless_upload_is_cut(keeper: Any, call: Any, kit: Any) -> None:
-    with connect(keeper, kit, "Transfer-Encoding: chunked") as connection:
+def test_an_endless_upload_is_cut(keyed: Any, call: Any, kit: Any) -> None:
+    with connect(keyed, kit, "Transfer-Encoding: chunked") as connection:
         block = TABLE + b"2021-01-01,1,2\n" * 60_000
         sent = 0
         with contextlib.suppress(ConnectionError):
@@ -203,22 +184,22 @@ def test_an_endless_upload_is_cut(keeper: Any, call: Any, kit: Any) -> None:
                 connection.sendall(b"%x\r\n%s\r\n" % (len(block), block))
                 sent += len(block)
     assert sent < 100 * MOST
-    assert not kept(keeper)
+    assert not kept(keyed)
 
 
-def test_garbage_is_refused_before_its_end(keeper: Any, call: Any, kit: Any) -> None:
-    with connect(keeper, kit, "Content-Length: 2900000") as connection:
+def test_garbage_is_refused_before_its_end(keyed: Any, call: Any, kit: Any) -> None:
+    with connect(keyed, kit, "Content-Length: 2900000") as connection:
         connection.sendall(b"x" * 2_000_000)
         # The rest never comes.
         assert status(connection) == 400
-    assert not kept(keeper)
+    assert not kept(keyed)
 
 
 def test_an_announced_size_is_refused_before_a_byte_is_sent(
-    keeper: Any, call: Any, kit: Any
+    keyed: Any, call: Any, kit: Any
 ) -> None:
     headers = (f"Content-Length: {MOST + 1}", "Expect: 100-continue")
-    with connect(keeper, kit, *headers) as connection:
+    with connect(keyed, kit, *headers) as connection:
         assert status(connection) == 413
 
 

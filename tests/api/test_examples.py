@@ -72,7 +72,7 @@ class Person:
             assert told["status"] != "FAILED", told["errors"]
             return bool(told["status"] == "READY")
 
-        self.until(ready, f"{path} is READY", pause=0.05)
+        self.until(ready, f"{path} is READY", pause=0.5)
 
 
 def test_every_example_is_answered(factory: Any, kit: Any) -> None:

@@ -39,7 +39,7 @@ POINTS = st.lists(
         optional={"timestamp": st.datetimes().map(lambda t: f"{t.isoformat()}Z") | ANYTHING},
     ),
     min_size=10,
-    max_size=30,
+    max_size=16,
 )
 NAMES = [
     "granularity",
@@ -196,9 +196,22 @@ def test_nesting_is_answered_wherever_it_is(factory: Any, model_id: str, kit: An
         assert_answered(answer)
 
 
+def shorten(part: Any) -> None:
+    """Let no list of a description be much longer than it must be: others test longer ones."""
+    if isinstance(part, dict):
+        if part.get("type") == "array":
+            part["maxItems"] = part.get("minItems", 0) + 2
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            shorten(each)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_the_service_keeps_to_its_description(service: Any) -> None:
     schema = schemathesis.openapi.from_url(f"{service.url}/openapi.json")
+    # Of requests; what answers may have lies elsewhere in it.
+    shorten(schema.raw_schema["paths"])
     checks = [
         schemathesis.checks.not_a_server_error,
         status_code_conformance,

@@ -64,7 +64,7 @@ def test_names_of_headers_are_as_the_service_wrote_them(
     def names(*request: Any, of: Any = factory, **options: Any) -> tuple[int, set[str]]:
         answer = of.call(*request, **options)
         if answer.status == 201:
-            factory.call(urllib.parse.urlsplit(answer.headers["Location"]).path, method="DELETE")
+            of.call(urllib.parse.urlsplit(answer.headers["Location"]).path, method="DELETE")
         return answer.status, {*answer.headers.keys()} - {"Connection"}
 
     batch = {name: kit.training()[name] for name in ("dataSource", "startTime", "endTime")}
@@ -72,11 +72,11 @@ def test_names_of_headers_are_as_the_service_wrote_them(
     used = {"csp-billing-usage", "model-id", "x-model-name", "x-model-version"}
     refused = ALWAYS | {"x-ms-error-code"}
     assert names(ENTIRE, weeks, of=service) == (200, ALWAYS | used)
-    assert names(MODELS, kit.training()) == (201, ALWAYS | {"Location"})
+    assert names(MODELS, kit.training(), of=service) == (201, ALWAYS | {"Location"})
     of_batch = {"operation-id", "operation-location"}
     assert names(f"{MODELS}/{model_id}:detect-batch", batch) == (202, ALWAYS | of_batch)
     preview = kit.training(source="machine.csv")
-    assert names(PREVIEW, preview) == (201, ALWAYS - {"Content-Type"} | {"Location"})
+    assert names(PREVIEW, preview, of=service) == (201, ALWAYS - {"Content-Type"} | {"Location"})
     assert names(ENTIRE, b"", of=service) == (400, refused)
     assert names(MODELS, headers={kit.HEADER: "wrong"}) == (401, refused)
     assert names(f"{MODELS}/nobody") == (404, refused)

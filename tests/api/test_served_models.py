@@ -207,16 +207,12 @@ def test_detection_goes_on_without_mlflow(
 
 
 def test_without_mlflow_at_the_start_it_waits_and_says_so(
-    begin: Any, kit: Any, weeks: dict[str, Any]
+    unready: Any, kit: Any, weeks: dict[str, Any]
 ) -> None:
-    port = kit.free_port()
-    service = begin(
-        MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0"
-    ).wait("/health/live")
-    answer = service.call(ENTIRE, weeks)
+    answer = unready.call(ENTIRE, weeks)
     assert answer.status == 503
     assert answer.headers["Retry-After"] == "5"
-    assert service.call("/health/ready").status == 503
-    assert told(service, "loaded") == told(service, "refused") == 0
-    kit.until(lambda: "No MLflow tracking server answers" in service.output, "the log", 30)
-    assert "Retrying" not in service.output
+    assert unready.call("/health/ready").status == 503
+    assert told(unready, "loaded") == told(unready, "refused") == 0
+    kit.until(lambda: "No MLflow tracking server answers" in unready.output, "the log", 30)
+    assert "Retrying" not in unready.output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,9 @@ import pytest
 from detector.errors import DetectionError
 from detector.multivariate.model import TrainingOptions
 from detector.multivariate.requests import TrainingRequest
-from detector.tracking import model_cache, runs, server, training
+from detector.tracking import model_cache, runs, training
 from detector.tracking.model_cache import ModelCache
 from detector.tracking.server import is_outage
-
-
-@pytest.fixture
-def tracking(tmp_path: Path, kit: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Return an MLflow server that this process uses."""
-    started = kit.start_mlflow(tmp_path / "mlflow", kit.free_port())
-    before = mlflow.get_tracking_uri()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", started.url)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    try:
-        started.wait("/health")
-        server.connect()
-        yield started
-    finally:
-        started.stop()
-        mlflow.set_tracking_uri(before)
 
 
 def trained() -> str:
@@ -48,31 +31,31 @@ def trained() -> str:
 
 
 def test_a_loaded_model_answers_while_mlflow_is_away(
-    tracking: Any, kit: Any, monkeypatch: pytest.MonkeyPatch
+    store: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_cache, "_AWAY_SECONDS", 0.2)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     loaded, other = trained(), trained()
     cache = ModelCache()
     model = cache.get(loaded)
 
-    tracking.stop()
+    here = mlflow.get_tracking_uri()
+    # Nothing listens there.
+    mlflow.set_tracking_uri(f"http://127.0.0.1:{kit.free_port()}")
 
     assert cache.get(loaded) is model
     with pytest.raises(Exception) as raised:  # noqa: PT011 - whatever means that it is away
         cache.get(other)
     assert is_outage(raised.value)
 
-    again = kit.start_mlflow(tracking.folder, tracking.port).wait("/health")
-    try:
-        runs.delete_model(loaded)
+    mlflow.set_tracking_uri(here)
+    runs.delete_model(loaded)
 
-        def is_gone() -> bool:
-            try:
-                return cache.get(loaded) is None
-            except DetectionError as error:
-                return error.code == "ModelNotExist"
+    def is_gone() -> bool:
+        try:
+            return cache.get(loaded) is None
+        except DetectionError as error:
+            return error.code == "ModelNotExist"
 
-        kit.until(is_gone, "it answers no more")
-        assert cache.get(other).variables == ("a", "b")
-    finally:
-        again.stop()
+    kit.until(is_gone, "it answers no more")
+    assert cache.get(other).variables == ("a", "b")

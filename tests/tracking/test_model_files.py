@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -12,27 +14,45 @@ import pytest
 import yaml
 
 from detector.models import EntireAnomalyDetector, LatestAnomalyDetector
-from detector.tracking import model_files, registry
+from detector.tracking import model_files, registry, server
 
 # Of MLflow about models without type hints.
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")
 URI = "models:/entire/1"
 
 
-@pytest.fixture
-def logged(store: Path, weekly_season: pd.DataFrame) -> Path:
+@pytest.fixture(scope="module")
+def registered(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Register a model of ours; return the folder that holds its files."""
-    with mlflow.start_run():
-        version = registry.log(
-            EntireAnomalyDetector(),
-            name="entire",
-            registered_as="entire",
-            alias="champion",
-            example=weekly_season,
-            params={"granularity": "daily"},
-        )
-    model = mlflow.MlflowClient().get_logged_model(version.model_uri.removeprefix("models:/"))
-    return Path(model.artifact_location)
+    folder = tmp_path_factory.mktemp("registered")
+    shutil.copy(empty_store, folder)
+    days = pd.date_range("2024-01-01", periods=30, freq="D")
+    before = mlflow.get_tracking_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        server.connect()
+        with mlflow.start_run():
+            version = registry.log(
+                EntireAnomalyDetector(),
+                name="entire",
+                registered_as="entire",
+                alias="champion",
+                example=pd.DataFrame({"timestamp": days, "value": 1.0}),
+                params={"granularity": "daily"},
+            )
+        model = mlflow.MlflowClient().get_logged_model(version.model_uri.removeprefix("models:/"))
+        yield Path(model.artifact_location)
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def logged(registered: Path, tmp_path: Path) -> Iterator[Path]:
+    """Return the folder that holds the files of the model; after the test they are as before."""
+    kept = shutil.copytree(registered, tmp_path / "kept")
+    yield registered
+    shutil.rmtree(registered)
+    shutil.copytree(kept, registered)
 
 
 def test_a_model_of_ours_is_known_by_its_class(logged: Path) -> None:

@@ -21,6 +21,7 @@ import mlflow
 import pytest
 import recordings
 from log_old_models import series, variables
+from mlflow.db import upgrade
 
 from detector.errors import DetectionError
 from detector.multivariate.alignment import align
@@ -55,8 +56,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         store.executescript((folder / "mlflow.sql").read_text())
     uri = f"sqlite:///{folder}/mlflow.db"
     # A newer MLflow may want another schema.
-    upgrade = [sys.executable, "-m", "mlflow", "db", "upgrade", uri]
-    subprocess.run(upgrade, cwd=folder, check=True, capture_output=True)
+    upgrade.main([uri], standalone_mode=False)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     yield json.loads((folder / "answers.json").read_text()) | {"folder": folder}

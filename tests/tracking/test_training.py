@@ -12,7 +12,7 @@ from detector.multivariate.model import Epoch
 from detector.multivariate.requests import TrainingRequest
 from detector.tracking import runs, training
 
-ROWS = 120
+ROWS = 40
 TIMES = pd.date_range("2026-01-01", periods=ROWS, freq="min")
 FRAME = pd.DataFrame(
     {name: np.sin(np.arange(ROWS) / 7 + place) for place, name in enumerate("ab")}, index=TIMES

@@ -63,15 +63,15 @@ def test_a_model_is_written_as_recorded(factory: Any, begun_model: Any, model_id
     assert_written_alike(ours, body(recording, "GET", "READY"))
 
 
-def test_a_recorded_training_request_is_echoed_as_recorded(factory: Any, kit: Any) -> None:
+def test_a_recorded_training_request_is_echoed_as_recorded(service: Any, kit: Any) -> None:
     theirs = recordings.read("azure/mvad_train_live.json")["entries"][0]
     shutil.copy(
-        factory.folder / "datasets" / "machine.csv", factory.folder / "datasets" / "adtestdata.csv"
+        service.folder / "datasets" / "machine.csv", service.folder / "datasets" / "adtestdata.csv"
     )
     asked = theirs["request"] | {"dataSource": "adtestdata.csv"}
-    answer = factory.call(MODELS, asked)
-    factory.call(f"{MODELS}/{answer.json['modelId']}", method="DELETE")
-    address = (factory.folder / "datasets" / "adtestdata.csv").as_uri()
+    answer = service.call(MODELS, asked)
+    service.call(f"{MODELS}/{answer.json['modelId']}", method="DELETE")
+    address = (service.folder / "datasets" / "adtestdata.csv").as_uri()
     expected = theirs["response"]["modelInfo"] | {"dataSource": address}
     assert answer.json["modelInfo"] == expected
 
@@ -104,10 +104,10 @@ def test_a_result_is_written_as_recorded_and_goes_through_the_same_states(
     assert len(anomalies[0][0]["value"]["interpretation"]) == 2
 
 
-def test_a_deletion_is_answered_as_recorded(factory: Any, kit: Any) -> None:
+def test_a_deletion_is_answered_as_recorded(service: Any, kit: Any) -> None:
     (theirs,) = recordings.read("azure/mvad_delete_live.json")["entries"]
-    model_id = factory.call(MODELS, kit.training()).json["modelId"]
-    answer = factory.call(f"{MODELS}/{model_id}", method=theirs["method"])
+    model_id = service.call(MODELS, kit.training()).json["modelId"]
+    answer = service.call(f"{MODELS}/{model_id}", method=theirs["method"])
     assert answer.status == theirs["status"]
     assert answer.content == b""
     assert "Content-Type" not in answer.headers
@@ -149,14 +149,14 @@ def test_the_asynchronous_sdk(factory: Any, model_id: str, kit: Any) -> None:
 
 
 def test_the_preview_is_answered_without_a_body_and_in_its_own_shapes(
-    factory: Any, model_id: str, kit: Any
+    service: Any, factory: Any, model_id: str, kit: Any
 ) -> None:
     asked = {"source": "machine.csv", "startTime": kit.minute(0), "endTime": kit.minute(200)}
-    begun = factory.call(f"{PREVIEW}/models", asked | {"slidingWindow": 28, "displayName": "p"})
+    begun = service.call(f"{PREVIEW}/models", asked | {"slidingWindow": 28, "displayName": "p"})
     assert (begun.status, begun.content) == (201, b"")
     preview_id = begun.headers["Location"].rsplit("/")[-1]
-    assert begun.headers["Location"] == f"{factory.url}{PREVIEW}/models/{preview_id}"
-    info = factory.call(f"{PREVIEW}/models/{preview_id}").json["modelInfo"]
+    assert begun.headers["Location"] == f"{service.url}{PREVIEW}/models/{preview_id}"
+    info = service.call(f"{PREVIEW}/models/{preview_id}").json["modelInfo"]
     assert list(info)[:6] == [
         "slidingWindow",
         "alignPolicy",
@@ -165,7 +165,7 @@ def test_the_preview_is_answered_without_a_body_and_in_its_own_shapes(
         "endTime",
         "displayName",
     ]
-    listed = factory.call(f"{PREVIEW}/models?$skip=0&$top=5").json
+    listed = service.call(f"{PREVIEW}/models?$skip=0&$top=5").json
     newest = next(each for each in listed["models"] if each["modelId"] == preview_id)
     assert list(newest) == [
         "modelId",
@@ -176,7 +176,7 @@ def test_the_preview_is_answered_without_a_body_and_in_its_own_shapes(
         "variablesCount",
     ]
     assert newest["displayName"] == "p"
-    assert factory.call(f"{PREVIEW}/models/{preview_id}", method="DELETE").status == 204
+    assert service.call(f"{PREVIEW}/models/{preview_id}", method="DELETE").status == 204
 
     begun = factory.call(
         f"{PREVIEW}/models/{model_id}/detect", asked | {"endTime": kit.minute(299)}
