@@ -39,7 +39,7 @@ POINTS = st.lists(
         optional={"timestamp": st.datetimes().map(lambda t: f"{t.isoformat()}Z") | ANYTHING},
     ),
     min_size=10,
-    max_size=16,
+    max_size=30,
 )
 NAMES = [
     "granularity",
