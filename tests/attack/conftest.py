@@ -18,7 +18,7 @@ from detector.multivariate.requests import ONE_TABLE, TrainingRequest
 from detector.tracking import runs, server, training
 
 NAMES = [f"variable{place:03}" for place in range(300)]
-ROWS, WINDOW = 200, 28
+ROWS, WINDOW = 80, 28
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 
 
