@@ -118,18 +118,22 @@ class Kit:
             text=True,
         )
 
-    def run(self, *arguments: str, **environment: str) -> str:
-        """Run the program; return what it prints."""
+    def ended(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
+        """Run the program; return its code, what it prints, and its error."""
         with self.start(*arguments, **environment) as program:
             printed, error = program.communicate(timeout=600)
-        assert program.returncode == 0, printed + error
+        return program.returncode, printed, error
+
+    def run(self, *arguments: str, **environment: str) -> str:
+        """Run the program; return what it prints."""
+        code, printed, error = self.ended(*arguments, **environment)
+        assert code == 0, printed + error
         return printed
 
     def refused(self, *arguments: str, **environment: str) -> str:
         """Run the program, which fails; return what it says."""
-        with self.start(*arguments, **environment) as program:
-            printed, error = program.communicate(timeout=60)
-        assert program.returncode == 1, printed + error
+        code, printed, error = self.ended(*arguments, **environment)
+        assert code == 1, printed + error
         assert error.startswith("backup: "), error
         return error
 

@@ -210,10 +210,10 @@ def prepare(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def running(folder: Path, **environment: str) -> Iterator[Service]:
+def running(folder: Path, *, files: int | None = None, **environment: str) -> Iterator[Service]:
     """Start a service, wait until it is ready, and stop it in the end."""
     prepare(folder)
-    service = start_detector(folder, **environment)
+    service = start_detector(folder, files=files, **environment)
     try:
         yield service.wait()
     finally:

@@ -1,26 +1,24 @@
-"""What the attacks share: services to attack, some in a control group with the stack's limit."""
+"""What the attacks on memory share: a service in a control group with the stack's limit."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import cgroups
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from services import ROOT, Service, prepare, start_detector
+from services import ROOT, Service, start_detector
 
 from detector.multivariate.model import TrainingOptions
 from detector.multivariate.requests import ONE_TABLE, TrainingRequest
 from detector.tracking import runs, server, training
 
 NAMES = [f"variable{place:03}" for place in range(300)]
-ROWS, WINDOW = 200, 28
+ROWS, WINDOW = 80, 28
 MODELS = "/anomalydetector/v1.1/multivariate/models"
 
 
@@ -32,51 +30,34 @@ def stack_memory(service: str) -> int:
     return int(found[1]) * 1024 ** {"m": 2, "g": 3}[found[2]]
 
 
-@pytest.fixture
-def limited(tmp_path: Path) -> Iterator[Callable[..., tuple[Service, cgroups.Group]]]:
-    """Return what starts a service with the memory of the stack's, as a container has it."""
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, cgroups.Group]]:
+    """Return a new service with the memory of the stack's, as a container has it."""
     with contextlib.ExitStack() as stack:
-
-        def start(*, new: bool = False, **environment: str) -> tuple[Service, cgroups.Group]:
-            try:
-                group = stack.enter_context(cgroups.memory_limit(stack_memory("detector")))
-            except PermissionError as error:
-                pytest.skip(f"{error}; run as root")
-            folder = tmp_path / group.procs.parent.name
-            if not new:
-                prepare(folder)
-            service = start_detector(folder, group=group, **environment)
-            stack.callback(service.stop)
-            return service, group
-
-        yield start
+        try:
+            group = stack.enter_context(cgroups.memory_limit(stack_memory("detector")))
+        except PermissionError as error:
+            pytest.skip(f"{error}; run as root")
+        service = start_detector(tmp_path_factory.mktemp("limited"), group=group)
+        stack.callback(service.stop)
+        yield service.wait(), group
 
 
-@pytest.fixture(scope="session")
-def frame() -> pd.DataFrame:
+def train(service: Service) -> str:
+    """Train a model of 300 variables beside a service; return its id."""
     minutes = pd.date_range("2026-01-01", periods=ROWS, freq="min")
     values = np.random.default_rng(1).normal(size=(ROWS, len(NAMES)))
-    return pd.DataFrame(values, index=minutes, columns=NAMES)
-
-
-@pytest.fixture
-def many_variables(
-    limited: Any, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Any]:
-    """Return a service with its limit of memory, its group, and a model of 300 variables."""
-    service, group = limited()
-    service.wait()
-    before = mlflow.get_tracking_uri()
-    monkeypatch.chdir(service.folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    server.connect()
-    record = runs.create_model(
-        TrainingRequest(
-            source="data.csv", schema=ONE_TABLE, start=frame.index[0], end=frame.index[-1]
-        ),
-        queued=False,
+    frame = pd.DataFrame(values, index=minutes, columns=NAMES)
+    request = TrainingRequest(
+        source="data.csv", schema=ONE_TABLE, start=minutes[0], end=minutes[-1]
     )
-    options = TrainingOptions(sliding_window=WINDOW, epochs=1)
-    training.train_model(record.model_id, lambda: frame, options)
-    yield service, group, f"{MODELS}/{record.model_id}:detect-last"
+    before = mlflow.get_tracking_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(service.folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        server.connect()
+        model_id = runs.create_model(request, queued=False).model_id
+        options = TrainingOptions(sliding_window=WINDOW, epochs=1)
+        training.train_model(model_id, lambda: frame, options)
     mlflow.set_tracking_uri(before)
+    return model_id

@@ -107,3 +107,16 @@ class Crowd:
             assert isinstance(key.fileobj, socket.socket)
             key.fileobj.close()
         self._opened.close()
+
+
+def is_closed(connection: socket.socket, sent: bytes) -> bool:
+    """Send bytes, and say whether the service has closed the connection for them."""
+    try:
+        connection.sendall(sent)
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True

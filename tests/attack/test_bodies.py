@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from cgroups import Group
 from services import HEADER, Service, minute, until
 
-from .conftest import NAMES
+from .conftest import NAMES, WINDOW, train
 
+MODELS = "/anomalydetector/v1.1/multivariate/models"
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
 USUAL = json.dumps({"series": [{"value": place % 7} for place in range(47)]}).encode()
 MEGABYTE = 1_000_000
@@ -27,8 +29,10 @@ HEALTH_SECONDS = 5
 class Attacked:
     """A service with the stack's memory, and a client that behaves and must be answered."""
 
-    def __init__(self, service: Service, group: Group, last: str) -> None:
-        self.service, self.group, self.last = service, group, last
+    def __init__(self, service: Service, group: Group) -> None:
+        self.service, self.group = service, group
+        self.peak_of_start = group.peak
+        self.last = f"{MODELS}/{train(service)}:detect-last"
         self.answers: Counter[int] = Counter()
         self.slowest = 0.0
 
@@ -81,10 +85,10 @@ class Attacked:
         assert self.slowest < HEALTH_SECONDS
 
 
-@pytest.fixture
-def attacked(many_variables: tuple[Service, Group, str]) -> Attacked:
+@pytest.fixture(scope="module")
+def attacked(limited: tuple[Service, Group]) -> Attacked:
     """Return a service with the memory of the stack's, and a model of 300 variables."""
-    return Attacked(*many_variables)
+    return Attacked(*limited)
 
 
 def objects(one: bytes, size: int) -> bytes:
@@ -103,6 +107,18 @@ def latest(variables: int, timestamps: int) -> bytes:
     return json.dumps({"variables": each}).encode()
 
 
+def apart() -> bytes:
+    """Return as large a body, in which no two variables have a timestamp in common."""
+    values = [round(float(np.sin(place / 9)), 6) for place in range(2880)]
+    moments = np.datetime64("2026-01-01", "s") + 60 * np.arange(2880)
+    variables = []
+    for place, name in enumerate(NAMES):
+        own = np.datetime_as_string(moments + place * 60 * 2880, unit="s")
+        timestamps = [f"{moment}Z" for moment in own]
+        variables.append({"variable": name, "timestamps": timestamps, "values": values})
+    return json.dumps({"variables": variables}).encode()
+
+
 def series(points: int, size: int) -> bytes:
     """Return the body of a series, with a note that makes it so large."""
     times = [
@@ -111,6 +127,12 @@ def series(points: int, size: int) -> bytes:
     ]
     values = [{"timestamp": time, "value": place % 60} for place, time in enumerate(times)]
     return json.dumps({"series": values, "granularity": "minutely", "note": " " * size}).encode()
+
+
+def test_a_service_starts_within_its_memory(attacked: Attacked) -> None:
+    assert str(attacked.service.process.pid) in attacked.group.procs.read_text().split()
+    assert 50e6 < attacked.peak_of_start < attacked.group.limit / 2
+    assert attacked.group.killed == 0
 
 
 def test_usual_requests_are_answered_while_bodies_are_withheld(attacked: Attacked) -> None:
@@ -126,16 +148,9 @@ def test_usual_requests_are_answered_while_bodies_are_withheld(attacked: Attacke
 def test_bodies_that_become_much_more_than_they_are_stay_within_the_memory(
     attacked: Attacked,
 ) -> None:
-    for times in (3, 10):
-        # As large as it may be, and as many values as there may be.
-        assert attacked.post(attacked.last, objects(b"{}", 40 * MEGABYTE), times).keys() <= {
-            400,
-            429,
-        }
-        assert attacked.post(attacked.last, objects(b"{}", 2 * MEGABYTE - 100), times).keys() <= {
-            400,
-            429,
-        }
+    # As large as it may be, one more than there is room for; and as many values as there may be.
+    for size in (40 * MEGABYTE, 2 * MEGABYTE - 100):
+        assert attacked.post(attacked.last, objects(b"{}", size), 6).keys() <= {400, 429}
     # Just small enough to take no turns.
     assert attacked.post(attacked.last, objects(b'{"a":1}', 1 * MEGABYTE), 70).keys() <= {400, 429}
     names = b",".join(b'"name %d":1e9' % place for place in range(1_900_000))
@@ -151,7 +166,10 @@ def test_bodies_that_become_much_more_than_they_are_stay_within_the_memory(
 def test_the_largest_legal_bodies_stay_within_the_memory(attacked: Attacked) -> None:
     last = latest(300, 2880)
     assert len(last) > 30 * MEGABYTE
-    assert attacked.post(attacked.last, last, 1) == {200: 1}
+    answer = attacked.service.call(attacked.last, last)
+    assert answer.status == 200
+    assert len(answer.json["results"]) == 1
+    assert {state["effectiveCount"] for state in answer.json["variableStates"]} == {WINDOW}
     several = attacked.post(attacked.last, last, 16)
     # Some are told to come back, and each has its turn in the end.
     assert several.keys() == {200, 429}
@@ -159,4 +177,17 @@ def test_the_largest_legal_bodies_stay_within_the_memory(attacked: Attacked) -> 
     largest = series(8640, 3_400_000)
     assert attacked.post(ENTIRE, largest, 16).keys() <= {200, 429}
     assert attacked.post(ENTIRE, largest, 1) == {200: 1}
+    attacked.check()
+
+
+def test_a_body_that_becomes_a_table_of_many_rows_is_refused(attacked: Attacked) -> None:
+    # 864,000 of them.
+    body = apart()
+    assert attacked.post(attacked.last, body, 8).keys() <= {400, 429}
+    refused = attacked.service.call(attacked.last, body)
+    assert refused.status == 400
+    assert refused.json["code"] == "DataExceedsLimit"
+    assert "'timestamps' of all 'variables' together" in refused.json["message"]
+    assert "86400 different ones" in refused.json["message"]
+    assert attacked.service.call("/health/ready").status == 200
     attacked.check()

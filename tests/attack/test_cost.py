@@ -1,24 +1,19 @@
-"""Series made to take the processor long, and what waits behind them."""
+"""Series made to take the processor long."""
 
 from __future__ import annotations
 
-import json
+import functools
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
-import recordings
-from services import until
 
 from detector.series.series import ChangePointSeries, Series
 from detector.univariate import changepoint, detection
 
 POINTS = 8640
-ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
-CHANGE_POINT = "/anomalydetector/v1.1/timeseries/changepoint/detect"
 PLACE = np.arange(POINTS)
 NOISE = np.random.default_rng(20261126).normal(size=POINTS)
 SPIKES = np.where(PLACE % 211 == 0, 30.0, 0.0)
@@ -47,6 +42,11 @@ def seconds(operation: str, values: Any, apart: int, **options: Any) -> float:
         detect(series)
         taken.append(time.process_time() - started)
     return min(taken)
+
+
+@functools.cache
+def usual_seconds(operation: str, apart: int) -> float:
+    return seconds(operation, 100 + 10 * wave(24, apart) + NOISE + SPIKES, apart)
 
 
 @pytest.mark.parametrize(
@@ -86,43 +86,6 @@ def test_no_series_takes_ten_times_the_usual_one_of_its_length(
 ) -> None:
     if options.get("imputeMode") == "fixed":
         options = {"imputeFixedValue": 0.0} | options
-    usual = seconds(operation, 100 + 10 * wave(24, apart) + NOISE + SPIKES, apart)
+    usual = usual_seconds(operation, apart)
     # `bench/worst_case.py` measures both; what is refused here took seconds.
     assert seconds(operation, values, apart, **options) < max(10 * usual, 0.5)
-
-
-def test_a_small_request_does_not_wait_for_large_ones(begin: Any) -> None:
-    service = begin(DETECTOR_CONCURRENT_DETECTIONS="1", DETECTOR_WAITING_DETECTIONS="16")
-    service.wait()
-    timestamps = np.datetime_as_string(hours(2), unit="s").tolist()
-    large = json.dumps(
-        {
-            "series": [
-                {"timestamp": f"{timestamp}Z", "value": value}
-                for timestamp, value in zip(timestamps, wave(3000, 2).tolist(), strict=True)
-            ],
-            "granularity": "hourly",
-            "stableTrendWindow": 3,
-        }
-    ).encode()
-    small = recordings.read("azure/entire_daily47_live.json")["request"]
-    # What loads a model, or code, is not measured.
-    assert service.call(ENTIRE, small).status == 200
-    assert service.call(CHANGE_POINT, large).status == 200
-    answered: list[str] = []
-    before: dict[str, int] = {}
-
-    def ask(name: str, path: str, body: Any) -> int:
-        before[name] = len(answered)
-        status: int = service.call(path, body).status
-        answered.append(name)
-        return status
-
-    with ThreadPoolExecutor(8) as threads:
-        asked = [threads.submit(ask, "large", CHANGE_POINT, large) for _ in range(6)]
-        # With the first answer all others have arrived.
-        until(lambda: answered, "the first answer", pause=0.001)
-        asked.append(threads.submit(ask, "small", ENTIRE, small))
-        assert {each.result() for each in asked} == {200}
-    # Behind the one that was worked on when it came, and no other.
-    assert answered.index("small") <= before["small"] + 1

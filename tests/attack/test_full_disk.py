@@ -173,7 +173,7 @@ def test_a_full_working_folder_refuses_and_begins_nothing(
 ) -> None:
     folder = disk("0", 48)
     services.keep_data(folder)
-    service = begin(DETECTOR_EMBEDDED_WORKER="true", DETECTOR_TRAINING_EPOCHS="2").wait()
+    service = begin(DETECTOR_EMBEDDED_WORKER="true", DETECTOR_TRAINING_EPOCHS="1").wait()
     # The queue is there, and MLflow's tables.
     assert service.call(MODELS).json["currentCount"] == 0
     until(lambda: (folder / "jobs.db").exists(), "the queue")

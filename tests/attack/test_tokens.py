@@ -50,7 +50,7 @@ def test_a_token_is_read_by_the_worker_and_stands_nowhere(
     service = begin(
         DETECTOR_EMBEDDED_WORKER="true",
         DETECTOR_PRIVATE_DATA_HOSTS=guarded_host,
-        DETECTOR_TRAINING_EPOCHS="10",
+        DETECTOR_TRAINING_EPOCHS="1",
     ).wait()
     source = f"http://{guarded_host}/machine.csv?sv=2022&sig={TOKEN}"
     shown = f"http://{guarded_host}/machine.csv?..."
@@ -70,13 +70,15 @@ def test_a_token_is_read_by_the_worker_and_stands_nowhere(
             found = call(path).json[part]
             return found if found["status"] in ("READY", "FAILED") else None
 
-        return until(look, path, pause=0.3)
+        return until(look, path, pause=1)
 
     begun = call(MODELS, services.training(dataSource=source)).json
     assert begun["modelInfo"]["dataSource"] == shown
     model = f"{MODELS}/{begun['modelId']}"
     info = ended(model, "modelInfo")
     assert (info["status"], info["dataSource"]) == ("READY", shown), info["errors"]
+    # The process that trained was looked at.
+    assert begun["modelId"] in seen
 
     wanted = services.training(dataSource=source)
     result = call(f"{model}:detect-batch", wanted).headers["operation-id"]
