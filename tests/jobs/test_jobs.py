@@ -21,6 +21,7 @@ import pandas as pd
 import psutil
 import pytest
 from mlflow import MlflowClient
+from services import until
 
 from detector.errors import Stopped
 from detector.jobs import leases, queue, submission
@@ -123,12 +124,12 @@ def quick(shared: Start) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def trained(shared: Start, kit: Any) -> dict[str, str]:
+def trained(shared: Start) -> dict[str, str]:
     """Return the models that this worker trained at the same time, by the source of their data."""
     with working_in(shared("20").folder):
         models = {source: train(source) for source in ("waves.csv", "other.csv")}
         for model_id in models.values():
-            kit.until(lambda each=model_id: status(each) == runs.READY, f"{model_id} is READY")
+            ends(model_id, runs.READY)
     return models
 
 
@@ -161,6 +162,11 @@ def status(model_id: str) -> str:
     return str(run.data.tags["detector.status"])
 
 
+def ends(model_id: str, wanted: str) -> None:
+    """Wait for the status of a model; each look at it takes processor, of MLflow's too."""
+    until(lambda: status(model_id) == wanted, f"{model_id} is {wanted}", 120, pause=0.5)
+
+
 def training(parent: int) -> psutil.Process | None:
     """Return the process in which a worker trains."""
     for child in psutil.Process(parent).children(recursive=True):
@@ -176,7 +182,7 @@ def has_begun(model_id: str) -> bool:
 
 
 @pytest.mark.usefixtures("quick")
-def test_trainings_and_detections_at_once_are_all_right(trained: dict[str, str], kit: Any) -> None:
+def test_trainings_and_detections_at_once_are_all_right(trained: dict[str, str]) -> None:
     ranges = [(40 + 10 * each, 90 + 20 * each) for each in range(3)]
     wanted = {
         detect(model_id, source, *minutes): (source, minutes)
@@ -186,7 +192,7 @@ def test_trainings_and_detections_at_once_are_all_right(trained: dict[str, str],
 
     models = {source: runs.load_model(model_id) for source, model_id in trained.items()}
     for result_id, (source, minutes) in wanted.items():
-        kit.until(lambda each=result_id: runs.get_result(each).status == runs.READY, result_id)
+        until(lambda each=result_id: runs.get_result(each).status == runs.READY, result_id)
         first, last = (START + pd.Timedelta(minutes=minute) for minute in minutes)
         model = models[source]
         table = align(
@@ -224,67 +230,69 @@ def test_training_tells_its_losses_and_variables(trained: dict[str, str]) -> Non
 
 
 def test_training_of_a_killed_and_of_a_stopped_worker_is_done_by_the_next_and_no_file_is_left(
-    worker: Start, kit: Any, tmp_path: Path
+    worker: Start, tmp_path: Path
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     lost = worker(DETECTOR_TRAINING_EPOCHS=LONG, TMPDIR=str(temporary))
     model_id = train()
-    kit.until(lambda: has_begun(model_id), "the training has begun")
+    until(lambda: has_begun(model_id), "the training has begun")
     child = training(lost.process.pid)
     assert child is not None
     lost.process.kill()
     # The training notices that nobody waits for it any more.
-    kit.until(lambda: not child.is_running(), "the training has ended")
+    until(lambda: not child.is_running(), "the training has ended")
     [left] = temporary.glob("detector-work-*")
     assert len(list(left.glob("tmp*"))) == 1
 
     # Its lease would keep others from the training for an hour: it gives it back.
     patient = {"DETECTOR_LEASE_SECONDS": "3600", "TMPDIR": str(temporary)}
     stopped = worker(DETECTOR_TRAINING_EPOCHS=LONG, **patient)
-    kit.until(lambda: training(stopped.process.pid), "the training has begun again")
+    until(lambda: training(stopped.process.pid), "the training has begun again")
     assert stopped.stop() == 0
     worker(**patient)
 
-    kit.until(lambda: status(model_id) == runs.READY, "READY")
+    ends(model_id, runs.READY)
     [ours] = temporary.glob("detector-work-*")
     assert ours != left
-    kit.until(lambda: [path.name for path in ours.iterdir()] == ["lock"], "nothing is left")
+    until(lambda: [path.name for path in ours.iterdir()] == ["lock"], "nothing is left")
 
 
-def test_training_whose_process_is_killed_fails_and_says_so(slow: Any, kit: Any) -> None:
+def test_training_whose_process_is_killed_fails_and_says_so(slow: Any) -> None:
     model_id = train()
-    kit.until(lambda: has_begun(model_id), "the training has begun")
+    until(lambda: has_begun(model_id), "the training has begun")
     child = training(slow.process.pid)
     assert child is not None
 
     child.kill()
 
-    kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
+    ends(model_id, runs.FAILED)
     [error] = runs.get_model(model_id).errors
     assert "SIGKILL" in error["message"]
     assert slow.process.poll() is None
 
 
-def test_deleted_model_is_trained_no_longer(slow: Any, kit: Any) -> None:
+def test_deleted_model_is_trained_no_longer(slow: Any) -> None:
     model_id = train()
-    kit.until(lambda: has_begun(model_id), "the training has begun")
+    until(lambda: has_begun(model_id), "the training has begun")
 
     runs.delete_model(model_id)
 
-    kit.until(lambda: training(slow.process.pid) is None, "the training has ended")
+    until(lambda: training(slow.process.pid) is None, "the training has ended")
 
 
-def test_training_that_another_worker_took_over_is_ended(slow: Any, kit: Any) -> None:
+def test_training_that_another_worker_took_over_is_ended(slow: Any) -> None:
     model_id = train()
-    kit.until(lambda: has_begun(model_id), "the training has begun")
+    until(lambda: has_begun(model_id), "the training has begun")
 
     # As after a pause in which the lease ran out.
     other = {"worker": "another", "until": time.time() + 3600}
     assert queue.queues()["training"].huey.put_if_empty(queue.lease_key(model_id, 2), other)
 
-    kit.until(lambda: training(slow.process.pid) is None, "the training has ended")
+    until(lambda: training(slow.process.pid) is None, "the training has ended")
     assert status(model_id) == runs.RUNNING
+    # Nobody else works on it, whatever its lease says: the worker would begin it again and again.
+    runs.delete_model(model_id)
 
 
 def failed_trainings(worker: Any) -> float:
@@ -300,16 +308,16 @@ def failed_trainings(worker: Any) -> float:
     ("source", "code"), [("nowhere.csv", "FileNotExist"), ("/etc/passwd", "InvalidBlobURL")]
 )
 def test_data_that_cannot_be_read_fails_the_model_and_is_counted(
-    quick: Any, kit: Any, source: str, code: str
+    quick: Any, source: str, code: str
 ) -> None:
-    kit.until(lambda: quick.answers("/metrics"), "the worker tells Prometheus")
+    until(lambda: quick.answers("/metrics"), "the worker tells Prometheus")
     before = failed_trainings(quick)
     model_id = train(source)
 
-    kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
+    ends(model_id, runs.FAILED)
 
     assert [error["code"] for error in runs.get_model(model_id).errors] == [code]
-    kit.until(lambda: failed_trainings(quick) == before + 1, "the failure is counted")
+    until(lambda: failed_trainings(quick) == before + 1, "the failure is counted")
 
 
 def test_training_goes_on_while_mlflow_is_killed_and_started_again(
@@ -323,17 +331,17 @@ def test_training_goes_on_while_mlflow_is_killed_and_started_again(
     address = {"MLFLOW_TRACKING_URI": tracking.url}
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.url)
     server.connect()
-    epochs = {"DETECTOR_TRAINING_EPOCHS": "300"}
+    epochs = {"DETECTOR_TRAINING_EPOCHS": "200"}
     running = kit.Service(folder, ["detector", "worker"], 0, **address, **epochs)
     try:
         model_id = train()
-        kit.until(lambda: has_begun(model_id), "the training has begun", pause=0.5)
+        until(lambda: has_begun(model_id), "the training has begun")
         os.killpg(tracking.process.pid, signal.SIGKILL)
         tracking.stop()
         tracking = kit.start_mlflow(folder / "mlflow", port).wait("/health")
-        kit.until(lambda: status(model_id) == runs.READY, "READY", 120, pause=1)
+        ends(model_id, runs.READY)
         told = runs.get_model(model_id).diagnostics.epochs
-        assert [epoch.number for epoch in told] == list(range(10, 301, 10))
+        assert [epoch.number for epoch in told] == list(range(10, 201, 10))
     finally:
         running.stop()
         tracking.stop()
@@ -347,30 +355,30 @@ def test_service_starts_its_worker_again_and_takes_it_along_when_it_is_killed(
     try:
         service.wait()
         parent = psutil.Process(service.process.pid)
-        [first] = kit.until(parent.children, "the worker is there")
+        [first] = until(parent.children, "the worker is there")
         first.kill()
-        [second] = kit.until(
+        [second] = until(
             lambda: [each for each in parent.children() if each.pid != first.pid],
             "another worker is there",
         )
         # It chooses its own, as the first one did: more than the service makes by now.
         assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in second.environ()
         model_id = train()
-        kit.until(lambda: has_begun(model_id), "the training has begun")
+        until(lambda: has_begun(model_id), "the training has begun")
         children = parent.children(recursive=True)
         service.process.kill()
-        kit.until(lambda: not any(each.is_running() for each in children), "no child is left")
+        until(lambda: not any(each.is_running() for each in children), "no child is left")
     finally:
         service.stop()
     service = kit.start_detector(folder, DETECTOR_TRAINING_EPOCHS=QUICK, **settings)
     try:
-        kit.until(lambda: status(model_id) == runs.READY, "READY")
+        ends(model_id, runs.READY)
     finally:
         service.stop()
 
 
 @pytest.mark.usefixtures("quick")
-def test_job_that_loses_every_worker_is_given_up(kit: Any) -> None:
+def test_job_that_loses_every_worker_is_given_up() -> None:
     # In the queue once its leases are lost, and not before.
     model_id = runs.create_model(asked("waves.csv"), queued=False).model_id
     jobs = queue.queues()["training"]
@@ -380,14 +388,12 @@ def test_job_that_loses_every_worker_is_given_up(kit: Any) -> None:
 
     jobs.submit(model_id)
 
-    kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
+    ends(model_id, runs.FAILED)
     [error] = runs.get_model(model_id).errors
     assert "3 times" in error["message"]
 
 
-def test_leases_of_ended_jobs_do_not_count_and_are_forgotten(
-    folder: Path, worker: Start, kit: Any
-) -> None:
+def test_leases_of_ended_jobs_do_not_count_and_are_forgotten(folder: Path, worker: Start) -> None:
     request = DetectionRequest(source="waves.csv", start=START, end=START)
     ended, deleted, lost = (runs.create_result("no model", request).result_id for _ in range(3))
     jobs = queue.queues()["detection"]
@@ -404,24 +410,24 @@ def test_leases_of_ended_jobs_do_not_count_and_are_forgotten(
 
     worker()
 
-    kit.until(lambda: jobs.leased() == {lost}, "the others are forgotten")
+    until(lambda: jobs.leased() == {lost}, "the others are forgotten")
     assert held.take(lost) is None
 
 
 def test_a_worker_finds_work_in_no_queue_beside_runs_it_cannot_read_and_where_rounds_fail(
-    folder: Path, worker: Start, kit: Any
+    folder: Path, worker: Start
 ) -> None:
     for experiment in (runs.MODELS, runs.RESULTS):
         MlflowClient().create_run(ensure_experiment(experiment), tags={"detector.status": "x"})
     model_id = runs.create_model(asked("waves.csv")).model_id
     started = worker(TMPDIR=str(folder))
-    kit.until(lambda: status(model_id) == runs.READY, "READY")
+    ends(model_id, runs.READY)
     assert sum("cannot be read" in line["message"] for line in started.log) == 2
     with sqlite3.connect(folder / "mlflow.db") as database:
         database.execute("ALTER TABLE tags RENAME TO gone")
-    kit.until(lambda: "tries again" in started.output, "a round fails")
+    until(lambda: "tries again" in started.output, "a round fails")
     (folder / "detector-worker-alive").unlink()
-    kit.until((folder / "detector-worker-alive").exists, "the next round")
+    until((folder / "detector-worker-alive").exists, "the next round")
 
 
 def test_only_one_worker_takes_an_attempt(folder: Path) -> None:
@@ -434,13 +440,13 @@ def test_only_one_worker_takes_an_attempt(folder: Path) -> None:
     assert sorted(filter(None, taken)) == [1]
 
 
-def test_run_of_a_program_that_went_silent_fails(quick: Any, kit: Any) -> None:
+def test_run_of_a_program_that_went_silent_fails(quick: Any) -> None:
     record = runs.create_model(asked("waves.csv"), queued=False)
     runs.set_status(record.model_id, runs.RUNNING)
     silent = (datetime.now(UTC) - timedelta(minutes=11)).isoformat()
     MlflowClient().set_tag(runs.run_id(record.model_id), "detector.updated", silent)
 
-    kit.until(lambda: status(record.model_id) == runs.FAILED, "FAILED")
+    ends(record.model_id, runs.FAILED)
 
 
 def test_result_is_gone_after_seven_days(folder: Path) -> None:
@@ -462,7 +468,7 @@ def test_result_is_gone_after_seven_days(folder: Path) -> None:
     assert runs.get_result(kept[1].result_id).status == runs.CREATED
 
 
-def test_what_takes_too_long_is_ended_and_what_is_known_of_it_kept(worker: Start, kit: Any) -> None:
+def test_what_takes_too_long_is_ended_and_what_is_known_of_it_kept(worker: Start) -> None:
     request = asked("waves.csv")
     trained = runs.create_model(request, queued=False).model_id
     options = request.options(epochs=1, device="cpu")
@@ -475,11 +481,11 @@ def test_what_takes_too_long_is_ended_and_what_is_known_of_it_kept(worker: Start
         DETECTOR_BATCH_SECONDS="0.001",
     )
 
-    kit.until(lambda: runs.get_result(result).status == runs.FAILED, "the result is FAILED")
+    until(lambda: runs.get_result(result).status == runs.FAILED, "the result is FAILED")
     [error] = runs.get_result(result).errors
     assert "0.001 seconds" in error["message"]
     assert "DETECTOR_BATCH_SECONDS" in error["message"]
-    kit.until(lambda: status(long) == runs.FAILED, "the model is FAILED")
+    ends(long, runs.FAILED)
     record = runs.get_model(long)
     assert "5 seconds" in record.errors[0]["message"]
     assert "DETECTOR_TRAINING_SECONDS" in record.errors[0]["message"]
@@ -520,10 +526,10 @@ def test_queue_can_be_redis_with_tls_and_a_password(
         monkeypatch.setenv("DETECTOR_QUEUE", address)
         queue.queues.cache_clear()
         started = worker(DETECTOR_QUEUE=address)
-        kit.until(lambda: submitted("nothing"), "redis answers")
+        until(lambda: submitted("nothing"), "redis answers")
         model_id = train()
-        kit.until(lambda: status(model_id) == runs.READY, "READY")
-        kit.until(lambda: not queue.queues()["training"].unfinished(), "nothing is left")
+        ends(model_id, runs.READY)
+        until(lambda: not queue.queues()["training"].unfinished(), "nothing is left")
         assert "p@ss" not in started.output
         assert "p%40ss" not in started.output
     finally:
