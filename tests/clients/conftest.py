@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clients.azurite import PROGRAM, Azurite
+from clients.azurite import running as running_azurite
 from services import KEYS, Service, keep_data, running, until
 
 FOLDER = Path(__file__).parent
@@ -33,11 +35,22 @@ def _node_18() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def azurite() -> Iterator[Azurite]:
+    """Return a blob storage; a test that asks for it is skipped where it is not installed."""
+    with running_azurite() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     """Return a service with keys and a worker, and data that it may read."""
     folder = tmp_path_factory.mktemp("served")
     keep_data(folder)
-    with running(folder, **SETTINGS) as service:
+    # The blob storage, where it is installed, is there before the service, which has its address.
+    host = request.getfixturevalue("azurite").host if PROGRAM.exists() else ""
+    with running(folder, DETECTOR_PRIVATE_DATA_HOSTS=host, **SETTINGS) as service:
         yield service
 
 

@@ -6,7 +6,6 @@ import io
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +15,7 @@ import pytest
 import quick_starts
 import recordings
 import services
-from clients.azurite import Azurite, running
+from clients.azurite import Azurite
 from services import Service, until
 
 BASE = "/anomalydetector/v1.1/multivariate"
@@ -25,21 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
-def azurite() -> Iterator[Azurite]:
-    with running() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def service(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return a service that trains, and may read from the blob storage."""
-    with services.running(
-        tmp_path_factory.mktemp("service"),
-        DETECTOR_EMBEDDED_WORKER="true",
-        DETECTOR_PRIVATE_DATA_HOSTS=azurite.host,
-        DETECTOR_TRAINING_EPOCHS="2",
-    ) as started:
-        yield started
+def service(azurite: Azurite, served: Service) -> Service:
+    """Return the service over http, which may read from the blob storage."""
+    return served
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +34,9 @@ def machine() -> pd.DataFrame:
     return pd.read_csv(io.StringIO(services.table()), index_col="timestamp")
 
 
-def begin(service: Service, source: str, **changes: Any) -> str:
+def begin(service: Service, source: str) -> str:
     """Begin a training on a data source, and return the address of the model."""
-    begun = service.call(f"{BASE}/models", services.training(dataSource=source, **changes))
+    begun = service.call(f"{BASE}/models", services.training(dataSource=source))
     assert begun.status == 201, begun.content
     return f"{BASE}/models/{begun.json['modelId']}"
 
@@ -64,12 +51,6 @@ def ended(service: Service, address: str) -> dict[str, Any]:
     return until(look, address, 120)
 
 
-def variables(model: dict[str, Any]) -> list[str]:
-    info = model["modelInfo"]
-    assert info["status"] == "READY", info["errors"]
-    return sorted(state["variable"] for state in info["diagnosticsInfo"]["variableStates"])
-
-
 def test_the_quick_start_reads_a_blob_by_its_token(service: Service, azurite: Azurite) -> None:
     azurite.make("quickstart")
     source = azurite.put("quickstart/sample.csv", recordings.SAMPLE.read_bytes())
@@ -79,39 +60,21 @@ def test_the_quick_start_reads_a_blob_by_its_token(service: Service, azurite: Az
     assert len(answers.batch.results) == 301
 
 
-def test_a_folder_of_variables_is_trained_on(
+def test_what_synapseml_writes_is_read(
     service: Service, azurite: Azurite, machine: pd.DataFrame
 ) -> None:
-    azurite.make("machines")
-    for name in machine:
-        file = machine[name].rename("value").to_csv().encode()
-        azurite.put(f"machines/first/{name}.csv", file)
-    source = f"{azurite.url}/machines/first?{azurite.token('machines')}"
-    model = ended(service, begin(service, source, dataSchema="MultiTable"))
-    assert variables(model) == sorted(machine)
-
-
-@pytest.mark.parametrize("address", ["part", "folder"])
-def test_what_synapseml_writes_is_read(
-    service: Service, azurite: Azurite, machine: pd.DataFrame, address: str
-) -> None:
-    """It writes one part below a folder called like a file, and names the part, without a token.
-
-    The folder may be named as well, also where Spark wrote more parts.
-    """
-    container, folder = f"synapse-{address}", "intermediateData/SimpleFitMultivariateAnomaly_0f.csv"
-    azurite.make(container, public="container")
-    azurite.put(f"{container}/intermediateData", b"", hdi_isfolder="true")
-    source = azurite.put(f"{container}/{folder}", b"", hdi_isfolder="true")
-    azurite.put(f"{container}/{folder}/_SUCCESS", b"")
-    written, count = uuid.uuid4(), 1 if address == "part" else 4
-    for part in range(count):
-        file = machine.iloc[part::count].to_csv().encode()
-        named = azurite.put(f"{container}/{folder}/part-{part:05}-{written}-c000.csv", file)
-    model = ended(service, begin(service, named if address == "part" else source))
-    assert variables(model) == sorted(machine)
+    """It writes one part below a folder called like a file, and names the part, without a token."""
+    folder = "intermediateData/SimpleFitMultivariateAnomaly_0f.csv"
+    azurite.make("synapse", public="container")
+    for marked in ("intermediateData", folder):
+        azurite.put(f"synapse/{marked}", b"", hdi_isfolder="true")
+    azurite.put(f"synapse/{folder}/_SUCCESS", b"")
+    part = f"synapse/{folder}/part-00000-{uuid.uuid4()}-c000.csv"
+    model = ended(service, begin(service, azurite.put(part, machine.to_csv().encode())))
+    assert model["modelInfo"]["status"] == "READY", model["modelInfo"]["errors"]
     # As whole as the table: the same rows of each variable.
     states = model["modelInfo"]["diagnosticsInfo"]["variableStates"]
+    assert sorted(state["variable"] for state in states) == sorted(machine)
     assert {state["effectiveCount"] for state in states} == {len(machine)}
 
 

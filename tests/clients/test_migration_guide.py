@@ -15,7 +15,7 @@ import pytest
 import quick_starts
 import recordings
 import requests
-from services import HEADER, KEYS, ROOT, Service, free_port, until
+from services import HEADER, KEYS, ROOT, Service, free_port, prepare, until
 
 GUIDE = (ROOT / "docs" / "migrate-from-azure.md").read_text()
 PROGRAMS = re.findall(r"^```(\S+)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -78,8 +78,10 @@ def test_a_program_of_the_guide_finds_what_azure_found(
 
 def test_the_service_starts_with_the_keys_of_the_guide(tmp_path: Path) -> None:
     port = free_port()
+    prepare(tmp_path)
     (tmp_path / "app").symlink_to(ROOT / "app")
     own = {"PORT": str(port), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    own["DETECTOR_EMBEDDED_WORKER"] = "false"
     command = f"exec env {COMMANDS[0]}"
     with subprocess.Popen(["bash", "-c", command], cwd=tmp_path, env=os.environ | own) as process:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -20,6 +21,7 @@ import pandas as pd
 import psutil
 import pytest
 from mlflow import MlflowClient
+from services import until
 
 from detector.errors import Stopped
 from detector.jobs import leases, queue, submission
@@ -102,8 +104,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory, kit: Any) -> Iterator[Start
         if epochs not in begun:
             folder = tmp_path_factory.mktemp("shared")
             fill(folder, kit)
+            port = kit.free_port()
             settings = {"DETECTOR_TRAINING_EPOCHS": epochs, "DETECTOR_LEASE_SECONDS": "3"}
-            begun[epochs] = kit.Service(folder, ["detector", "worker"], 0, **settings)
+            settings["DETECTOR_WORKER_METRICS"] = f"127.0.0.1:{port}"
+            begun[epochs] = kit.Service(folder, ["detector", "worker"], port, **settings)
         return begun[epochs]
 
     yield start
@@ -117,6 +121,16 @@ def quick(shared: Start) -> Iterator[Any]:
     found = shared("20")
     with working_in(found.folder):
         yield found
+
+
+@pytest.fixture(scope="module")
+def trained(shared: Start) -> dict[str, str]:
+    """Return the models that this worker trained at the same time, by the source of their data."""
+    with working_in(shared("20").folder):
+        models = {source: train(source) for source in ("waves.csv", "other.csv")}
+        for model_id in models.values():
+            ends(model_id, runs.READY)
+    return models
 
 
 @pytest.fixture
@@ -148,6 +162,11 @@ def status(model_id: str) -> str:
     return str(run.data.tags["detector.status"])
 
 
+def ends(model_id: str, wanted: str) -> None:
+    """Wait for the status of a model; each look at it takes processor, of MLflow's too."""
+    until(lambda: status(model_id) == wanted, f"{model_id} is {wanted}", 120, pause=0.5)
+
+
 def training(parent: int) -> psutil.Process | None:
     """Return the process in which a worker trains."""
     for child in psutil.Process(parent).children(recursive=True):
@@ -162,22 +181,20 @@ def has_begun(model_id: str) -> bool:
     return bool(runs.get_model(model_id).diagnostics.epochs)
 
 
-def test_trainings_and_detections_at_once_are_all_right(quick: Any, kit: Any) -> None:
-    models = {source: train(source) for source in ("waves.csv", "other.csv")}
-    for model_id in models.values():
-        kit.until(lambda each=model_id: status(each) == runs.READY, f"{model_id} is READY")
-
-    ranges = [(40 + 10 * each, 90 + 20 * each) for each in range(5)]
+@pytest.mark.usefixtures("quick")
+def test_trainings_and_detections_at_once_are_all_right(trained: dict[str, str]) -> None:
+    ranges = [(40 + 10 * each, 90 + 20 * each) for each in range(3)]
     wanted = {
-        detect(model_id, source, *minutes): (source, model_id, minutes)
+        detect(model_id, source, *minutes): (source, minutes)
         for minutes in ranges
-        for source, model_id in models.items()
+        for source, model_id in trained.items()
     }
 
-    for result_id, (source, model_id, minutes) in wanted.items():
-        kit.until(lambda each=result_id: runs.get_result(each).status == runs.READY, result_id)
+    models = {source: runs.load_model(model_id) for source, model_id in trained.items()}
+    for result_id, (source, minutes) in wanted.items():
+        until(lambda each=result_id: runs.get_result(each).status == runs.READY, result_id)
         first, last = (START + pd.Timedelta(minutes=minute) for minute in minutes)
-        model = runs.load_model(model_id)
+        model = models[source]
         table = align(
             variables(("waves.csv", "other.csv").index(source)).round(12),
             start=first,
@@ -196,10 +213,9 @@ def test_trainings_and_detections_at_once_are_all_right(quick: Any, kit: Any) ->
         )
 
 
-def test_training_tells_its_losses_and_variables(quick: Any, kit: Any) -> None:
-    model_id = train()
-    kit.until(lambda: status(model_id) == runs.READY, "READY")
-
+@pytest.mark.usefixtures("quick")
+def test_training_tells_its_losses_and_variables(trained: dict[str, str]) -> None:
+    model_id = trained["waves.csv"]
     record = runs.get_model(model_id)
 
     assert record.errors == []
@@ -213,173 +229,171 @@ def test_training_tells_its_losses_and_variables(quick: Any, kit: Any) -> None:
     assert run.data.params["epochs"] == "20"
 
 
-def test_training_of_a_killed_worker_is_done_by_the_next_and_no_file_is_left(
-    worker: Start, kit: Any, tmp_path: Path
+def test_training_of_a_killed_and_of_a_stopped_worker_is_done_by_the_next_and_no_file_is_left(
+    worker: Start, tmp_path: Path
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     lost = worker(DETECTOR_TRAINING_EPOCHS=LONG, TMPDIR=str(temporary))
-    other, model_id = train("other.csv"), train()
-    kit.until(lambda: has_begun(model_id) and has_begun(other), "both trainings have begun")
+    model_id = train()
+    until(lambda: has_begun(model_id), "the training has begun")
     child = training(lost.process.pid)
     assert child is not None
     lost.process.kill()
     # The training notices that nobody waits for it any more.
-    kit.until(lambda: not child.is_running(), "the training has ended")
+    until(lambda: not child.is_running(), "the training has ended")
     [left] = temporary.glob("detector-work-*")
-    assert len(list(left.glob("tmp*"))) == 2
+    assert len(list(left.glob("tmp*"))) == 1
 
-    worker(TMPDIR=str(temporary))
+    # Its lease would keep others from the training for an hour: it gives it back.
+    patient = {"DETECTOR_LEASE_SECONDS": "3600", "TMPDIR": str(temporary)}
+    stopped = worker(DETECTOR_TRAINING_EPOCHS=LONG, **patient)
+    until(lambda: training(stopped.process.pid), "the training has begun again")
+    assert stopped.stop() == 0
+    worker(**patient)
 
-    for each in (model_id, other):
-        kit.until(lambda each=each: status(each) == runs.READY, "READY")
+    ends(model_id, runs.READY)
     [ours] = temporary.glob("detector-work-*")
     assert ours != left
-    kit.until(lambda: [path.name for path in ours.iterdir()] == ["lock"], "nothing is left")
+    until(lambda: [path.name for path in ours.iterdir()] == ["lock"], "nothing is left")
 
 
-def test_training_whose_process_is_killed_fails_and_says_so(slow: Any, kit: Any) -> None:
+def test_training_whose_process_is_killed_fails_and_says_so(slow: Any) -> None:
     model_id = train()
-    kit.until(lambda: has_begun(model_id), "the training has begun")
+    until(lambda: has_begun(model_id), "the training has begun")
     child = training(slow.process.pid)
     assert child is not None
 
     child.kill()
 
-    kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
+    ends(model_id, runs.FAILED)
     [error] = runs.get_model(model_id).errors
     assert "SIGKILL" in error["message"]
     assert slow.process.poll() is None
 
 
-def test_stopped_worker_gives_its_training_back_at_once(worker: Start, kit: Any) -> None:
-    first = worker(DETECTOR_TRAINING_EPOCHS=LONG, DETECTOR_LEASE_SECONDS="3600")
+def test_deleted_model_is_trained_no_longer(slow: Any) -> None:
     model_id = train()
-    kit.until(lambda: has_begun(model_id), "the training has begun")
-
-    assert first.stop() == 0
-    worker(DETECTOR_LEASE_SECONDS="3600")
-
-    kit.until(lambda: status(model_id) == runs.READY, "READY")
-
-
-def test_deleted_model_is_trained_no_longer(slow: Any, kit: Any) -> None:
-    model_id = train()
-    kit.until(lambda: has_begun(model_id), "the training has begun")
+    until(lambda: has_begun(model_id), "the training has begun")
 
     runs.delete_model(model_id)
 
-    kit.until(lambda: training(slow.process.pid) is None, "the training has ended")
+    until(lambda: training(slow.process.pid) is None, "the training has ended")
 
 
-def test_training_that_another_worker_took_over_is_ended(slow: Any, kit: Any) -> None:
+def test_training_that_another_worker_took_over_is_ended(slow: Any) -> None:
     model_id = train()
-    kit.until(lambda: has_begun(model_id), "the training has begun")
+    until(lambda: has_begun(model_id), "the training has begun")
 
     # As after a pause in which the lease ran out.
     other = {"worker": "another", "until": time.time() + 3600}
     assert queue.queues()["training"].huey.put_if_empty(queue.lease_key(model_id, 2), other)
 
-    kit.until(lambda: training(slow.process.pid) is None, "the training has ended")
+    until(lambda: training(slow.process.pid) is None, "the training has ended")
     assert status(model_id) == runs.RUNNING
+    # Nobody else works on it, whatever its lease says: the worker would begin it again and again.
+    runs.delete_model(model_id)
 
 
-def test_work_that_is_in_no_queue_is_found(quick: Any, kit: Any) -> None:
-    model_id = runs.create_model(asked("waves.csv")).model_id
-
-    kit.until(lambda: status(model_id) == runs.READY, "READY")
+def failed_trainings(worker: Any) -> float:
+    """Return how many trainings failed, as the worker tells Prometheus."""
+    told = worker.call("/metrics").content.decode()
+    [count] = re.findall(
+        r'^detector_jobs_total{kind="training",outcome="failed"} (.*)$', told, re.M
+    )
+    return float(count)
 
 
 @pytest.mark.parametrize(
     ("source", "code"), [("nowhere.csv", "FileNotExist"), ("/etc/passwd", "InvalidBlobURL")]
 )
-def test_data_that_cannot_be_read_fails_the_model(
-    quick: Any, kit: Any, source: str, code: str
+def test_data_that_cannot_be_read_fails_the_model_and_is_counted(
+    quick: Any, source: str, code: str
 ) -> None:
+    until(lambda: quick.answers("/metrics"), "the worker tells Prometheus")
+    before = failed_trainings(quick)
     model_id = train(source)
 
-    kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
+    ends(model_id, runs.FAILED)
 
     assert [error["code"] for error in runs.get_model(model_id).errors] == [code]
+    until(lambda: failed_trainings(quick) == before + 1, "the failure is counted")
 
 
 def test_training_goes_on_while_mlflow_is_killed_and_started_again(
     folder: Path, kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = kit.free_port()
+    # With tables, which MLflow takes seconds to make.
+    (folder / "mlflow").mkdir()
+    shutil.copy(folder / "mlflow.db", folder / "mlflow" / "store.db")
     tracking = kit.start_mlflow(folder / "mlflow", port).wait("/health")
     address = {"MLFLOW_TRACKING_URI": tracking.url}
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.url)
     server.connect()
-    epochs = {"DETECTOR_TRAINING_EPOCHS": "300"}
+    epochs = {"DETECTOR_TRAINING_EPOCHS": "200"}
     running = kit.Service(folder, ["detector", "worker"], 0, **address, **epochs)
     try:
         model_id = train()
-        kit.until(lambda: has_begun(model_id), "the training has begun")
+        until(lambda: has_begun(model_id), "the training has begun")
         os.killpg(tracking.process.pid, signal.SIGKILL)
         tracking.stop()
         tracking = kit.start_mlflow(folder / "mlflow", port).wait("/health")
-        kit.until(lambda: status(model_id) == runs.READY, "READY", 120)
+        ends(model_id, runs.READY)
         told = runs.get_model(model_id).diagnostics.epochs
-        assert [epoch.number for epoch in told] == list(range(10, 301, 10))
+        assert [epoch.number for epoch in told] == list(range(10, 201, 10))
     finally:
         running.stop()
         tracking.stop()
 
 
-def test_service_that_is_killed_takes_its_worker_along_and_up_again(folder: Path, kit: Any) -> None:
+def test_service_starts_its_worker_again_and_takes_it_along_when_it_is_killed(
+    folder: Path, kit: Any
+) -> None:
     settings = {"DETECTOR_EMBEDDED_WORKER": "true", "DETECTOR_LEASE_SECONDS": "3"}
     service = kit.start_detector(folder, DETECTOR_TRAINING_EPOCHS=LONG, **settings)
     try:
         service.wait()
-        model_id = train()
-        kit.until(lambda: has_begun(model_id), "the training has begun")
-        children = psutil.Process(service.process.pid).children(recursive=True)
-        service.process.kill()
-        kit.until(lambda: not any(each.is_running() for each in children), "no child is left")
-    finally:
-        service.stop()
-    service = kit.start_detector(folder, DETECTOR_TRAINING_EPOCHS=QUICK, **settings)
-    try:
-        kit.until(lambda: status(model_id) == runs.READY, "READY")
-    finally:
-        service.stop()
-
-
-def test_worker_beside_the_service_is_started_again(folder: Path, kit: Any) -> None:
-    service = kit.start_detector(folder, DETECTOR_EMBEDDED_WORKER="true")
-    try:
-        service.wait()
         parent = psutil.Process(service.process.pid)
-        [first] = kit.until(parent.children, "the worker is there")
+        [first] = until(parent.children, "the worker is there")
         first.kill()
-        [second] = kit.until(
+        [second] = until(
             lambda: [each for each in parent.children() if each.pid != first.pid],
             "another worker is there",
         )
         # It chooses its own, as the first one did: more than the service makes by now.
         assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in second.environ()
+        model_id = train()
+        until(lambda: has_begun(model_id), "the training has begun")
+        children = parent.children(recursive=True)
+        service.process.kill()
+        until(lambda: not any(each.is_running() for each in children), "no child is left")
+    finally:
+        service.stop()
+    service = kit.start_detector(folder, DETECTOR_TRAINING_EPOCHS=QUICK, **settings)
+    try:
+        ends(model_id, runs.READY)
     finally:
         service.stop()
 
 
-def test_job_that_loses_every_worker_is_given_up(folder: Path, worker: Start, kit: Any) -> None:
-    model_id = train()
-    runs.set_status(model_id, runs.RUNNING)
+@pytest.mark.usefixtures("quick")
+def test_job_that_loses_every_worker_is_given_up() -> None:
+    # In the queue once its leases are lost, and not before.
+    model_id = runs.create_model(asked("waves.csv"), queued=False).model_id
+    jobs = queue.queues()["training"]
     for _ in range(3):
-        lost = leases.Leases(queue.queues()["training"].huey, seconds=0)
+        lost = leases.Leases(jobs.huey, seconds=0)
         assert lost.take(model_id)
 
-    worker()
+    jobs.submit(model_id)
 
-    kit.until(lambda: status(model_id) == runs.FAILED, "FAILED")
+    ends(model_id, runs.FAILED)
     [error] = runs.get_model(model_id).errors
     assert "3 times" in error["message"]
 
 
-def test_leases_of_ended_jobs_do_not_count_and_are_forgotten(
-    folder: Path, worker: Start, kit: Any
-) -> None:
+def test_leases_of_ended_jobs_do_not_count_and_are_forgotten(folder: Path, worker: Start) -> None:
     request = DetectionRequest(source="waves.csv", start=START, end=START)
     ended, deleted, lost = (runs.create_result("no model", request).result_id for _ in range(3))
     jobs = queue.queues()["detection"]
@@ -396,25 +410,24 @@ def test_leases_of_ended_jobs_do_not_count_and_are_forgotten(
 
     worker()
 
-    kit.until(lambda: jobs.leased() == {lost}, "the others are forgotten")
+    until(lambda: jobs.leased() == {lost}, "the others are forgotten")
     assert held.take(lost) is None
 
 
-def test_a_worker_goes_on_beside_runs_it_cannot_read_and_where_rounds_fail(
-    folder: Path, worker: Start, kit: Any
+def test_a_worker_finds_work_in_no_queue_beside_runs_it_cannot_read_and_where_rounds_fail(
+    folder: Path, worker: Start
 ) -> None:
     for experiment in (runs.MODELS, runs.RESULTS):
         MlflowClient().create_run(ensure_experiment(experiment), tags={"detector.status": "x"})
-    # In no queue: it is found in a round.
     model_id = runs.create_model(asked("waves.csv")).model_id
     started = worker(TMPDIR=str(folder))
-    kit.until(lambda: status(model_id) == runs.READY, "READY")
+    ends(model_id, runs.READY)
     assert sum("cannot be read" in line["message"] for line in started.log) == 2
     with sqlite3.connect(folder / "mlflow.db") as database:
         database.execute("ALTER TABLE tags RENAME TO gone")
-    kit.until(lambda: "tries again" in started.output, "a round fails")
+    until(lambda: "tries again" in started.output, "a round fails")
     (folder / "detector-worker-alive").unlink()
-    kit.until((folder / "detector-worker-alive").exists, "the next round")
+    until((folder / "detector-worker-alive").exists, "the next round")
 
 
 def test_only_one_worker_takes_an_attempt(folder: Path) -> None:
@@ -427,13 +440,13 @@ def test_only_one_worker_takes_an_attempt(folder: Path) -> None:
     assert sorted(filter(None, taken)) == [1]
 
 
-def test_run_of_a_program_that_went_silent_fails(quick: Any, kit: Any) -> None:
+def test_run_of_a_program_that_went_silent_fails(quick: Any) -> None:
     record = runs.create_model(asked("waves.csv"), queued=False)
     runs.set_status(record.model_id, runs.RUNNING)
     silent = (datetime.now(UTC) - timedelta(minutes=11)).isoformat()
     MlflowClient().set_tag(runs.run_id(record.model_id), "detector.updated", silent)
 
-    kit.until(lambda: status(record.model_id) == runs.FAILED, "FAILED")
+    ends(record.model_id, runs.FAILED)
 
 
 def test_result_is_gone_after_seven_days(folder: Path) -> None:
@@ -455,7 +468,7 @@ def test_result_is_gone_after_seven_days(folder: Path) -> None:
     assert runs.get_result(kept[1].result_id).status == runs.CREATED
 
 
-def test_what_takes_too_long_is_ended_and_what_is_known_of_it_kept(worker: Start, kit: Any) -> None:
+def test_what_takes_too_long_is_ended_and_what_is_known_of_it_kept(worker: Start) -> None:
     request = asked("waves.csv")
     trained = runs.create_model(request, queued=False).model_id
     options = request.options(epochs=1, device="cpu")
@@ -464,17 +477,17 @@ def test_what_takes_too_long_is_ended_and_what_is_known_of_it_kept(worker: Start
 
     worker(
         DETECTOR_TRAINING_EPOCHS=LONG,
-        DETECTOR_TRAINING_SECONDS="8",
+        DETECTOR_TRAINING_SECONDS="5",
         DETECTOR_BATCH_SECONDS="0.001",
     )
 
-    kit.until(lambda: runs.get_result(result).status == runs.FAILED, "the result is FAILED")
+    until(lambda: runs.get_result(result).status == runs.FAILED, "the result is FAILED")
     [error] = runs.get_result(result).errors
     assert "0.001 seconds" in error["message"]
     assert "DETECTOR_BATCH_SECONDS" in error["message"]
-    kit.until(lambda: status(long) == runs.FAILED, "the model is FAILED")
+    ends(long, runs.FAILED)
     record = runs.get_model(long)
-    assert "8 seconds" in record.errors[0]["message"]
+    assert "5 seconds" in record.errors[0]["message"]
     assert "DETECTOR_TRAINING_SECONDS" in record.errors[0]["message"]
     told = [epoch.number for epoch in record.diagnostics.epochs]
     losses = MlflowClient().get_metric_history(runs.run_id(long), "train_loss")
@@ -513,10 +526,10 @@ def test_queue_can_be_redis_with_tls_and_a_password(
         monkeypatch.setenv("DETECTOR_QUEUE", address)
         queue.queues.cache_clear()
         started = worker(DETECTOR_QUEUE=address)
-        kit.until(lambda: submitted("nothing"), "redis answers")
+        until(lambda: submitted("nothing"), "redis answers")
         model_id = train()
-        kit.until(lambda: status(model_id) == runs.READY, "READY")
-        kit.until(lambda: not queue.queues()["training"].unfinished(), "nothing is left")
+        ends(model_id, runs.READY)
+        until(lambda: not queue.queues()["training"].unfinished(), "nothing is left")
         assert "p@ss" not in started.output
         assert "p%40ss" not in started.output
     finally:

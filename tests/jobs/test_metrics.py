@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from detector.errors import Stopped
+from detector.errors import DetectionError, Stopped
 from detector.jobs import queue, submission
 from detector.jobs.metrics import Metrics
 from detector.jobs.worker import Worker
@@ -123,38 +123,6 @@ def asked() -> TrainingRequest:
     return TrainingRequest(source="none.csv", start=start, end=start, sliding_window=28)
 
 
-@pytest.fixture
-def worker(folder: Path, kit: Any) -> Iterator[tuple[Any, int]]:
-    """Return a worker that looks for work, and the port of its metrics."""
-    port = kit.free_port()
-    settings = {"DETECTOR_WORKER_METRICS": f"127.0.0.1:{port}"}
-    service = kit.Service(folder, ["detector", "worker"], 0, **settings)
-
-    def looked() -> bool:
-        try:
-            seen = figures(port)
-        except OSError:
-            return False
-        return ("detector_jobs_waiting", "training") in seen and (
-            "The worker takes up work." in service.output
-        )
-
-    kit.until(looked, "the worker tells of the queues")
-    yield service, port
-    service.stop()
-
-
-def test_a_worker_counts_a_job_that_fails(worker: tuple[Any, int], kit: Any) -> None:
-    _, port = worker
-    submission.begin_training(asked())
-    kit.until(
-        lambda: figures(port)["detector_jobs_total", "training", "failed"] == 1,
-        "the failure is counted",
-    )
-    assert figures(port)["detector_job_seconds_count", "training"] == 1
-    assert figures(port)["detector_jobs_running", "training"] == 0
-
-
 @pytest.mark.usefixtures("folder")
 def test_a_look_tells_how_long_the_first_job_waits(
     metrics: Metrics, told: Callable[[Metrics], Figures]
@@ -173,9 +141,15 @@ def test_a_look_tells_how_long_the_first_job_waits(
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
-    ("raised", "outcome"), [(Stopped(), "stopped"), (ValueError(), "broken off"), (None, "ended")]
+    ("raised", "outcome"),
+    [
+        (DetectionError("FileNotExist", "Not here."), "failed"),
+        (Stopped(), "stopped"),
+        (ValueError(), "broken off"),
+        (None, "ended"),
+    ],
 )
-def test_an_attempt_that_does_not_fail_is_counted_as_what_it_is(
+def test_the_worker_counts_an_attempt_as_what_it_is(
     metrics: Metrics,
     told: Callable[[Metrics], Figures],
     raised: Exception | None,
@@ -193,4 +167,5 @@ def test_an_attempt_that_does_not_fail_is_counted_as_what_it_is(
     found = told(metrics)
     for each in ("ended", "failed", "stopped", "broken off"):
         assert found["detector_jobs_total", "training", each] == (each == outcome)
+    assert found["detector_job_seconds_count", "training"] == 1
     assert found["detector_jobs_running", "training"] == 0

@@ -77,7 +77,7 @@ run(async (asked) => {
   const refusal = wrongKey(asked);
   return {
     univariate: await univariate(asked),
-    multivariate: await multivariate(asked),
+    multivariate: asked.training && (await multivariate(asked)),
     wrongKey: await refusal,
   };
 });

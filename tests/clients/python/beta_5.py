@@ -118,7 +118,8 @@ with (
     refusal = threads.submit(wrong_key, asked["points"])
     found = {
         "univariate": univariate(client, asked["points"]),
-        "multivariate": multivariate(client, asked["training"], asked["last"]),
+        "multivariate": "training" in asked
+        and multivariate(client, asked["training"], asked["last"]),
         "wrongKey": refusal.result(),
     }
 print(json.dumps(found))
