@@ -211,6 +211,9 @@ class Page:
     def _scheme(self, name: str) -> None:
         scheme = [{"name": "prefers-color-scheme", "value": name}]
         self.cdp("Emulation.setEmulatedMedia", features=scheme)
+        # Colours pass over into others, and what is seen meanwhile is neither.
+        settled = "return document.getAnimations().length === 0"
+        self.until(lambda: self.js(settled), f"the colours are {name}")
 
     def narrow(self) -> None:
         """Be a telephone."""
