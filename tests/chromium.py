@@ -101,8 +101,18 @@ class Page:
         self.driver.get(target)
         return self
 
-    def until(self, condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-        """Return what the condition returns once it is true, also of elements drawn anew."""
+    def until(
+        self,
+        condition: Callable[[], Any],
+        what: str,
+        seconds: float = 20,
+        *,
+        pause: float = 0.05,
+    ) -> Any:
+        """Return what the condition returns once it is true, also of elements drawn anew.
+
+        To ask the browser takes milliseconds of four processes: ``pause`` between long waits.
+        """
 
         def asked() -> Any:
             try:
@@ -111,7 +121,7 @@ class Page:
                 return None
 
         try:
-            return services.until(asked, what, seconds, pause=0.02)
+            return services.until(asked, what, seconds, pause=pause)
         except AssertionError as error:
             log = [entry["message"] for entry in self.driver.get_log("browser")]
             shown = self.js("return document.body ? document.body.innerText : ''")[:2000]
@@ -193,8 +203,17 @@ class Page:
 
     def dark(self) -> None:
         """Ask for dark colours, as the system's setting does."""
-        dark = [{"name": "prefers-color-scheme", "value": "dark"}]
-        self.cdp("Emulation.setEmulatedMedia", features=dark)
+        self._scheme("dark")
+
+    def light(self) -> None:
+        self._scheme("light")
+
+    def _scheme(self, name: str) -> None:
+        scheme = [{"name": "prefers-color-scheme", "value": name}]
+        self.cdp("Emulation.setEmulatedMedia", features=scheme)
+        # Colours pass over into others, and what is seen meanwhile is neither.
+        settled = "return document.getAnimations().length === 0"
+        self.until(lambda: self.js(settled), f"the colours are {name}")
 
     def narrow(self) -> None:
         """Be a telephone."""

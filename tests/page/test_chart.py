@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from chromium import Page
+from selenium.webdriver.common.keys import Keys
 
 
 def test_a_point_between_two_gaps_is_seen(page: Page) -> None:
@@ -51,16 +52,13 @@ def test_the_chart_is_read_by_keyboard(page: Page) -> None:
     )
     spoken = "return document.querySelector('#chart [aria-live]').textContent"
     for key, said in (
-        ("Home", "1962-01-31: 1;"),
-        ("ArrowRight", "1962-02-28: 1;"),
-        ("ArrowDown", "1963-08-31: 0; expected 1; between 0.992 and 1.008; anomaly, too low"),
+        (Keys.HOME, "1962-01-31: 1;"),
+        (Keys.ARROW_RIGHT, "1962-02-28: 1;"),
+        (Keys.ARROW_DOWN, "1963-08-31: 0; expected 1; between 0.992 and 1.008; anomaly, too low"),
     ):
-        page.js(
-            "document.querySelector('#chart').dispatchEvent("
-            "new KeyboardEvent('keydown', {key: arguments[0], bubbles: true}))",
-            key,
-        )
+        page.find("#chart").send_keys(key)
         assert said in page.js(spoken)
+    assert page.js("return document.activeElement.id") == "chart"
 
 
 def test_what_the_last_point_rests_on_is_named_within_the_chart(page: Page) -> None:

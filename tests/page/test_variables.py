@@ -46,7 +46,7 @@ def hostile(tmp_path: Path) -> Path:
 def long_training(service: Service) -> Iterator[str]:
     """Begin a training that takes a while; return the id of its model."""
     rows = [
-        f"2026-01-{1 + at // 1440:02}T{at // 60 % 24:02}:{at % 60:02}:00Z" for at in range(20000)
+        f"2026-01-{1 + at // 1440:02}T{at // 60 % 24:02}:{at % 60:02}:00Z" for at in range(8000)
     ]
     lines = [f"{time},{math.sin(at / 9)},{math.cos(at / 9)}" for at, time in enumerate(rows)]
     body = "\n".join(["timestamp,a,b", *lines]).encode()
@@ -90,7 +90,10 @@ def train(page: Page, path: Path) -> str:
 def worked(page: Page, selector: str) -> None:
     """Wait for what a worker does: on a machine that is busy, its process begins late."""
     page.until(
-        lambda: any(each.is_displayed() for each in page.all(selector)), f"{selector} is shown", 90
+        lambda: any(each.is_displayed() for each in page.all(selector)),
+        f"{selector} is shown",
+        90,
+        pause=0.3,
     )
 
 
@@ -255,21 +258,16 @@ def test_dragging_over_the_charts_chooses_what_is_trained_on(page: Page) -> None
     )
 
 
-@pytest.mark.parametrize("look", ["light", "dark", "narrow"])
-def test_everybody_can_use_it(
-    page: Page, axe: Callable[[Page], list[str]], ready: str, look: str
-) -> None:
-    if look == "dark":
-        page.dark()
-    if look == "narrow":
-        page.narrow()
+def test_everybody_can_use_it(page: Page, axe: Callable[[Page], list[str]], ready: str) -> None:
     page.open(f"#variables?sample=pump&model={ready}")
     page.click("#var-detect")
     worked(page, "#var-summary")
     page.click("#var-rows button")
     page.text(".var-detail")
-    assert axe(page) == []
-    assert page.js("return document.documentElement.scrollWidth <= innerWidth")
+    for change in (lambda: None, page.narrow, page.dark):
+        change()
+        assert axe(page) == []
+        assert page.js("return document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_it_speaks_japanese(page: Page) -> None:

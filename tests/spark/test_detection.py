@@ -516,7 +516,8 @@ def test_the_package_may_come_as_a_zip(tmp_path: Path) -> None:
     program = (
         "import datetime\n"
         "from pyspark.sql import SparkSession\n"
-        "spark = SparkSession.builder.master('local[1]').getOrCreate()\n"
+        "spark = SparkSession.builder.master('local[1]')"
+        ".config('spark.ui.enabled', 'false').getOrCreate()\n"
         "spark.sparkContext.addPyFile('detector.zip')\n"
         "from detector.spark import detect\n"
         "days = [datetime.date(2026, 1, 1) + datetime.timedelta(day) for day in range(16)]\n"

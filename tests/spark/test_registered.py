@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,10 @@ SERIES.loc[20, "value"] = 9.0
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an MLflow store with models `sales` (two versions), `breaks` and `own`."""
     folder = tmp_path_factory.mktemp("store")
+    shutil.copy(empty_store, folder)
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from services import Answer, running
+from services import Answer, Service, running
 
 PATH = "/anomalydetector/v1.1-preview.1/timeseries/{}/detect"
 # What an operation of the endpoint answers to a request.
@@ -14,6 +14,12 @@ Ask = Callable[[str, dict[str, Any]], Answer]
 
 
 @pytest.fixture(scope="session")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Start the endpoint, which has a store of its own in its folder."""
     with running(tmp_path_factory.mktemp("endpoint")) as service:
-        yield lambda operation, request: service.call(PATH.format(operation), request)
+        yield service
+
+
+@pytest.fixture(scope="session")
+def endpoint(service: Service) -> Ask:
+    return lambda operation, request: service.call(PATH.format(operation), request)

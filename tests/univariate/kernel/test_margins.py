@@ -9,6 +9,11 @@ from anomaly_detector.univariate.util.refine import get_margins
 from detector.univariate.kernel.margins import Margins, Points, compute_v1, compute_v2
 
 
+@pytest.fixture(autouse=True)
+def kernel() -> None:
+    """Test once: nothing here is compiled."""
+
+
 def points_of(seed: int) -> Points:
     noise = np.random.default_rng(seed)
     n = 60

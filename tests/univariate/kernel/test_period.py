@@ -1,5 +1,7 @@
 """The search for a period and for a trend beside the package's own."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from anomaly_detector.univariate.period import period_detection
@@ -36,6 +38,19 @@ def series_of(kind: str, n: int, season: int) -> np.ndarray:
     }[kind]
 
 
+@cache
+def package_period(kind: str, n: int, season: int, granularity: str, interval: int) -> int:
+    """Return the period that the package finds: it is asked once for both kernels."""
+    values = series_of(kind, n, season).tolist()
+    found: int = period_detection(values, granularity=Granularity[granularity], interval=interval)
+    return found
+
+
+@cache
+def package_trend(kind: str, n: int, period: int | None) -> np.ndarray:
+    return np.asarray(upstream_trend(series_of(kind, n, 7), kind="spline", period=period))
+
+
 KINDS = ["exact", "noisy", "trended", "pulses", "noise", "walk", "impulse", "constant"]
 
 
@@ -45,9 +60,7 @@ KINDS = ["exact", "noisy", "trended", "pulses", "noise", "walk", "impulse", "con
 def test_period_is_that_of_the_package(kind: str, n: int, season: int) -> None:
     values = series_of(kind, n, season)
     for granularity, interval in (("daily", 1), ("hourly", 1), ("minutely", 60), ("none", 1)):
-        theirs = period_detection(
-            values.tolist(), granularity=Granularity[granularity], interval=interval
-        )
+        theirs = package_period(kind, n, season, granularity, interval)
         assert find_period(values, granularity, interval) == theirs
 
 
@@ -56,9 +69,8 @@ def test_period_is_that_of_the_package(kind: str, n: int, season: int) -> None:
 @pytest.mark.parametrize("period", [None, 0, 5])
 @pytest.mark.filterwarnings("ignore")
 def test_trend_is_that_of_the_package(kind: str, n: int, period: int | None) -> None:
-    values = series_of(kind, n, 7)
-    theirs = upstream_trend(values, kind="spline", period=period)
-    assert np.array_equal(fit_trend(values, period), theirs)
+    theirs = package_trend(kind, n, period)
+    assert np.array_equal(fit_trend(series_of(kind, n, 7), period), theirs)
 
 
 @pytest.mark.parametrize(("n", "length"), [(12, 6), (411, 205), (1842, 921), (1500, 998)])

@@ -6,6 +6,11 @@ import pytest
 from detector.univariate.kernel.products import dot
 
 
+@pytest.fixture(autouse=True)
+def kernel() -> None:
+    """Test once: nothing here is compiled."""
+
+
 @pytest.mark.parametrize("n", [1, 2, 100, 9999, 10_000])
 def test_product_is_that_of_numpy(n: int) -> None:
     noise = np.random.default_rng(n)

@@ -16,6 +16,11 @@ from detector.univariate.kernel import upstream
 APP = Path(__file__).parents[3] / "app"
 
 
+@pytest.fixture(autouse=True)
+def kernel() -> None:
+    """Test once: nothing here is compiled."""
+
+
 def test_tables_are_those_of_the_package() -> None:
     assert upstream.margin_factors().tolist() == boundary_utils.factors
     assert np.array_equal(upstream.critical_values(), np.array(critical_table, np.float32))
