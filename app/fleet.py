@@ -359,14 +359,14 @@ def main() -> int:
 def explain(error: Exception) -> str:
     """Return in one sentence why Spark could not do it, which says so in a page."""
     lines = str(error).splitlines()
-    # What a source of ours said, or else the deepest cause that Java has.
-    ours, causes = (
-        [line.partition(mark)[2] for line in lines if mark in line]
-        for mark in ("DetectionError: ", "Caused by: ")
+    # What a source of ours said, or else the deepest cause that Java has, or its only one.
+    ours, causes, only = (
+        [line.partition(mark)[2] for line in lines if mark in line and line.startswith(start)]
+        for mark, start in (("DetectionError: ", ""), ("Caused by: ", ""), (": ", ": "))
     )
     if ours:
         return _("The detection failed. {error}").format(error=ours[-1])
-    cause = (causes or lines or [repr(error)])[-1 if causes else 0]
+    cause = (causes[-1:] or only or lines or [repr(error)])[0]
     return _("Spark could not finish: {error}").format(error=cause)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import services
+from filelock import FileLock
 from hypothesis import settings
 from services import Service, start_detector
 from xdist.scheduler import LoadFileScheduling
@@ -42,7 +43,7 @@ with warnings.catch_warnings():
 
 
 # The tests of each share what takes long to start: services, or Spark with what it reads.
-TOGETHER = ("tests/spark/", "tests/api/", "tests/clients/", "tests/page/")
+TOGETHER = ("tests/spark/", "tests/api/", "tests/clients/", "tests/page/", "tests/backup/")
 
 
 class Scheduling(LoadFileScheduling):
@@ -93,15 +94,19 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_store() -> Path:
     """Return a store without runs; MLflow takes seconds to make one."""
-    folder = tmp_path_factory.mktemp("empty")
-    before = mlflow.get_tracking_uri()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        server.connect()
-    mlflow.set_tracking_uri(before)
+    assert services.shared is not None
+    folder = services.shared / "empty"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            before = mlflow.get_tracking_uri()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(folder)
+                patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+                server.connect()
+            mlflow.set_tracking_uri(before)
     return folder / "mlflow.db"
 
 

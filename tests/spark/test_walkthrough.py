@@ -106,4 +106,5 @@ def test_what_cannot_be_written_is_said_in_one_line(spark: SparkSession) -> None
         fleet.walk_through(spark, options(out="/dev/null/x"))
     said = fleet.explain(raised.value)
     assert said.startswith(fleet._("Spark could not finish: {error}").format(error=""))
+    assert "Parent path is not a directory: file:/dev/null" in said
     assert "\n" not in said

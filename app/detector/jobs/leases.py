@@ -53,8 +53,11 @@ class Leases:
         self._held.pop(identity, None)
 
     def release(self, identity: str) -> None:
-        """Forget every attempt."""
+        """Forget every attempt; where the next one has begun, they are for its worker to forget."""
+        is_lost = self.is_lost(identity)
         last = self._held.pop(identity, 0)
+        if is_lost:
+            return
         for attempt in range(1, last + 1):
             self._huey.delete(lease_key(identity, attempt))
 
