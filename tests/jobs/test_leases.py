@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huey import Huey, SqliteHuey
+from huey import Huey
 
+from detector.jobs import queue
 from detector.jobs.leases import Leases
 
 
 @pytest.fixture
-def huey(tmp_path: Path) -> Huey:
-    return SqliteHuey(filename=str(tmp_path / "queue.db"))
+def huey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Huey]:
+    """Return the store of a queue of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DETECTOR_QUEUE", raising=False)
+    queue.queues.cache_clear()
+    yield queue.queues()["training"].huey
+    for each in queue.queues().values():
+        each.huey.storage.close()
+    queue.queues.cache_clear()
 
 
 def test_a_worker_that_lost_its_lease_takes_none_away(huey: Huey) -> None:
