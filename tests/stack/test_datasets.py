@@ -32,7 +32,8 @@ except DetectionError as error:
 LIST_OBJECTS = """
 import boto3
 s3 = boto3.client("s3", endpoint_url="http://minio:9000")
-for entry in s3.list_objects_v2(Bucket="datasets").get("Contents", []):
+# What others keep there lies in folders.
+for entry in s3.list_objects_v2(Bucket="datasets", Delimiter="/").get("Contents", []):
     print(entry["Key"], entry["Size"])
 """
 
