@@ -358,16 +358,13 @@ def main() -> int:
 
 def explain(error: Exception) -> str:
     """Return in one sentence why Spark could not do it, which says so in a page."""
-    lines = str(error).splitlines()
-    # What a source of ours said, or else the deepest cause that Java has, or its only one.
-    ours, causes, only = (
-        [line.partition(mark)[2] for line in lines if mark in line and line.startswith(start)]
-        for mark, start in (("DetectionError: ", ""), ("Caused by: ", ""), (": ", ": "))
-    )
-    if ours:
+    text = str(error) or repr(error)
+    # What a source of ours said, or else the deepest cause that Java has: a line of its own, too,
+    # where it is the only one.
+    if ours := re.findall("DetectionError: (.*)", text):
         return _("The detection failed. {error}").format(error=ours[-1])
-    cause = (causes[-1:] or only or lines or [repr(error)])[0]
-    return _("Spark could not finish: {error}").format(error=cause)
+    causes = re.findall("(?:Caused by|^): (.*)", text, re.MULTILINE) or text.splitlines()[:1]
+    return _("Spark could not finish: {error}").format(error=causes[-1])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ with warnings.catch_warnings():
 from detector.errors import DetectionError
 from detector.models import EntireAnomalyDetector, LatestAnomalyDetector
 
-SAME_FLAGS = ("is_anomaly", "is_positive_anomaly", "is_negative_anomaly", "period")
 SAME_VALUES = ("expected_value", "upper_margin", "lower_margin", "severity")
 TOLERANCE = 1e-6
 FAILED = object()

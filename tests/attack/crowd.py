@@ -57,7 +57,7 @@ class Crowd:
                 self.open(sent)
         trickling = [self.open(sent) for sent in slow]
         deadline = time.monotonic() + 20
-        while left := self._left():
+        while left := self.left():
             assert time.monotonic() < deadline, f"{left} are still open"
             for one in trickling:
                 with contextlib.suppress(OSError):
@@ -77,7 +77,7 @@ class Crowd:
         ask()
         return seconds
 
-    def _left(self) -> int:
+    def left(self) -> int:
         """How many have not been closed by the service."""
         for key, _ in self._opened.select(0.1):
             one = key.fileobj

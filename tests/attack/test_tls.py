@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 from attack.crowd import Crowd, is_closed
-from services import Service, running
+from services import Service, running, until
 
 ENTIRE = "/anomalydetector/v1.1/timeseries/entire/detect"
 USUAL = {"series": [{"value": place % 7} for place in range(47)]}
@@ -44,6 +44,17 @@ def test_handshakes_that_do_not_end_keep_nobody_waiting(service: Service) -> Non
             slow=[GREETING] * SLOW,
             nonsense=[PLAIN] * HALF,
         )
+
+
+def test_the_oldest_of_too_many_handshakes_make_room(service: Service) -> None:
+    # A quarter of the connections, which are half of the files.
+    most = FEW_FILES // 2 // 4
+    with contextlib.closing(Crowd(service)) as crowd:
+        for _ in range(most + SLOW):
+            crowd.open(GREETING)
+        # The others have ten seconds.
+        until(lambda: crowd.left() <= most, "the oldest are closed")
+        assert crowd.left() == most
 
 
 def test_new_keys_of_tls_without_end_close_their_connection(service: Service) -> None:

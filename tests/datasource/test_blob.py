@@ -18,7 +18,6 @@ from datasource.sources import EVER, SERIES, TABLE, Web, packed, refused
 from detector.datasource import Access, blob, check, listing, read
 from detector.errors import DetectionError
 
-EMULATED = "Azurite-Blob/3.35.0"
 REAL = "Windows-Azure-Blob/1.0 Microsoft-HTTPAPI/2.0"
 
 

@@ -464,7 +464,6 @@ def test_what_is_understood(content: str | bytes, description: str) -> None:
     assert reading.times is None or reading.times.is_monotonic_increasing
 
 
-LATE = PLAIN.splitlines()
 AMBIGUOUS = lines(day="%d/%m/%Y", days=every("D", 11))
 
 # What each is, the file, and the sentence.

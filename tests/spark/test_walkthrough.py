@@ -100,6 +100,23 @@ def test_a_file_in_which_nothing_is_found(
     assert len(pd.read_parquet(out)) == 30
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("An error.\n: a.B: outer\n\tat a.B.c\nCaused by: d.E: inner\n\tat d.E.f", "d.E: inner"),
+        ("An error.\n: a.B: outer\n\tat a.B.c", "a.B: outer"),
+        ("An error.\nMore of it.", "An error."),
+        ("", "Exception('')"),
+        ("Caused by: x\n  detector.DetectionError: GetDataError: It is down.\n", None),
+    ],
+)
+def test_of_a_page_of_java_the_cause_is_told(text: str, said: str | None) -> None:
+    expected = fleet._("The detection failed. {error}").format(error="GetDataError: It is down.")
+    if said:
+        expected = fleet._("Spark could not finish: {error}").format(error=said)
+    assert fleet.explain(Exception(text)) == expected
+
+
 @pytest.mark.usefixtures("_in_a_folder")
 def test_what_cannot_be_written_is_said_in_one_line(spark: SparkSession) -> None:
     with pytest.raises((PySparkException, Py4JJavaError)) as raised:
